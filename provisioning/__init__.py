@@ -1,0 +1,2 @@
+"""Inventory, qualification, orders and the provisioning manager. Its room is kept;
+nothing here talks to equipment directly."""
