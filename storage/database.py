@@ -1,0 +1,193 @@
+"""The database behind its two doors: one engine that writes, one that only reads.
+
+SQLite comes from the pysqlite3 wheel, never from the system: systems still ship
+versions whose write-ahead log can be corrupted when two connections checkpoint at
+once. One connection a process writes and checkpoints; readers may do neither. A
+writing transaction takes the write lock when it begins, so that it waits there and
+never fails half-way through. Reading transactions see one moment on both databases.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import sqlalchemy
+from pysqlite3 import dbapi2 as sqlite
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.pool import QueuePool
+
+from storage import tables
+
+SQLITE_FILE: Final = "fairlane.db"
+"""The database's name in the data directory, when it is SQLite."""
+
+StorageError = sqlalchemy.exc.SQLAlchemyError
+"""Whatever the database refuses, times out on or cannot be reached for."""
+
+_BUSY_MS: Final = 10_000
+_READERS: Final = 8
+_CONNECT_SECONDS: Final = 3
+# Checkpoint after 64 MiB of log, not after SQLite's 4: the busiest pages are then
+# copied once instead of sixteen times; recovery after a crash stays under a second.
+_CHECKPOINT_PAGES: Final = 16_384
+_WRITER_CACHE_KIB: Final = 131_072
+_READER_CACHE_KIB: Final = 8_192
+
+
+class DatabaseUrlError(ValueError):
+    """The configured database is neither `sqlite` nor a postgresql:// URL."""
+
+
+class DatabaseVersionError(RuntimeError):
+    """The database was migrated by a newer Fairlane than this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """An open database; connections are made when first used.
+
+    `write.begin()` is a transaction that holds the write lock from its start on
+    SQLite. `read.connect()` cannot change anything, and sees one moment until closed.
+    """
+
+    write: Engine
+    read: Engine
+
+    @property
+    def is_postgresql(self) -> bool:
+        """Whether it is PostgreSQL, for the few statements that must differ."""
+        return self.write.dialect.name == "postgresql"
+
+    def close(self) -> None:
+        """Close all connections; the next use would open new ones."""
+        self.read.dispose()
+        self.write.dispose()
+
+
+def open_database(database: str, data_dir: str | Path) -> Database:
+    """Open the database that the settings name: `sqlite` or `postgresql://...`.
+
+    Nothing is connected yet, so an unreachable server is not an error here.
+    Raises DatabaseUrlError for any other URL.
+    """
+    if database == "sqlite":
+        return _open_sqlite(Path(data_dir) / SQLITE_FILE)
+    try:
+        url = make_url(database)
+    except sqlalchemy.exc.ArgumentError:
+        url = None
+    if url is None or url.drivername not in (
+        "postgresql",
+        "postgres",
+        "postgresql+psycopg",
+    ):
+        # The URL is not repeated: it may hold a password.
+        raise DatabaseUrlError('database must be "sqlite" or a postgresql:// URL')
+    return _open_postgresql(url.set(drivername="postgresql+psycopg"))
+
+
+def migrate(database: Database) -> None:
+    """Bring the tables to this version's shape, in one transaction.
+
+    Any number of processes may call it at once; all but the first find nothing to do.
+    Raises DatabaseVersionError when the tables are newer, StorageError when the
+    database fails.
+    """
+    # Alembic takes 0.2 s to import, and only the process that migrates needs it.
+    from storage import schema
+
+    schema.upgrade(database)
+
+
+def check_writable(database: Database) -> None:
+    """Prove by a committed write that the database takes writes.
+
+    Raises StorageError when it does not: read-only, full, locked for more than 10 s,
+    unreachable, or not migrated.
+    """
+    row = tables.write_check
+    with database.write.begin() as connection:
+        connection.execute(row.update().values(checks=row.c.checks + 1))
+
+
+def _open_sqlite(path: Path) -> Database:
+    def engine(mode: str, pragmas: tuple[str, ...], begin: str, pool: int) -> Engine:
+        uri = f"file:{quote(str(path.absolute()))}?mode={mode}"
+
+        def connect() -> Any:
+            return sqlite.connect(
+                uri,
+                uri=True,
+                timeout=_BUSY_MS / 1000,
+                isolation_level=None,  # the driver begins nothing by itself
+                check_same_thread=False,  # the pool lends it to one thread at a time
+            )
+
+        made = create_engine(
+            "sqlite://",
+            module=sqlite,
+            creator=connect,
+            poolclass=QueuePool,
+            pool_size=pool,
+            max_overflow=0,
+        )
+
+        def prepare(connection: Any, _record: object) -> None:
+            for pragma in pragmas:
+                connection.execute(f"PRAGMA {pragma}").close()
+
+        def start(connection: Connection) -> None:
+            connection.exec_driver_sql(begin)
+
+        event.listen(made, "connect", prepare)
+        event.listen(made, "begin", start)
+        return made
+
+    writer = (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        f"wal_autocheckpoint={_CHECKPOINT_PAGES}",
+        f"journal_size_limit={_CHECKPOINT_PAGES * 4096 * 2}",
+        f"cache_size=-{_WRITER_CACHE_KIB}",
+        "mmap_size=0",
+    )
+    reader = (
+        "query_only=1",
+        "wal_autocheckpoint=0",
+        f"cache_size=-{_READER_CACHE_KIB}",
+        "mmap_size=0",
+    )
+    return Database(
+        write=engine("rwc", writer, "BEGIN IMMEDIATE", 1),
+        # Not rwc: a reader must not leave an empty database where there was none.
+        read=engine("rw", reader, "BEGIN", _READERS),
+    )
+
+
+def _open_postgresql(url: URL) -> Database:
+    def engine(pool: int, **options: Any) -> Engine:
+        return create_engine(
+            url,
+            connect_args={
+                "connect_timeout": _CONNECT_SECONDS,
+                "application_name": "fairlane",
+            },
+            pool_size=pool,
+            max_overflow=0,
+            pool_pre_ping=True,
+            pool_timeout=_BUSY_MS / 1000,
+            **options,
+        )
+
+    return Database(
+        write=engine(2),
+        read=engine(
+            _READERS,
+            isolation_level="REPEATABLE READ",
+            execution_options={"postgresql_readonly": True},
+        ),
+    )

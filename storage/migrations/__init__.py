@@ -1,0 +1,1 @@
+"""The revisions that made the tables what they are; run by `storage.schema`."""

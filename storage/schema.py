@@ -1,0 +1,77 @@
+"""Runs the migrations that are packed in `storage/migrations`, without an alembic.ini
+to find, to ship or to get wrong.
+
+All pending revisions run in one transaction that holds a lock, so several processes
+may start at once and a crash leaves either the old shape or the new one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection
+
+from storage import tables
+from storage.database import Database, DatabaseVersionError
+
+# Any number will do, as long as no other program locks the same one there.
+_ADVISORY_LOCK: Final = 0x4661_6972_6C61_6E65
+
+
+def upgrade(database: Database) -> None:
+    """Run the revisions that the database lacks; see `storage.database.migrate`."""
+    with database.write.begin() as connection:
+        if database.is_postgresql:
+            connection.exec_driver_sql(
+                f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"
+            )
+        known = {r.revision for r in _scripts().walk_revisions()}
+        current = _context(connection).get_current_revision()
+        if current is not None and current not in known:
+            raise DatabaseVersionError(
+                f"the database is at revision {current}, which this version does not "
+                "know: it was migrated by a newer Fairlane"
+            )
+        try:
+            command.upgrade(_config(connection), "head")
+        except CommandError as error:
+            raise DatabaseVersionError(str(error)) from error
+
+
+def is_current(database: Database) -> bool:
+    """Whether every revision of this version has run."""
+    with database.read.connect() as connection:
+        current = _context(connection).get_current_revision()
+    return current == _scripts().get_current_head()
+
+
+def differences(connection: Connection) -> list[Any]:
+    """What the migrated database lacks or has beyond `storage.tables`: nothing."""
+    return list(compare_metadata(_context(connection), tables.metadata))
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config()
+    folder = str(Path(__file__).parent / "migrations")
+    config.set_main_option("script_location", folder.replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())
+
+
+def _context(connection: Connection) -> MigrationContext:
+    return MigrationContext.configure(
+        connection,
+        opts={"compare_type": True, "target_metadata": tables.metadata},
+    )

@@ -1,0 +1,163 @@
+"""The SQL tables, declared once for both databases; the migrations build these and a
+test says that they do.
+
+Sessions and usage carry ids that the ledger assigns in order, so a batch needs no
+round trip to learn them, and usage has no foreign key: the ledger writes both sides
+in one transaction, and a check a row would cost more than the insert. Every index is
+paid for on the hot path, so there is one only where a running daemon asks by it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+
+# SQLite makes a column the row's own key only when its type reads INTEGER.
+_KEY: Final = BigInteger().with_variant(Integer(), "sqlite")
+
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "%(table_name)s_by_%(column_0_N_name)s",
+        "pk": "%(table_name)s_key",
+    }
+)
+
+
+def _tenant() -> Column[str]:
+    """Whose row it is; the network's own until a service says otherwise."""
+    return Column("tenant", Text, nullable=False, server_default=text("'network'"))
+
+
+session: Final = Table(
+    "session",
+    metadata,
+    Column("id", _KEY, primary_key=True, autoincrement=False),
+    Column("nas", Text, nullable=False),
+    Column("nas_identity", Text, nullable=False),
+    Column("acct_session_id", Text, nullable=False),
+    Column("acct_multi_session_id", Text),
+    Column("user_name", Text),
+    Column("class_", LargeBinary),
+    Column("framed_ip_address", Text),
+    Column("framed_ipv6_prefixes", Text),
+    Column("delegated_ipv6_prefixes", Text),
+    Column("framed_ipv6_addresses", Text),
+    Column("calling_station_id", Text),
+    Column("called_station_id", Text),
+    Column("nas_port_id", Text),
+    Column("agent_circuit_id", Text),
+    Column("agent_remote_id", Text),
+    Column("link_count", BigInteger),
+    Column("state", Text, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("started_derived", Text, nullable=False),
+    Column("last_seen_at", BigInteger, nullable=False),
+    Column("last_arrival_at", BigInteger, nullable=False),
+    Column("stopped_at", BigInteger),
+    Column("terminate_cause", BigInteger),
+    Column("close_derived", Text),
+    Column("seconds", BigInteger, nullable=False),
+    Column("input_octets", BigInteger, nullable=False),
+    Column("output_octets", BigInteger, nullable=False),
+    Column("input_packets", BigInteger, nullable=False),
+    Column("output_packets", BigInteger, nullable=False),
+    Column("points", LargeBinary, nullable=False),
+    _tenant(),
+    # An interim update grows the row a little: room left in the page keeps it there.
+    postgresql_with={"fillfactor": "85"},
+)
+Index("session_by_acct_session_id", session.c.acct_session_id)
+Index("session_by_user_name", session.c.user_name)
+_IS_LIVE: Final = text("state <> 'closed'")
+Index(
+    "session_live_by_nas",
+    session.c.nas,
+    sqlite_where=_IS_LIVE,
+    postgresql_where=_IS_LIVE,
+)
+# Live sessions in order of id, for the sweep that looks for stale ones in slices: it
+# must not walk years of closed ones.
+Index(
+    "session_live_by_id",
+    session.c.id,
+    sqlite_where=_IS_LIVE,
+    postgresql_where=_IS_LIVE,
+)
+
+usage: Final = Table(
+    "usage",
+    metadata,
+    Column("id", _KEY, primary_key=True, autoincrement=False),
+    Column("session_id", BigInteger, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger, nullable=False),
+    Column("seconds", BigInteger, nullable=False),
+    Column("input_octets", BigInteger, nullable=False),
+    Column("output_octets", BigInteger, nullable=False),
+    Column("input_packets", BigInteger, nullable=False),
+    Column("output_packets", BigInteger, nullable=False),
+    Column("derived", Text, nullable=False),
+    Column("records", Integer, nullable=False),
+    Column("rolled_up", Boolean, nullable=False, server_default=text("false")),
+    _tenant(),
+)
+Index("usage_by_session_id", usage.c.session_id)
+
+journal_position: Final = Table(
+    "journal_position",
+    metadata,
+    Column("journal", Text, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+)
+
+network_object: Final = Table(
+    "network_object",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("body", JSON, nullable=False),
+    _tenant(),
+)
+
+change: Final = Table(
+    "change",
+    metadata,
+    Column("number", _KEY, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("body", JSON),
+    # A number is never given twice, not even when the newest changes are pruned:
+    # followers remember how far they are by it.
+    sqlite_autoincrement=True,
+)
+
+# One row, counted up to prove that a commit reaches the disk.
+write_check: Final = Table(
+    "write_check",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("checks", BigInteger, nullable=False),
+)
+
+SESSION_COLUMNS: Final = tuple(c.name for c in session.c if c.name != "tenant")
+"""The order of a session's values wherever sessions travel as tuples."""
+
+USAGE_COLUMNS: Final = tuple(
+    c.name for c in usage.c if c.name not in ("rolled_up", "tenant")
+)
+"""The order of a usage record's values wherever usage travels as tuples."""
