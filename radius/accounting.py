@@ -1,0 +1,290 @@
+"""What an Accounting-Request reports, read out of its octets (RFC 2866, RFC 2869).
+
+A report has two halves. The changing one (status, time, counters) is read for each
+packet. The standing one (who, where, which addresses) is the same in nearly every
+packet of a session, so it is only gathered as raw attributes: who has seen those very
+octets before need not read them again, and ``describe`` reads them for who has not.
+
+An attribute whose value does not fit its type is left out and the packet kept (RFC 6929
+section 2.8). An absent counter is None, which is not zero. A packet that breaks RFC 2866
+section 4.1 gives a ``Refused``: it is on record and answered, and counts for nothing.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from enum import IntEnum, StrEnum
+from typing import NamedTuple
+
+_EVENT_PAST_SECONDS = 7 * 86400
+"""How old an Event-Timestamp may be: BNGs keep accounting for a day when nobody
+answers, and a long week-end is the longest outage an operator planned for."""
+
+
+class Status(IntEnum):
+    """Acct-Status-Type (RFC 2866 section 5.1, RFC 2867)."""
+
+    START = 1
+    STOP = 2
+    INTERIM_UPDATE = 3
+    ACCOUNTING_ON = 7
+    ACCOUNTING_OFF = 8
+
+
+class Refusal(StrEnum):
+    """Why a recorded packet counts for nothing; each is a label of a counter."""
+
+    STATUS_TYPE = "status_type"
+    SESSION_ID = "session_id"
+    NAS_IDENTITY = "nas_identity"
+    FORBIDDEN_ATTRIBUTE = "forbidden_attribute"
+    NOT_A_SESSION = "not_a_session"
+
+
+class Report(NamedTuple):
+    """One report of a session; times in seconds since 1970, counters as cumulated.
+
+    ``event_at`` is Event-Timestamp when it is sane, else arrival less Acct-Delay-Time
+    (RFC 2866 section 5.2), which ``event_reported`` tells apart.
+    """
+
+    status: int
+    nas: str
+    acct_session_id: bytes
+    received_at: int
+    event_at: int
+    event_reported: bool
+    delay_seconds: int
+    session_seconds: int | None
+    input_octets: int | None
+    output_octets: int | None
+    input_packets: int | None
+    output_packets: int | None
+    gigawords: bool
+    terminate_cause: int | None
+    standing: bytes
+
+
+class Refused(NamedTuple):
+    """A packet that reports no session; what it was, and why."""
+
+    nas: str
+    status: int | None
+    reason: Refusal
+
+
+class Description(NamedTuple):
+    """The standing half, read: text as the NAS sent it, None where it sent none.
+
+    ``class_`` is every Class attribute whole and in order, each opaque (RFC 2865
+    section 5.25).
+    """
+
+    nas_identity: str = ""
+    user_name: str | None = None
+    class_: bytes | None = None
+    framed_ip_address: str | None = None
+    framed_ipv6_prefixes: str | None = None
+    delegated_ipv6_prefixes: str | None = None
+    framed_ipv6_addresses: str | None = None
+    framed_interface_id: str | None = None
+    calling_station_id: str | None = None
+    called_station_id: str | None = None
+    nas_port_id: str | None = None
+    agent_circuit_id: str | None = None
+    agent_remote_id: str | None = None
+    acct_multi_session_id: str | None = None
+    link_count: int | None = None
+
+
+_IGNORE, _NUMBER, _STANDING, _SESSION_ID, _FORBIDDEN, _STATUS = range(6)
+_KINDS = [_IGNORE] * 256
+for _type in (41, 42, 43, 46, 47, 48, 49, 52, 53, 55):
+    _KINDS[_type] = _NUMBER
+for _type in (1, 4, 5, 8, 25, 26, 30, 31, 32, 50, 51, 87, 95, 96, 97, 123, 168):
+    _KINDS[_type] = _STANDING
+for _type in (2, 3, 18, 24):  # RFC 2866 section 4.1
+    _KINDS[_type] = _FORBIDDEN
+_KINDS[44] = _SESSION_ID
+_KINDS[40] = _STATUS
+
+_SESSION_STATUS = frozenset({1, 2, 3})
+_NAS_STATUS = frozenset({7, 8})
+_NAS_IDENTITIES = (32, 4, 95)
+
+
+def read_report(
+    packet: bytes, *, nas: str, received_at: int, max_clock_skew_seconds: int
+) -> Report | Refused:
+    """Read a packet whose lengths are known to add up.
+
+    ``received_at`` is its arrival in seconds since 1970; ``max_clock_skew_seconds`` how
+    far in the future an Event-Timestamp may lie and still be believed.
+    """
+    numbers: dict[int, int] = {}
+    standing: list[bytes] = []
+    session_ids = statuses = identities = 0
+    status = None
+    session_id = b""
+    place, end, kinds = 20, len(packet), _KINDS
+    while place < end:
+        kind = packet[place]
+        behind = place + packet[place + 1]
+        what = kinds[kind]
+        if what == _NUMBER:
+            if behind - place == 6:
+                numbers[kind] = int.from_bytes(packet[place + 2 : behind])
+        elif what == _STANDING:
+            standing.append(packet[place:behind])
+            if kind in _NAS_IDENTITIES:
+                identities += 1
+        elif what == _SESSION_ID:
+            session_id = packet[place + 2 : behind]
+            session_ids += 1
+        elif what == _STATUS:
+            statuses += 1
+            if behind - place == 6:
+                status = int.from_bytes(packet[place + 2 : behind])
+        elif what == _FORBIDDEN:
+            return Refused(nas, status, Refusal.FORBIDDEN_ATTRIBUTE)
+        place = behind
+    if statuses != 1 or status is None:
+        return Refused(nas, status, Refusal.STATUS_TYPE)
+    if not identities:
+        return Refused(nas, status, Refusal.NAS_IDENTITY)
+    if status in _SESSION_STATUS:
+        if session_ids != 1 or not session_id:
+            return Refused(nas, status, Refusal.SESSION_ID)
+    elif status not in _NAS_STATUS:  # tunnels, Failed and what is not assigned
+        return Refused(nas, status, Refusal.NOT_A_SESSION)
+    get = numbers.get
+    delay = get(41, 0)
+    stamp = get(55)
+    reported = stamp is not None and (
+        received_at - _EVENT_PAST_SECONDS
+        <= stamp
+        <= received_at + max_clock_skew_seconds
+    )
+    event_at = stamp if reported and stamp is not None else received_at - delay
+    octets_in, octets_out = get(42), get(43)
+    gigawords_in, gigawords_out = get(52), get(53)
+    if octets_in is not None and gigawords_in:
+        octets_in |= gigawords_in << 32
+    if octets_out is not None and gigawords_out:
+        octets_out |= gigawords_out << 32
+    return Report(
+        status,
+        nas,
+        session_id,
+        received_at,
+        event_at,
+        reported,
+        delay,
+        get(46),
+        octets_in,
+        octets_out,
+        get(47),
+        get(48),
+        gigawords_in is not None or gigawords_out is not None,
+        get(49),
+        b"".join(standing),
+    )
+
+
+def _text(value: bytes) -> str:
+    """Read text as UTF-8; what is not is kept readable and distinct."""
+    return value.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+
+
+def _ipv4(value: bytes) -> str | None:
+    return socket.inet_ntop(socket.AF_INET, value) if len(value) == 4 else None
+
+
+def _ipv6(value: bytes) -> str | None:
+    return socket.inet_ntop(socket.AF_INET6, value) if len(value) == 16 else None
+
+
+def _ipv6_prefix(value: bytes) -> str | None:
+    """Read a prefix (RFC 3162 section 2.3, RFC 4818 section 3, RFC 8044 section 3.10).
+
+    A tail that is not sent is zero; a bit set behind the prefix makes it invalid.
+    """
+    if not 2 <= len(value) <= 18 or value[1] > 128:
+        return None
+    address = value[2:].ljust(16, b"\0")
+    if int.from_bytes(address) & ((1 << 128 - value[1]) - 1):
+        return None
+    return f"{socket.inet_ntop(socket.AF_INET6, address)}/{value[1]}"
+
+
+def _interface_id(value: bytes) -> str | None:
+    return value.hex(":", 2) if len(value) == 8 else None
+
+
+_VENDOR_HEADER = struct.Struct("!I")
+_DSL_FORUM = 3561
+
+
+def _circuit(value: bytes, wanted: int) -> str | None:
+    """Read Agent-Circuit-Id (1) or Agent-Remote-Id (2) of RFC 4679 out of a VSA."""
+    if len(value) < 6 or _VENDOR_HEADER.unpack_from(value)[0] != _DSL_FORUM:
+        return None
+    place = 4
+    while place + 2 <= len(value):
+        length = value[place + 1]
+        if length < 2 or place + length > len(value):
+            return None  # not sub-attributes: opaque, and no error
+        if value[place] == wanted and length > 2:
+            return _text(value[place + 2 : place + length])
+        place += length
+    return None
+
+
+def _all(values: list[str | None]) -> str | None:
+    return " ".join(v for v in values if v is not None) or None
+
+
+def _first(values: list[str | None]) -> str | None:
+    return next((v for v in values if v is not None), None)
+
+
+def describe(standing: bytes) -> Description:
+    """Read the standing half of a report; several of a kind stay in their order."""
+    found: dict[int, list[bytes]] = {}
+    place = 0
+    while place < len(standing):
+        behind = place + standing[place + 1]
+        found.setdefault(standing[place], []).append(standing[place + 2 : behind])
+        place = behind
+
+    def texts(kind: int) -> list[str | None]:
+        return [_text(value) for value in found.get(kind, ()) if value]
+
+    vsas = found.get(26, [])
+    links = [v for v in found.get(51, ()) if len(v) == 4]
+    return Description(
+        nas_identity=_first(
+            texts(32)
+            + [_ipv4(value) for value in found.get(4, ())]
+            + [_ipv6(value) for value in found.get(95, ())]
+        )
+        or "",
+        user_name=_first(texts(1)),
+        class_=b"".join(bytes((25, len(v) + 2)) + v for v in found.get(25, ())) or None,
+        framed_ip_address=_first([_ipv4(v) for v in found.get(8, ())]),
+        framed_ipv6_prefixes=_all([_ipv6_prefix(v) for v in found.get(97, ())]),
+        delegated_ipv6_prefixes=_all([_ipv6_prefix(v) for v in found.get(123, ())]),
+        framed_ipv6_addresses=_all([_ipv6(v) for v in found.get(168, ())]),
+        framed_interface_id=_first([_interface_id(v) for v in found.get(96, ())]),
+        calling_station_id=_first(texts(31)),
+        called_station_id=_first(texts(30)),
+        nas_port_id=_first(
+            texts(87)
+            + [str(int.from_bytes(v)) for v in found.get(5, ()) if len(v) == 4]
+        ),
+        agent_circuit_id=_first([_circuit(v, 1) for v in vsas]),
+        agent_remote_id=_first([_circuit(v, 2) for v in vsas]),
+        acct_multi_session_id=_first(texts(50)),
+        link_count=int.from_bytes(links[0]) if links else None,
+    )

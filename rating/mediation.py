@@ -1,0 +1,291 @@
+"""Reports into sessions and usage, a batch at a time: the part that has no I/O.
+
+The ledger role reads a batch from the journals, asks which sessions it needs that are
+not in memory, loads them, has each report applied in the order of its journal, and
+writes what changed in one transaction with the journal's position. If that transaction
+fails, the mediator is thrown away and the batch done again with a new one: memory is
+only ever a copy of what the database has.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from typing import NamedTuple
+
+from radius.accounting import Description, Refused, Report, Status, describe
+from rating.session import (
+    Closed,
+    Nas,
+    Session,
+    State,
+    Usage,
+    apply,
+    begin,
+    belongs,
+    close,
+    merge,
+    silence,
+)
+
+_CAUSES = {Status.ACCOUNTING_ON: 11, Status.ACCOUNTING_OFF: 7}
+"""Acct-Terminate-Cause NAS-Reboot and Admin-Reboot, RFC 2866 section 5.10."""
+
+Key = tuple[str, bytes]
+"""A NAS's name and an Acct-Session-Id."""
+
+
+class Joined(NamedTuple):
+    """A usage record and how many differences of one batch it joins."""
+
+    usage: Usage
+    records: int
+
+
+class Changes(NamedTuple):
+    """What a batch changed: sessions new, sessions changed (with and without their
+    description), and usage in the order it came about."""
+
+    begun: list[Session]
+    described: list[Session]
+    counted: list[Session]
+    usage: list[Joined]
+
+
+class Mediator:
+    """Sessions in memory, and what the current batch did to them.
+
+    ``next_session_id`` goes on from the database; ``join_seconds`` is how long a joined
+    usage record may get; ``sessions_kept`` how many sessions memory may hold.
+    """
+
+    def __init__(
+        self, *, next_session_id: int, join_seconds: int, sessions_kept: int
+    ) -> None:
+        self._next_session_id = next_session_id
+        self._join_seconds = join_seconds
+        self._kept = sessions_kept
+        self._sessions: dict[Key, Session | None] = {}
+        self._begun: dict[int, Session] = {}
+        self._described: dict[int, Session] = {}
+        self._counted: dict[int, Session] = {}
+        self._usage: list[Joined] = []
+        self._open_usage: dict[int, int] = {}
+        self._live: dict[str, list[Key]] = {}
+        self.outcomes: Counter[tuple[str, str]] = Counter()
+
+    def wanted(self, reports: Iterable[Report | Refused]) -> set[Key]:
+        """Give the keys whose sessions must be loaded before these are applied.
+
+        That is what is not in memory, and what is there without the description that a
+        report has to be compared with. A report whose standing half is to the octet the
+        one seen last needs no comparison; that is nearly every one.
+        """
+        sessions = self._sessions
+        keys = set()
+        for report in reports:
+            if type(report) is Report and report.acct_session_id:
+                key = (report.nas, report.acct_session_id)
+                session = sessions.get(key)
+                if session is None or not _certain(session, report):
+                    keys.add(key)
+        return keys
+
+    def restarted(self, reports: Iterable[Report | Refused]) -> set[str]:
+        """Give the NAS whose live sessions ``adopt_live`` must be told of first."""
+        return {r.nas for r in reports if type(r) is Report and r.status in _CAUSES}
+
+    def adopt(self, keys: Iterable[Key], sessions: Iterable[Session]) -> None:
+        """Take all that the database has of these keys, oldest session first."""
+        for key in keys:
+            self._sessions[key] = None
+        for session in sessions:
+            key = (session.nas, session.acct_session_id)
+            session.older = self._sessions.get(key)
+            self._sessions[key] = session
+
+    def adopt_live(self, nas: str, keys: Iterable[Key]) -> None:
+        """Take the keys of the live sessions of a NAS; they are adopted already."""
+        self._live[nas] = list(keys)
+
+    def apply(self, report: Report | Refused, nas: Nas) -> Usage | None:
+        """Apply one report; everything it needs is in memory."""
+        if type(report) is Refused:
+            self.outcomes[_status_name(report.status), report.reason] += 1
+            return None
+        assert isinstance(report, Report)
+        status = report.status
+        if status in _CAUSES:
+            self._restart(report)
+            self.outcomes[_status_name(status), "applied"] += 1
+            return None
+        session = self._session_of(report)
+        usage = apply(session, report, nas)
+        newest = self._sessions[report.nas, report.acct_session_id]
+        if newest is not session and session.state is not State.CLOSED:
+            close(session, Closed.LOST, None)
+        if session.id not in self._begun:
+            self._counted[session.id] = session
+        if usage is not None:
+            self._use(usage)
+        self.outcomes[
+            _status_name(status), "applied" if usage or status == 1 else "nothing_new"
+        ] += 1
+        return usage
+
+    def _session_of(self, report: Report) -> Session:
+        key = (report.nas, report.acct_session_id)
+        newest = session = self._sessions[key]
+        if session is not None and _certain(session, report):
+            return session
+        standing = hash(report.standing)
+        description = describe(report.standing)
+        while session is not None:
+            known = session.description
+            assert known is not None
+            if belongs(session, known, report, description):
+                self._learn(session, description, standing)
+                return session
+            session = session.older
+        return self._begin(key, newest, report, description, standing)
+
+    def _learn(self, session: Session, now: Description, standing: int) -> None:
+        assert session.description is not None
+        merged = merge(session.description, now)
+        if merged != session.description:
+            session.description = merged
+            if session.id not in self._begun:
+                self._described[session.id] = session
+        session.standing = standing
+
+    def _begin(
+        self,
+        key: Key,
+        newest: Session | None,
+        report: Report,
+        description: Description,
+        standing: int,
+    ) -> Session:
+        session = begin(self._next_session_id, report, description)
+        session.standing = standing
+        self._next_session_id += 1
+        self._begun[session.id] = session
+        if newest is None or session.started_at >= newest.started_at:
+            if newest is not None and newest.state is not State.CLOSED:
+                self._close(newest, Closed.LOST, None)
+            session.older = newest
+            self._sessions[key] = session
+        else:  # an earlier holder of the id, heard of late
+            session.older, newest.older = newest.older, session
+        return session
+
+    def _close(self, session: Session, by: Closed, cause: int | None) -> None:
+        close(session, by, cause)
+        if session.id not in self._begun:
+            self._counted[session.id] = session
+
+    def _restart(self, report: Report) -> None:
+        """Close what a NAS forgot when it restarted: its own, started before."""
+        identity = describe(report.standing).nas_identity
+        loaded = (self._sessions.get(key) for key in self._live.get(report.nas, ()))
+        for session in chain(loaded, list(self._begun.values())):
+            if (
+                session is not None
+                and session.state is not State.CLOSED
+                and session.nas == report.nas
+                and session.started_at < report.event_at
+                and session.description is not None
+                and session.description.nas_identity == identity
+            ):
+                self._close(session, Closed.NAS_REBOOT, _CAUSES[Status(report.status)])
+
+    def _use(self, usage: Usage) -> None:
+        """Add a usage record, joined to the session's last one of this batch if both
+        were reported alike, touch, and stay short enough together."""
+        place = self._open_usage.get(usage.session_id)
+        if place is not None:
+            last, records = self._usage[place]
+            if (
+                last.derived is usage.derived
+                and last.ended_at == usage.started_at
+                and usage.ended_at - last.started_at <= self._join_seconds
+            ):
+                self._usage[place] = Joined(_sum(last, usage), records + 1)
+                return
+        self._open_usage[usage.session_id] = len(self._usage)
+        self._usage.append(Joined(usage, 1))
+
+    def sweep(
+        self, sessions: Iterable[Session], now: int, limits: Mapping[str, int]
+    ) -> None:
+        """Judge sessions that have been silent; those in memory as memory has them."""
+        for session in sessions:
+            if silence(session, now, **limits) and session.id not in self._begun:
+                self._counted[session.id] = session
+
+    def in_memory(self, session: Session) -> Session:
+        """Give memory's copy of a session that was loaded, where there is one."""
+        own = self._sessions.get((session.nas, session.acct_session_id))
+        while own is not None and own.id != session.id:
+            own = own.older
+        return session if own is None else own
+
+    def changes(self) -> Changes:
+        """Give what the batch changed."""
+        return Changes(
+            list(self._begun.values()),
+            list(self._described.values()),
+            [s for s in self._counted.values() if s.id not in self._described],
+            self._usage,
+        )
+
+    def written(self) -> None:
+        """Let go of what the database has now: descriptions, and closed sessions."""
+        for session in chain(self._begun.values(), self._counted.values()):
+            session.description = None
+            key = (session.nas, session.acct_session_id)
+            newest = self._sessions.get(key)
+            if newest is not None and newest.state is State.CLOSED:
+                del self._sessions[key]
+        self._begun, self._described, self._counted = {}, {}, {}
+        self._usage, self._open_usage, self._live = [], {}, {}
+        while len(self._sessions) > self._kept:
+            del self._sessions[next(iter(self._sessions))]
+
+
+def _certain(session: Session, report: Report) -> bool:
+    """Say whether a report is the session's without a look at its description.
+
+    It holds for the rest of a batch once it holds: the session is only seen later, and
+    what else could change it needs the description first.
+    """
+    if (
+        session.standing != hash(report.standing)
+        or session.older is not None
+        or report.status == Status.START
+    ):
+        return False
+    seconds = report.session_seconds
+    return seconds is None or report.event_at - seconds < session.last_seen_at
+
+
+def _sum(one: Usage, other: Usage) -> Usage:
+    return Usage(
+        one.session_id,
+        one.started_at,
+        other.ended_at,
+        one.seconds + other.seconds,
+        one.input_octets + other.input_octets,
+        one.output_octets + other.output_octets,
+        one.input_packets + other.input_packets,
+        one.output_packets + other.output_packets,
+        one.derived,
+    )
+
+
+def _status_name(status: int | None) -> str:
+    try:
+        return Status(status or 0).name.lower()
+    except ValueError:
+        return "other"

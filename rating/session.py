@@ -1,0 +1,305 @@
+"""What a session is, and what each report does to it.
+
+Identity. A NAS's Acct-Session-Id is unique only to it and only until it reboots, so a
+session is the NAS, its own identity in the packet, the Acct-Session-Id, the user and
+the time of its start. A report tells when its session started (its time less
+Acct-Session-Time), and belongs to the one that started then; one that started after the
+known session was last seen alive is a new session under an old id.
+
+State. The report that is latest on the session's own time decides: a Stop closes it,
+anything later opens it again, anything earlier only fills in. So a Start after its Stop,
+an Interim-Update after its Stop and the same packets in another order end alike.
+
+Closing without a Stop (the NAS rebooted, the session went stale, its id came up again)
+is at the last report: what was used after that nobody has reported, and a later report
+puts it right.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from radius.accounting import Description, Report, Status
+from rating.counters import (
+    START,
+    Counters,
+    Derived,
+    Gigawords,
+    Values,
+    WrapRule,
+    advance,
+    restore,
+)
+
+_SAME_START_REPORTED_SECONDS = 2
+"""A NAS rounds both times that its start is computed from."""
+
+_SAME_START_SECONDS = 30
+"""Without Event-Timestamp the start moves by how late the packet came: a NAS
+retransmits for about this long before it gives a request up."""
+
+
+class State(StrEnum):
+    """Where a session is in its life."""
+
+    OPEN = "open"
+    SUSPECT = "suspect"
+    CLOSED = "closed"
+
+
+class Closed(StrEnum):
+    """What closed a session; all but a Stop are our conclusion."""
+
+    STOP = "stop"
+    NAS_REBOOT = "nas_reboot"
+    LOST = "lost"
+    STALE = "stale"
+
+
+class Nas(NamedTuple):
+    """What is known of a NAS's counters; ``octets_per_second`` is its fastest line."""
+
+    gigawords: Gigawords
+    octets_per_second: int
+
+
+class Usage(NamedTuple):
+    """One difference as the network reported it; times in seconds since 1970."""
+
+    session_id: int
+    started_at: int
+    ended_at: int
+    seconds: int
+    input_octets: int
+    output_octets: int
+    input_packets: int
+    output_packets: int
+    derived: Derived
+
+
+class Session:
+    """One session; ``seconds`` is the latest point of its own time.
+
+    ``description`` is None when it is only in the database; ``standing`` is the hash of
+    the raw attributes that gave it, or 0. ``older`` is the session that had the same
+    Acct-Session-Id on this NAS before.
+    """
+
+    __slots__ = (
+        "acct_session_id",
+        "closed_by",
+        "counters",
+        "description",
+        "gigawords",
+        "id",
+        "last_arrival_at",
+        "last_seen_at",
+        "nas",
+        "older",
+        "seconds",
+        "standing",
+        "start_reported",
+        "started_at",
+        "state",
+        "stopped_at",
+        "terminate_cause",
+    )
+
+    id: int
+    nas: str
+    acct_session_id: bytes
+    state: State
+    started_at: int
+    start_reported: bool
+    last_seen_at: int
+    last_arrival_at: int
+    stopped_at: int | None
+    terminate_cause: int | None
+    closed_by: Closed | None
+    seconds: int
+    gigawords: bool
+    counters: Counters
+    standing: int
+    description: Description | None
+    older: Session | None
+
+
+def started_at(report: Report) -> int | None:
+    """Say when the session of a report started, as far as the report tells."""
+    if report.status == Status.START:
+        return report.event_at
+    if report.session_seconds is None:
+        return None
+    return report.event_at - report.session_seconds
+
+
+def belongs(
+    session: Session, known: Description, report: Report, now: Description
+) -> bool:
+    """Say whether a report is one of this session's; ids and NAS are the same already.
+
+    ``known`` describes the session, ``now`` the report.
+    """
+    if known.nas_identity != now.nas_identity or _differ(
+        known.user_name, now.user_name
+    ):
+        return False
+    start = started_at(report)
+    if start is None:
+        return True
+    exact = session.start_reported and report.event_reported
+    near = _SAME_START_REPORTED_SECONDS if exact else _SAME_START_SECONDS
+    is_start = report.status == Status.START
+    moved = is_start and (
+        _differ(known.framed_ip_address, now.framed_ip_address)
+        or _differ(known.calling_station_id, now.calling_station_id)
+    )
+    if abs(start - session.started_at) <= near:
+        return not moved
+    if start > session.started_at:
+        return start < session.last_seen_at and not moved
+    # It started before the session that is known: an earlier holder of the id, unless
+    # it reports from this session's life, or this session's start was only estimated.
+    return (
+        report.event_at > session.started_at
+        if not is_start
+        else (not session.start_reported)
+    )
+
+
+def _differ(one: str | None, other: str | None) -> bool:
+    return one is not None and other is not None and one != other
+
+
+def begin(session_id: int, report: Report, description: Description) -> Session:
+    """Make the session that a report is the first of; ``apply`` then folds it in."""
+    start = started_at(report)
+    session = Session()
+    session.id = session_id
+    session.nas = report.nas
+    session.acct_session_id = report.acct_session_id
+    session.state = State.OPEN
+    session.started_at = report.event_at if start is None else start
+    session.start_reported = report.status == Status.START
+    session.last_seen_at = session.started_at
+    session.last_arrival_at = report.received_at
+    session.stopped_at = None
+    session.terminate_cause = None
+    session.closed_by = None
+    session.seconds = 0
+    session.gigawords = False
+    session.counters = START
+    session.standing = 0
+    session.description = description
+    session.older = None
+    return session
+
+
+def merge(known: Description, now: Description) -> Description:
+    """Add what a report tells anew; what it leaves out stays (dual stack comes late)."""
+    return Description._make(
+        new if new is not None else old for old, new in zip(known, now, strict=True)
+    )
+
+
+def apply(session: Session, report: Report, nas: Nas) -> Usage | None:
+    """Fold a report into its session; give the use that it adds, if any."""
+    session.last_arrival_at = max(session.last_arrival_at, report.received_at)
+    if report.status == Status.START and not session.start_reported:
+        session.started_at = min(report.event_at, session.last_seen_at)
+        session.start_reported = True
+    at = report.session_seconds
+    if at is None:
+        at = max(0, report.event_at - session.started_at)
+    stop = report.status == Status.STOP
+    _move(session, report, at, stop=stop)
+    added = (0, 0, 0, 0)
+    derived = Derived.REPORTED
+    if report.gigawords:
+        session.gigawords = True
+    values = report[8:12]
+    if values != _NO_VALUES:
+        step = advance(session.counters, at, Values(*values), _rule(session, nas))
+        session.counters, added, derived = step.counters, step.added, step.derived
+    seconds = max(0, at - session.seconds)
+    session.seconds += seconds
+    began, session.last_seen_at = (
+        session.last_seen_at,
+        max(session.last_seen_at, report.event_at),
+    )
+    if not seconds and added == _NO_USE:
+        return None
+    if derived is Derived.CORRECTED:
+        began = min(began, report.event_at)
+    return Usage(
+        session.id, began, max(began, report.event_at), seconds, *added, derived
+    )
+
+
+_FINAL = frozenset({Closed.NAS_REBOOT, Closed.LOST})
+"""No report of the same start is from after these: the NAS forgot the session."""
+
+_NO_VALUES = (None, None, None, None)
+_NO_USE = (0, 0, 0, 0)
+
+
+def _move(session: Session, report: Report, at: int, *, stop: bool) -> None:
+    """Let the report decide the state if none is later on the session's own time."""
+    ended = session.closed_by is Closed.STOP
+    if at < session.seconds or (at == session.seconds and ended and not stop):
+        return
+    if stop:
+        if not ended or at > session.seconds:
+            session.stopped_at = report.event_at
+        session.state, session.closed_by = State.CLOSED, Closed.STOP
+        if report.terminate_cause is not None:
+            session.terminate_cause = report.terminate_cause
+    elif session.closed_by in _FINAL:
+        session.stopped_at = max(session.last_seen_at, report.event_at)
+    elif at > session.seconds or session.state is State.SUSPECT:
+        session.state, session.closed_by = State.OPEN, None
+        session.stopped_at = session.terminate_cause = None
+
+
+def close(session: Session, by: Closed, terminate_cause: int | None) -> None:
+    """Close a session that sent no Stop, at its last report."""
+    session.state, session.closed_by = State.CLOSED, by
+    session.stopped_at = session.last_seen_at
+    session.terminate_cause = terminate_cause
+
+
+def silence(
+    session: Session, now: int, *, suspect_after: int, close_after: int
+) -> bool:
+    """Judge a session by how long nothing came (seconds); say whether it changed."""
+    silent = now - session.last_arrival_at
+    if session.state is State.CLOSED:
+        return False
+    if silent >= close_after:
+        close(session, Closed.STALE, None)
+        return True
+    if silent >= suspect_after and session.state is State.OPEN:
+        session.state = State.SUSPECT
+        return True
+    return False
+
+
+def _rule(session: Session, nas: Nas) -> WrapRule:
+    return WrapRule(
+        octets_may_wrap=nas.gigawords is Gigawords.NEVER
+        or (nas.gigawords is Gigawords.AUTO and not session.gigawords),
+        certain=nas.gigawords is Gigawords.NEVER,
+        octets_per_second=nas.octets_per_second,
+    )
+
+
+def memory(session: Session) -> bytes:
+    """Pack what the session needs to go on and no column has."""
+    return (b"\1" if session.gigawords else b"\0") + session.counters.points
+
+
+def remember(session: Session, packed: bytes, nas: Nas) -> None:
+    """Unpack what ``memory`` packed."""
+    session.gigawords = packed[0] == 1
+    session.counters = restore(packed[1:], _rule(session, nas))

@@ -1,0 +1,332 @@
+"""The journal: what an answer waits for, one per writing process.
+
+A journal is a folder of SQLite files (WAL, ``synchronous=FULL``), each named after
+the position of its first record and left behind for a new one when it has grown to its
+size. One table, one writer, one transaction and one fdatasync a block; a block is one
+row that holds the records of one group commit, because a row a record costs five times
+as much CPU as joining their octets. SQLite brings the crash safety: after a power cut
+a block is there whole or not at all.
+
+After a failed commit the file is left and the next attempt starts a new one: what the
+kernel kept of a failed fsync cannot be known, so it is never asked again of the same
+file. A block that failed was not answered, so it may be lost, or found and folded.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pysqlite3 import dbapi2 as sqlite3
+
+_SUFFIX = ".journal"
+_ORIGIN = struct.Struct("<BBH")
+_PRAGMAS = (
+    "PRAGMA page_size=16384",  # a block of 64 packets has about this size
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA wal_autocheckpoint=0",  # a checkpoint on the packet path would stall it
+)
+_TABLE = """
+CREATE TABLE IF NOT EXISTS block (
+    first_record INTEGER PRIMARY KEY,
+    records INTEGER NOT NULL,
+    received_at_ns INTEGER NOT NULL,
+    octets BLOB NOT NULL
+)
+"""
+
+
+class JournalError(Exception):
+    """A block could not be made durable: nothing in it may be acknowledged."""
+
+
+class Origin(NamedTuple):
+    """Where a record came from: source address (4 or 16 octets), port, NAS name."""
+
+    address: bytes
+    port: int
+    nas: str
+
+
+class Record(NamedTuple):
+    """One packet as received: when (ns since 1970, UTC), from where, its octets."""
+
+    position: int
+    received_at_ns: int
+    origin: Origin
+    packet: bytes
+
+
+class Backlog(NamedTuple):
+    """What is not consumed yet: records, and when the oldest came (ns), if any."""
+
+    records: int
+    oldest_received_at_ns: int | None
+
+
+def encode_origin(origin: Origin) -> bytes:
+    """Encode what precedes each packet in a block; a packet tells its own length."""
+    nas = origin.nas.encode()
+    return (
+        _ORIGIN.pack(len(origin.address), len(nas), origin.port) + origin.address + nas
+    )
+
+
+def _first_position(path: Path) -> int:
+    return int(path.name.partition(".")[0])
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*" + _SUFFIX))
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(
+        path.absolute().as_uri() + "?mode=rw",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
+def _end(connection: sqlite3.Connection) -> int | None:
+    row = connection.execute(
+        "SELECT first_record + records FROM block ORDER BY first_record DESC LIMIT 1"
+    ).fetchone()
+    return int(row[0]) if row else None
+
+
+class JournalWriter:
+    """The one writer of the journal in ``folder``; positions count from 1.
+
+    ``file_bytes`` is the size at which a file is left for a new one. Opening recovers
+    what a crash left and starts a new file behind it.
+    """
+
+    def __init__(self, folder: Path, *, file_bytes: int) -> None:
+        self.folder = folder
+        self._file_bytes = file_bytes
+        self._connection: sqlite3.Connection | None = None
+        self._written = 0
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.next_position = self._recover()
+        self._start_file()
+
+    def _recover(self) -> int:
+        newest = _files(self.folder)[-1:]
+        if not newest:
+            return 1
+        try:
+            connection = _open(newest[0])
+            try:
+                connection.execute(_TABLE)
+                end = _end(connection)
+            finally:
+                connection.close()
+        except sqlite3.Error as error:
+            msg = f"{newest[0].name} cannot be recovered: {error}"
+            raise JournalError(msg) from error
+        return _first_position(newest[0]) if end is None else end
+
+    def _start_file(self) -> None:
+        start = f"{self.next_position:020d}"
+        attempt = len(list(self.folder.glob(f"{start}.*{_SUFFIX}")))
+        path = self.folder / f"{start}.{attempt:06d}{_SUFFIX}"
+        connection = None
+        try:
+            path.touch(mode=0o600)
+            connection = _open(path)
+            for pragma in _PRAGMAS:
+                connection.execute(pragma)
+            connection.execute(_TABLE)
+        except (OSError, sqlite3.Error) as error:
+            if connection is not None:
+                connection.close()
+            raise JournalError(str(error)) from error
+        self._connection = connection
+        self._written = 0
+
+    def append(self, octets: bytes, *, records: int, received_at_ns: int) -> int:
+        """Make one block durable and give its first position, or raise JournalError."""
+        if self._connection is None:
+            self._start_file()
+        elif self._written >= self._file_bytes:
+            self._leave_file()
+            self._start_file()
+        connection = self._connection
+        assert connection is not None
+        try:
+            # A single statement outside a transaction is its own: it returns when the
+            # commit is on the disk.
+            connection.execute(
+                "INSERT INTO block VALUES (?, ?, ?, ?)",
+                (self.next_position, records, received_at_ns, octets),
+            )
+        except sqlite3.Error as error:
+            self._leave_file()
+            raise JournalError(str(error)) from error
+        first = self.next_position
+        self.next_position += records
+        self._written += len(octets)
+        return first
+
+    def probe(self) -> None:
+        """Raise JournalError while nothing can be written; used after a failure."""
+        if self._connection is None:
+            self._start_file()
+
+    def _leave_file(self) -> None:
+        """Close the file off the packet path: the last one to close it checkpoints."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            threading.Thread(target=connection.close, name="journal-close").start()
+
+    def close(self) -> None:
+        """Close the file; what was appended is durable already."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+class JournalReader:
+    """Reads the journal in ``folder`` from any position while it is being written."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._path: Path | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._origins: dict[bytes, Origin] = {}
+
+    def read(self, position: int, limit: int) -> list[Record]:
+        """Give whole blocks from ``position`` on, until there are ``limit`` records."""
+        records: list[Record] = []
+        for path, end in self._files_with_ends():
+            if end <= position:
+                continue
+            for first, received_at_ns, octets in self._select(
+                path, _BLOCKS_FROM, (position - _LARGEST_BLOCK, end, position)
+            ):
+                records.extend(
+                    record
+                    for record in self._records(first, received_at_ns, octets)
+                    if record.position >= position
+                )
+                if len(records) >= limit:
+                    return records
+        return records
+
+    def _files_with_ends(self) -> list[tuple[Path, int]]:
+        """Give the files in order, each with the first position of the next.
+
+        A block behind that position is one whose commit failed and that a crash brought
+        back: nobody was told of it, and the next file has taken its positions.
+        """
+        files = _files(self.folder)
+        ends = [*map(_first_position, files[1:]), _NO_END]
+        return list(zip(files, ends[: len(files)], strict=True))
+
+    def _select(
+        self, path: Path, statement: str, bounds: tuple[int, ...]
+    ) -> Iterator[tuple[Any, ...]]:
+        if path != self._path:
+            self.close()
+            self._connection = _open(path)
+            self._connection.execute("PRAGMA query_only=1")
+            self._path = path
+        assert self._connection is not None
+        try:
+            cursor = self._connection.execute(statement, bounds)
+        except sqlite3.OperationalError as error:
+            if "no such table" in str(error):  # the writer has just made the file
+                return
+            raise
+        try:
+            yield from cursor
+        finally:
+            cursor.close()
+
+    def _records(
+        self, position: int, received_at_ns: int, octets: bytes
+    ) -> Iterator[Record]:
+        place, origins = 0, self._origins
+        while place < len(octets):
+            start = place + 4 + octets[place] + octets[place + 1]
+            prefix = octets[place:start]
+            origin = origins.get(prefix)
+            if origin is None:
+                origin = self._decode_origin(prefix)
+            place = start + (octets[start + 2] << 8 | octets[start + 3])
+            yield Record(position, received_at_ns, origin, octets[start:place])
+            position += 1
+
+    def _decode_origin(self, prefix: bytes) -> Origin:
+        address_octets, _, port = _ORIGIN.unpack_from(prefix)
+        behind = 4 + address_octets
+        origin = Origin(prefix[4:behind], port, prefix[behind:].decode())
+        if len(self._origins) >= 65536:  # as many as the receiver remembers
+            self._origins.clear()
+        self._origins[prefix] = origin
+        return origin
+
+    def backlog(self, position: int) -> Backlog:
+        """Say what lies at and behind ``position``, the next one to consume."""
+        last, oldest = position, None
+        for path, end in self._files_with_ends():
+            if end <= position:
+                continue
+            if oldest is None:
+                bounds = (position - _LARGEST_BLOCK, end, position)
+                for (received_at_ns,) in self._select(path, _OLDEST_FROM, bounds):
+                    oldest = received_at_ns
+            for (behind,) in self._select(path, _END_BEFORE, (end,)):
+                last = max(last, behind)
+        return Backlog(last - position, oldest)
+
+    def discard(self, position: int, retention_bytes: int) -> int:
+        """Delete the oldest files consumed before ``position`` beyond the retention.
+
+        Gives how many were deleted. The file being written never is.
+        """
+        files = _files(self.folder)
+        consumed = [
+            path
+            for path, following in pairwise(files)
+            if _first_position(following) <= position
+        ]
+        kept = deleted = 0
+        for path in reversed(consumed):
+            parts = [path, *(path.with_name(path.name + s) for s in ("-wal", "-shm"))]
+            kept += sum(part.stat().st_size for part in parts if part.exists())
+            if kept > retention_bytes:
+                if path == self._path:
+                    self.close()
+                for part in parts:
+                    part.unlink(missing_ok=True)
+                deleted += 1
+        return deleted
+
+    def close(self) -> None:
+        """Close the file that is open."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = self._path = None
+
+
+_WHERE = (
+    " FROM block WHERE first_record >= ? AND first_record < ?"
+    " AND first_record + records > ? ORDER BY first_record"
+)
+_BLOCKS_FROM = "SELECT first_record, received_at_ns, octets" + _WHERE
+_OLDEST_FROM = "SELECT received_at_ns" + _WHERE + " LIMIT 1"
+_END_BEFORE = (
+    "SELECT first_record + records FROM block WHERE first_record < ?"
+    " ORDER BY first_record DESC LIMIT 1"
+)
+_NO_END = 1 << 62
+_LARGEST_BLOCK = 1 << 20
+"""Records a block never has: how far before a position its block can begin."""
