@@ -51,7 +51,7 @@ class Report(NamedTuple):
 
     status: int
     nas: str
-    acct_session_id: bytes
+    acct_session_id: str
     received_at: int
     event_at: int
     event_reported: bool
@@ -176,7 +176,7 @@ def read_report(
     return Report(
         status,
         nas,
-        session_id,
+        _text(session_id),
         received_at,
         event_at,
         reported,

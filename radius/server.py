@@ -153,8 +153,11 @@ class RadiusServer:
         self.statistics = Statistics()
         self.watch: Callable[[Sighting], None] | None = None
 
-    def listen(self, endpoint: Endpoint, kind: str) -> Callable[[], None]:
-        """Take on a bound socket; give the function to call when it is readable."""
+    def listen(self, endpoint: Endpoint, kind: str) -> Callable[[], bool]:
+        """Take on a bound socket; give the function to call when it is readable.
+
+        It says whether anything was there to read.
+        """
         listener = _Listener(endpoint, kind, self._duplicate_seconds)
         self._listeners.append(listener)
         return lambda: self._readable(listener)
@@ -164,14 +167,16 @@ class RadiusServer:
         self._table = table
         self._sources.clear()
 
-    def _readable(self, listener: _Listener) -> None:
+    def _readable(self, listener: _Listener) -> bool:
         listener.duplicates.turn(self._monotonic())
-        for _ in range(_READS):
+        for read in range(_READS):
             datagrams = listener.endpoint.receive()
             if not datagrams:
-                break
+                self._commit()
+                return read > 0
             self._take(listener, datagrams)
         self._commit()
+        return True
 
     def _take(self, listener: _Listener, datagrams: list[Received]) -> None:
         """Decide about each datagram; what is new goes into the block."""

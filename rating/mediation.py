@@ -32,7 +32,7 @@ from rating.session import (
 _CAUSES = {Status.ACCOUNTING_ON: 11, Status.ACCOUNTING_OFF: 7}
 """Acct-Terminate-Cause NAS-Reboot and Admin-Reboot, RFC 2866 section 5.10."""
 
-Key = tuple[str, bytes]
+Key = tuple[str, str]
 """A NAS's name and an Acct-Session-Id."""
 
 

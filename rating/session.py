@@ -108,7 +108,7 @@ class Session:
 
     id: int
     nas: str
-    acct_session_id: bytes
+    acct_session_id: str
     state: State
     started_at: int
     start_reported: bool
