@@ -18,7 +18,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from config.radius_dictionary import Attribute, AttributeTables, tables
-from radius.packet import HEADER_OCTETS, MAXIMUM_ATTRIBUTES, Malformed, trim
+from radius.packet import (
+    HEADER_OCTETS,
+    MAXIMUM_ATTRIBUTES,
+    MAXIMUM_OCTETS,
+    Malformed,
+    trim,
+)
 
 _VENDOR_SPECIFIC = 26
 _MESSAGE_AUTHENTICATOR = 80
@@ -42,6 +48,9 @@ _SECRETS = frozenset(
         (14988, 20),  # Mikrotik-Wireless-MPKey
     }
 )
+_EAP_MESSAGE = (0, 79)
+_EAP_RESPONSE = 2
+_EAP_CHALLENGED = frozenset({4, 17, 26})  # MD5-Challenge, LEAP, MS-CHAP-V2
 _CISCO_AVPAIR = (9, 1)
 _SECRET_PAIR = re.compile(
     rb"([^=*]*(?:password|secret|psk|-key)[^=*]*[=*])(.*)", re.DOTALL | re.IGNORECASE
@@ -97,6 +106,9 @@ def attributes(
     if isinstance(trimmed, Malformed):
         # Both a short datagram and a wrong length show in the length field at 2.
         raise MalformedPacketError(trimmed, min(len(packet), 2))
+    if len(trimmed) > MAXIMUM_OCTETS:
+        # Here a packet may come from anywhere, not only from a bounded socket read.
+        raise MalformedPacketError(Malformed.LONG, 2)
     lookup = tables() if known is None else known
     decoded: list[DecodedAttribute] = []
     for code, value in _split(trimmed):
@@ -217,6 +229,9 @@ def _hide(entry: Attribute, value: bytes) -> str | None:
     key = (entry.vendor, entry.code)
     if entry.encrypted or key in _SECRETS:
         return f"<hidden, {len(value)} octets>"
+    if key == _EAP_MESSAGE and len(value) > 4 and value[0] == _EAP_RESPONSE:
+        # RFC 3748 section 4.1: the type is the fifth octet.
+        return f"<hidden, {len(value)} octets>" if value[4] in _EAP_CHALLENGED else None
     if key == _CISCO_AVPAIR:
         pair = _SECRET_PAIR.fullmatch(value)
         if pair:
