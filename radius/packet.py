@@ -92,12 +92,12 @@ def trim(datagram: bytes) -> bytes | Malformed:
     if size < HEADER_OCTETS:
         return Malformed.SHORT
     length = datagram[2] << 8 | datagram[3]
-    if length == size:
-        return datagram
     if length < HEADER_OCTETS:
         return Malformed.SHORT
     if length > MAXIMUM_OCTETS:
         return Malformed.LONG
+    if length == size:
+        return datagram
     if length > size:
         return Malformed.TRUNCATED
     return datagram[:length]

@@ -44,11 +44,14 @@ class Joined(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """What a batch changed: sessions new, sessions changed (with and without their
-    description), and usage in the order it came about."""
+    """What a batch changed, each session in one list, usage in the order it came about.
+
+    Sessions are new, or changed in their description, in their state, or only counted.
+    """
 
     begun: list[Session]
     described: list[Session]
+    moved: list[Session]
     counted: list[Session]
     usage: list[Joined]
 
@@ -70,6 +73,7 @@ class Mediator:
         self._begun: dict[int, Session] = {}
         self._described: dict[int, Session] = {}
         self._counted: dict[int, Session] = {}
+        self._moved: set[int] = set()
         self._usage: list[Joined] = []
         self._open_usage: dict[int, int] = {}
         self._live: dict[str, list[Key]] = {}
@@ -121,12 +125,14 @@ class Mediator:
             self.outcomes[_status_name(status), "applied"] += 1
             return None
         session = self._session_of(report)
+        if status != Status.INTERIM_UPDATE or session.state is not State.OPEN:
+            self._moved.add(session.id)
         usage = apply(session, report, nas)
-        newest = self._sessions[report.nas, report.acct_session_id]
-        if newest is not session and session.state is not State.CLOSED:
-            close(session, Closed.LOST, None)
         if session.id not in self._begun:
             self._counted[session.id] = session
+        newest = self._sessions[report.nas, report.acct_session_id]
+        if newest is not session and session.state is not State.CLOSED:
+            self._close(session, Closed.LOST, None)
         if usage is not None:
             self._use(usage)
         self.outcomes[
@@ -182,6 +188,7 @@ class Mediator:
 
     def _close(self, session: Session, by: Closed, cause: int | None) -> None:
         close(session, by, cause)
+        self._moved.add(session.id)
         if session.id not in self._begun:
             self._counted[session.id] = session
 
@@ -223,6 +230,7 @@ class Mediator:
         for session in sessions:
             if silence(session, now, **limits) and session.id not in self._begun:
                 self._counted[session.id] = session
+                self._moved.add(session.id)
 
     def in_memory(self, session: Session) -> Session:
         """Give memory's copy of a session that was loaded, where there is one."""
@@ -233,10 +241,15 @@ class Mediator:
 
     def changes(self) -> Changes:
         """Give what the batch changed."""
+        moved, counted = [], []
+        for session in self._counted.values():
+            if session.id not in self._described:
+                (moved if session.id in self._moved else counted).append(session)
         return Changes(
             list(self._begun.values()),
             list(self._described.values()),
-            [s for s in self._counted.values() if s.id not in self._described],
+            moved,
+            counted,
             self._usage,
         )
 
@@ -249,6 +262,7 @@ class Mediator:
             if newest is not None and newest.state is State.CLOSED:
                 del self._sessions[key]
         self._begun, self._described, self._counted = {}, {}, {}
+        self._moved = set()
         self._usage, self._open_usage, self._live = [], {}, {}
         while len(self._sessions) > self._kept:
             del self._sessions[next(iter(self._sessions))]
@@ -267,7 +281,10 @@ def _certain(session: Session, report: Report) -> bool:
     ):
         return False
     seconds = report.session_seconds
-    return seconds is None or report.event_at - seconds < session.last_seen_at
+    if seconds is None:
+        return True
+    start = report.event_at - seconds
+    return start < session.last_seen_at or abs(start - session.started_at) <= 2
 
 
 def _sum(one: Usage, other: Usage) -> Usage:

@@ -93,6 +93,7 @@ def with_length(octets: bytes, length: int) -> bytes:
         (b"\x04\x01\x00\x14" + bytes(15), Malformed.SHORT),
         (with_length(packet(), 19), Malformed.SHORT),
         (with_length(packet() + bytes(4096), 4097), Malformed.LONG),
+        (b"\x04\x01" + (4097).to_bytes(2) + bytes(4093), Malformed.LONG),
         (with_length(packet(), 4000), Malformed.TRUNCATED),
     ],
 )

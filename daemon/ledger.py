@@ -1,0 +1,182 @@
+"""Journal records into sessions and usage: one batch, one transaction, one position.
+
+The position of the journal is written in the transaction that writes what its records
+changed, so a crash between two batches repeats nothing and loses nothing. Everything
+here blocks, and runs in the ledger role's thread or in ``fairlane replay``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from sqlalchemy import Connection
+
+from config.network import Nas as NasObject
+from config.schema import AccountingSettings
+from radius.accounting import Refused, Report, describe, read_report
+from rating.counters import Gigawords
+from rating.mediation import Key, Mediator
+from rating.session import Nas, Session, Usage
+from storage import sessions as repository
+from storage.database import Database
+from storage.journal import Record
+from storage.session_rows import (
+    described_row,
+    life_row,
+    progress_row,
+    session_of,
+    usage_row,
+)
+
+SESSIONS_KEPT = 2_000_000
+"""Open sessions in memory, about 1.3 KiB each; the others are read when they report."""
+
+_UNKNOWN_NAS = Nas(Gigawords.AUTO, 1_250_000_000)
+_OCTETS_PER_MEGABIT = 125_000
+
+Decision = Callable[[Record, Report | Refused, Usage | None], None]
+"""Told of each record what it was read as and what use it added, for a live trace."""
+
+
+class Ledger:
+    """Applies journals to the database; the only one that writes sessions and usage."""
+
+    def __init__(self, database: Database, settings: AccountingSettings) -> None:
+        self._database = database
+        self._settings = settings
+        self._nas: dict[str, Nas] = {}
+        self.decision: Decision | None = None
+        with database.read.connect() as connection:
+            self.positions = dict(repository.read_positions(connection))
+            session_id, self._next_usage_id = repository.next_ids(connection)
+        self._mediator = Mediator(
+            next_session_id=session_id,
+            join_seconds=settings.join_seconds,
+            sessions_kept=SESSIONS_KEPT,
+        )
+
+    def know(self, nas: Iterable[NasObject]) -> None:
+        """Take what the network file says of each NAS's counters."""
+        self._nas = {
+            n.name: Nas(Gigawords(n.gigawords), n.max_rate_mbps * _OCTETS_PER_MEGABIT)
+            for n in nas
+        }
+
+    def position(self, journal: str) -> int:
+        """Give the next position of a journal to apply."""
+        return self.positions.get(journal, 1)
+
+    def take_outcomes(self) -> Mapping[tuple[str, str], int]:
+        """Give the counts of (status, result) since the last call."""
+        outcomes = dict(self._mediator.outcomes)
+        self._mediator.outcomes.clear()
+        return outcomes
+
+    def _nas_of(self, name: str) -> Nas:
+        return self._nas.get(name, _UNKNOWN_NAS)
+
+    def apply(self, journal: str, records: Sequence[Record]) -> Mapping[str, int]:
+        """Apply a batch; give the usage records written, by how they were derived.
+
+        A ``StorageError`` leaves the database as it was and this ledger unusable: make
+        a new one, which starts from what the database has.
+        """
+        skew = self._settings.max_clock_skew_seconds
+        reports = [
+            read_report(
+                record.packet,
+                nas=record.origin.nas,
+                received_at=record.received_at_ns // 1_000_000_000,
+                max_clock_skew_seconds=skew,
+            )
+            for record in records
+        ]
+        with self._database.write.begin() as connection:
+            self._load(connection, reports)
+            apply, nas_of, decision = self._mediator.apply, self._nas_of, self.decision
+            for record, report in zip(records, reports, strict=True):
+                usage = apply(report, nas_of(report.nas))
+                if decision is not None:
+                    decision(record, report, usage)
+            position = records[-1].position + 1
+            derived = self._write(connection)
+            repository.write_position(connection, journal, position)
+        self.positions[journal] = position
+        self._mediator.written()
+        return derived
+
+    def _load(
+        self, connection: Connection, reports: Sequence[Report | Refused]
+    ) -> None:
+        mediator = self._mediator
+        keys = mediator.wanted(reports)
+        live: dict[str, list[Key]] = {}
+        for nas in mediator.restarted(reports):
+            rows = repository.open_sessions_of_nas(connection, nas)
+            found = [session_of(row, self._nas_of) for row in rows]
+            live[nas] = [(s.nas, s.acct_session_id) for s in found]
+            keys.update(live[nas])
+        mediator.adopt(keys, self._sessions_of(connection, keys))
+        for nas, its_keys in live.items():
+            mediator.adopt_live(nas, its_keys)
+
+    def _sessions_of(self, connection: Connection, keys: set[Key]) -> list[Session]:
+        rows = repository.load_sessions(connection, sorted({key[1] for key in keys}))
+        sessions = [session_of(row, self._nas_of) for row in rows]
+        return sorted(
+            (s for s in sessions if (s.nas, s.acct_session_id) in keys),
+            key=lambda s: (s.started_at, s.id),
+        )
+
+    def _write(self, connection: Connection) -> Mapping[str, int]:
+        changes = self._mediator.changes()
+        derived: dict[str, int] = {}
+        usage = []
+        for joined in changes.usage:
+            usage.append(usage_row(self._next_usage_id, joined))
+            self._next_usage_id += 1
+            word = joined.usage.derived
+            derived[word] = derived.get(word, 0) + 1
+        repository.insert_sessions(
+            connection, [described_row(session) for session in changes.begun]
+        )
+        repository.update_sessions(
+            connection, [described_row(session) for session in changes.described]
+        )
+        repository.update_life(
+            connection, [life_row(session) for session in changes.moved]
+        )
+        repository.update_progress(
+            connection, [progress_row(session) for session in changes.counted]
+        )
+        repository.insert_usage(connection, usage)
+        return derived
+
+    def sweep(self, now: int, after_id: int, limit: int) -> int | None:
+        """Judge the next ``limit`` silent sessions behind ``after_id``.
+
+        Gives the id to go on behind, or None at the end of the round.
+        """
+        settings = self._settings
+        interval = settings.interim_seconds
+        limits = {
+            "suspect_after": interval * settings.stale_after_intervals,
+            "close_after": interval * settings.close_after_intervals,
+        }
+        mediator = self._mediator
+        with self._database.write.begin() as connection:
+            rows = repository.stale_candidates(
+                connection, now - limits["suspect_after"], after_id, limit
+            )
+            loaded = [session_of(row, self._nas_of) for row in rows]
+            mediator.sweep([mediator.in_memory(s) for s in loaded], now, limits)
+            self._write(connection)
+        mediator.written()
+        return loaded[-1].id if len(loaded) == limit else None
+
+
+def subject(report: Report | Refused) -> str:
+    """Say whose report it is, for a trace."""
+    if isinstance(report, Refused):
+        return ""
+    return describe(report.standing).user_name or ""

@@ -1,0 +1,229 @@
+"""The role ``ledger``: reads every journal, keeps sessions and usage in the database.
+
+It follows the journals of all receivers, those of receivers that are configured no more
+too, until each is applied. While the database is away it waits and tries again; the
+journals grow meanwhile, and the lag shows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from config.network import Nas
+from daemon import clock
+from daemon.ledger import Ledger, subject
+from daemon.network_feed import POLL_SECONDS, NetworkFeed
+from daemon.role import RoleContext
+from radius.accounting import Refused, Report, Status
+from rating.session import Usage
+from storage.database import StorageError, open_database
+from storage.journal import JournalReader, Record
+from storage.rollup import roll_up
+from storage.sessions import sessions_by_state
+from telemetry import logs, metrics
+
+_IDLE_SECONDS = 0.05
+_BACK_OFF_SECONDS = (0.25, 5.0)
+_SWEEP_SECONDS = 15.0
+_SWEEP_SESSIONS = 5000
+_ROLL_UP_SECONDS = 3600.0
+_FOLLOW_SECONDS = 1.0
+_DAY_SECONDS = 86400
+
+
+class _Worker:
+    """What the ledger's thread does; nothing of it runs in the loop."""
+
+    def __init__(self, role: RoleContext) -> None:
+        self._role = role
+        self._settings = role.settings
+        self._data_dir = Path(role.settings.data_dir)
+        self._database = open_database(role.settings.database, self._data_dir)
+        self._feed = NetworkFeed(
+            self._database, self._data_dir / f"network-{role.label}.json"
+        )
+        self._nas: list[Nas] = []
+        self._ledger: Ledger | None = None
+        self._readers: dict[str, JournalReader] = {}
+        self._due: dict[str, float] = {}
+        self._sweep_after = 0
+        self._limiter = logs.RateLimiter(10)
+        self._log = logs.get_logger("ledger")
+        self._positions: dict[str, int] = {}
+        self.failure: str | None = None
+        self.lag: dict[str, int] = {}
+
+    def step(self) -> bool:
+        """Do what is due and one batch of each journal; say whether more waits."""
+        try:
+            ledger = self._current()
+            self._every(POLL_SECONDS, self._follow_network)
+            self._every(_FOLLOW_SECONDS, self._follow_journals)
+            more = False
+            for name, reader in self._readers.items():
+                more |= self._batch(ledger, name, reader)
+            self._every(_SWEEP_SECONDS, self._sweep)
+            self._every(_ROLL_UP_SECONDS, self._roll_up)
+        except StorageError as error:
+            self._failed(error)
+            return False
+        self.failure = None
+        return more
+
+    def _current(self) -> Ledger:
+        if self._ledger is None:
+            self._ledger = Ledger(self._database, self._settings.accounting)
+            self._ledger.know(self._nas)
+        self._ledger.decision = self._show if self._role.tracing is not None else None
+        return self._ledger
+
+    def _failed(self, error: StorageError) -> None:
+        """Forget what memory has: the database alone says what is so."""
+        self._ledger = None
+        self.failure = str(error).splitlines()[0]
+        metrics.LEDGER_FAILURES.inc()
+        suppressed = self._limiter.allow("database", clock.monotonic())
+        if suppressed is not None:
+            self._log.error(
+                "the database refused; the journals wait",
+                error=self.failure,
+                suppressed=suppressed,
+            )
+        self._measure_lag()
+
+    def _every(self, seconds: float, work: Callable[[], None]) -> None:
+        now = clock.monotonic()
+        if now >= self._due.get(work.__name__, 0.0):
+            self._due[work.__name__] = now + seconds
+            work()
+
+    def _batch(self, ledger: Ledger, name: str, reader: JournalReader) -> bool:
+        limit = self._settings.accounting.batch_records
+        records = reader.read(ledger.position(name), limit)
+        if not records:
+            return False
+        started = clock.monotonic()
+        derived = ledger.apply(name, records)
+        metrics.LEDGER_BATCH_SECONDS.observe(clock.monotonic() - started)
+        for word, count in derived.items():
+            metrics.USAGE_RECORDS.labels(word).inc(count)
+        for (status, result), count in ledger.take_outcomes().items():
+            metrics.ACCOUNTING_REPORTS.labels(status, result).inc(count)
+        return len(records) >= limit
+
+    def _follow_network(self) -> None:
+        objects = self._feed.poll()
+        if objects is not None:
+            self._nas = [
+                msgspec.convert(body, Nas)
+                for (kind, _), body in objects.items()
+                if kind == "nas"
+            ]
+            self._current().know(self._nas)
+
+    def _follow_journals(self) -> None:
+        folder = self._data_dir / "journal"
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if path.is_dir() and path.name not in self._readers:
+                self._readers[path.name] = JournalReader(path)
+        self._measure_lag()
+        ledger = self._current()
+        for name, reader in self._readers.items():
+            reader.discard(
+                ledger.position(name), self._settings.journal.retention_bytes
+            )
+        with self._database.read.connect() as connection:
+            for state, count in sessions_by_state(connection).items():
+                metrics.SESSIONS.labels(state).set(count)
+
+    def _measure_lag(self) -> None:
+        """Say how far the database is behind, also while it is away."""
+        if self._ledger is not None:
+            self._positions = dict(self._ledger.positions)
+        for name, reader in self._readers.items():
+            position = self._positions.get(name, 1)
+            backlog = reader.backlog(position)
+            seconds = 0.0
+            if backlog.oldest_received_at_ns is not None:
+                seconds = max(0.0, clock.now() - backlog.oldest_received_at_ns / 1e9)
+            metrics.JOURNAL_LAG_RECORDS.labels(name).set(backlog.records)
+            metrics.JOURNAL_LAG_SECONDS.labels(name).set(seconds)
+            self.lag[name] = backlog.records
+
+    def _sweep(self) -> None:
+        """Judge one slice of silent sessions; a round goes on where it was."""
+        after = self._current().sweep(
+            int(clock.now()), self._sweep_after, _SWEEP_SESSIONS
+        )
+        self._sweep_after = after or 0
+
+    def _roll_up(self) -> None:
+        days = self._settings.accounting.rollup_after_days
+        roll_up(self._database, before=int(clock.now()) - days * _DAY_SECONDS)
+
+    def _show(
+        self, record: Record, report: Report | Refused, usage: Usage | None
+    ) -> None:
+        tracing = self._role.tracing
+        user = subject(report)
+        if tracing is None or not tracing.matches(
+            nas=report.nas, user=user, now=clock.now()
+        ):
+            return
+        event: dict[str, Any] = {
+            "nas": report.nas,
+            "user": user,
+            "position": record.position,
+        }
+        if isinstance(report, Refused):
+            event |= {"decision": "counts for nothing", "reason": report.reason}
+        else:
+            event |= {
+                "acct_session_id": report.acct_session_id,
+                "status": Status(report.status).name,
+                "decision": "nothing new" if usage is None else f"use {usage.derived}",
+            }
+        if usage is not None:
+            event["usage"] = usage._asdict()
+        self._role.emit_trace(event)
+
+    def close(self) -> None:
+        """Let go of the files and connections."""
+        for reader in self._readers.values():
+            reader.close()
+        self._database.close()
+
+
+async def run(role: RoleContext) -> None:
+    """Apply the journals until told to stop; what is left waits for the next start."""
+    await role.ready()
+    worker = _Worker(role)
+    loop = asyncio.get_running_loop()
+    first, longest = _BACK_OFF_SECONDS
+    back_off = first
+    with ThreadPoolExecutor(1, thread_name_prefix="ledger") as thread:
+        try:
+            while not role.stopping.is_set():
+                more = await loop.run_in_executor(thread, worker.step)
+                role.beat_status.update(
+                    healthy=worker.failure is None,
+                    detail={
+                        "database": worker.failure or "writable",
+                        "journal_lag_records": dict(worker.lag),
+                    },
+                )
+                if worker.failure is not None:
+                    await role.stopped_within(back_off)
+                    back_off = min(longest, back_off * 2)
+                    continue
+                back_off = first
+                if not more:
+                    await role.stopped_within(_IDLE_SECONDS)
+        finally:
+            await loop.run_in_executor(thread, worker.close)

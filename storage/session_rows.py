@@ -1,0 +1,81 @@
+"""A session as the ledger holds it, and as its row in the database: one to the other.
+
+The row's columns are those of ``storage.tables``; ``points`` is the session's own
+memory, which no query looks into.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from radius.accounting import Description
+from rating.mediation import Joined
+from rating.session import Closed, Nas, Session, State, memory, remember
+from storage.tables import LIFE_COLUMNS, SESSION_COLUMNS
+
+_AT = {name: place for place, name in enumerate(SESSION_COLUMNS)}
+_DESCRIPTION = [_AT[name] for name in Description._fields]
+_REPORTED, _ESTIMATED = "reported", "estimated"
+
+
+def session_of(row: Sequence[Any], nas_of: Callable[[str], Nas]) -> Session:
+    """Make the session that a row keeps."""
+    session = Session()
+    session.id = row[_AT["id"]]
+    session.nas = row[_AT["nas"]]
+    session.acct_session_id = row[_AT["acct_session_id"]]
+    session.state = State(row[_AT["state"]])
+    session.started_at = row[_AT["started_at"]]
+    session.start_reported = row[_AT["started_derived"]] == _REPORTED
+    session.last_seen_at = row[_AT["last_seen_at"]]
+    session.last_arrival_at = row[_AT["last_arrival_at"]]
+    session.stopped_at = row[_AT["stopped_at"]]
+    session.terminate_cause = row[_AT["terminate_cause"]]
+    closed_by = row[_AT["close_derived"]]
+    session.closed_by = None if closed_by is None else Closed(closed_by)
+    session.seconds = row[_AT["seconds"]]
+    session.standing = 0
+    session.description = Description._make(row[place] for place in _DESCRIPTION)
+    session.older = None
+    remember(session, row[_AT["points"]], nas_of(session.nas))
+    return session
+
+
+def described_row(session: Session) -> tuple[Any, ...]:
+    """Make the whole row of a session, in the order of SESSION_COLUMNS."""
+    assert session.description is not None
+    values = session.description._asdict()
+    values |= zip(LIFE_COLUMNS, life_row(session), strict=True)
+    values |= {"nas": session.nas, "acct_session_id": session.acct_session_id}
+    return tuple(values[name] for name in SESSION_COLUMNS)
+
+
+def progress_row(session: Session) -> tuple[Any, ...]:
+    """Make what a report counts up of a row, in the order of PROGRESS_COLUMNS."""
+    return (
+        session.id,
+        session.last_seen_at,
+        session.last_arrival_at,
+        session.seconds,
+        *session.counters.totals,
+        memory(session),
+    )
+
+
+def life_row(session: Session) -> tuple[Any, ...]:
+    """Make what a report changes of a row, in the order of LIFE_COLUMNS."""
+    return (
+        *progress_row(session),
+        session.state,
+        session.started_at,
+        _REPORTED if session.start_reported else _ESTIMATED,
+        session.stopped_at,
+        session.terminate_cause,
+        session.closed_by,
+    )
+
+
+def usage_row(usage_id: int, joined: Joined) -> tuple[Any, ...]:
+    """Make a usage row, in the order of USAGE_COLUMNS."""
+    return (usage_id, *joined.usage, joined.records)
