@@ -21,7 +21,7 @@ from enum import IntEnum
 
 try:
     # A third of the time of OpenSSL's constructor on packets of this size.
-    from _md5 import md5
+    from _md5 import md5  # type: ignore[import-not-found]
 except ImportError:  # a Python built without it
     from hashlib import md5
 
@@ -168,7 +168,7 @@ class AccountingPackets:
         mac, class_, port = b"\x1f\x0e0200", b"\x19\x12home-500:", b"\x57\x12ge-0/0/1:"
         line = b"\x1a\x20\x00\x00\x0d\xe9\x01\x1aharbour ge-0/0/1:"
         counted = at.status is not Status.START
-        behind = (self.secret,)
+        behind: tuple[bytes, ...] = (self.secret,)
         if at.status is Status.STOP:
             behind = (b"\x31\x06\x00\x00\x00\x01", self.secret)  # User-Request
         round_ = at.round
