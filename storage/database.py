@@ -28,6 +28,12 @@ SQLITE_FILE: Final = "fairlane.db"
 StorageError = sqlalchemy.exc.SQLAlchemyError
 """Whatever the database refuses, times out on or cannot be reached for."""
 
+# The driver looks for adapters of None and bytes each time it binds one, by way of two
+# failing attribute look-ups; naming adapters that do nothing takes a wide row from 23
+# to 8 us. They are the cheapest callables that give None for None, bytes for bytes.
+sqlite.register_adapter(type(None), {}.get)
+sqlite.register_adapter(bytes, bytes)
+
 _BUSY_MS: Final = 10_000
 _READERS: Final = 8
 _CONNECT_SECONDS: Final = 3

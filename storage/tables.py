@@ -55,6 +55,7 @@ session: Final = Table(
     Column("framed_ipv6_prefixes", Text),
     Column("delegated_ipv6_prefixes", Text),
     Column("framed_ipv6_addresses", Text),
+    Column("framed_interface_id", Text),
     Column("calling_station_id", Text),
     Column("called_station_id", Text),
     Column("nas_port_id", Text),
@@ -89,10 +90,11 @@ Index(
     postgresql_where=_IS_LIVE,
 )
 # Live sessions in order of id, for the sweep that looks for stale ones in slices: it
-# must not walk years of closed ones.
+# must not walk years of closed ones. With the state in it, they are counted from it.
 Index(
     "session_live_by_id",
     session.c.id,
+    session.c.state,
     sqlite_where=_IS_LIVE,
     postgresql_where=_IS_LIVE,
 )
@@ -156,6 +158,30 @@ write_check: Final = Table(
 
 SESSION_COLUMNS: Final = tuple(c.name for c in session.c if c.name != "tenant")
 """The order of a session's values wherever sessions travel as tuples."""
+
+PROGRESS_COLUMNS: Final = (
+    "id",
+    "last_seen_at",
+    "last_arrival_at",
+    "seconds",
+    "input_octets",
+    "output_octets",
+    "input_packets",
+    "output_packets",
+    "points",
+)
+"""What an ordinary interim update changes, and no index has in it."""
+
+LIFE_COLUMNS: Final = (
+    *PROGRESS_COLUMNS,
+    "state",
+    "started_at",
+    "started_derived",
+    "stopped_at",
+    "terminate_cause",
+    "close_derived",
+)
+"""What any report may change of a session, but for what it says of the subscriber."""
 
 USAGE_COLUMNS: Final = tuple(
     c.name for c in usage.c if c.name not in ("rolled_up", "tenant")

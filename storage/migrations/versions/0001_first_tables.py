@@ -55,6 +55,7 @@ def upgrade() -> None:
         sa.Column("framed_ipv6_prefixes", sa.Text(), nullable=True),
         sa.Column("delegated_ipv6_prefixes", sa.Text(), nullable=True),
         sa.Column("framed_ipv6_addresses", sa.Text(), nullable=True),
+        sa.Column("framed_interface_id", sa.Text(), nullable=True),
         sa.Column("calling_station_id", sa.Text(), nullable=True),
         sa.Column("called_station_id", sa.Text(), nullable=True),
         sa.Column("nas_port_id", sa.Text(), nullable=True),
@@ -88,7 +89,7 @@ def upgrade() -> None:
     op.create_index(
         "session_live_by_id",
         "session",
-        ["id"],
+        ["id", "state"],
         unique=False,
         sqlite_where=sa.text("state <> 'closed'"),
         postgresql_where=sa.text("state <> 'closed'"),
