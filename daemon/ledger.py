@@ -16,7 +16,7 @@ from config.schema import AccountingSettings
 from radius.accounting import Refused, Report, describe, read_report
 from rating.counters import Gigawords
 from rating.mediation import Key, Mediator
-from rating.session import Nas, Session, Usage
+from rating.session import Nas, Session, Usage, nas_of
 from storage import sessions as repository
 from storage.database import Database
 from storage.journal import Record
@@ -31,7 +31,7 @@ from storage.session_rows import (
 SESSIONS_KEPT = 2_000_000
 """Open sessions in memory, about 1.3 KiB each; the others are read when they report."""
 
-_UNKNOWN_NAS = Nas(Gigawords.AUTO, 1_250_000_000)
+_UNKNOWN_NAS = nas_of(Gigawords.AUTO, 1_250_000_000)
 _OCTETS_PER_MEGABIT = 125_000
 
 Decision = Callable[[Record, Report | Refused, Usage | None], None]
@@ -58,7 +58,9 @@ class Ledger:
     def know(self, nas: Iterable[NasObject]) -> None:
         """Take what the network file says of each NAS's counters."""
         self._nas = {
-            n.name: Nas(Gigawords(n.gigawords), n.max_rate_mbps * _OCTETS_PER_MEGABIT)
+            n.name: nas_of(
+                Gigawords(n.gigawords), n.max_rate_mbps * _OCTETS_PER_MEGABIT
+            )
             for n in nas
         }
 
@@ -93,9 +95,9 @@ class Ledger:
         ]
         with self._database.write.begin() as connection:
             self._load(connection, reports)
-            apply, nas_of, decision = self._mediator.apply, self._nas_of, self.decision
+            apply, known, decision = self._mediator.apply, self._nas_of, self.decision
             for record, report in zip(records, reports, strict=True):
-                usage = apply(report, nas_of(report.nas))
+                usage = apply(report, known(report.nas))
                 if decision is not None:
                     decision(record, report, usage)
             position = records[-1].position + 1

@@ -98,12 +98,14 @@ class Description(NamedTuple):
     link_count: int | None = None
 
 
-_IGNORE, _NUMBER, _STANDING, _SESSION_ID, _FORBIDDEN, _STATUS = range(6)
+_IGNORE, _NUMBER, _STANDING, _IDENTITY, _SESSION_ID, _FORBIDDEN, _STATUS = range(7)
 _KINDS = [_IGNORE] * 256
 for _type in (41, 42, 43, 46, 47, 48, 49, 52, 53, 55):
     _KINDS[_type] = _NUMBER
-for _type in (1, 4, 5, 8, 25, 26, 30, 31, 32, 50, 51, 87, 95, 96, 97, 123, 168):
+for _type in (1, 5, 8, 25, 26, 30, 31, 50, 51, 87, 96, 97, 123, 168):
     _KINDS[_type] = _STANDING
+for _type in (4, 32, 95):
+    _KINDS[_type] = _IDENTITY
 for _type in (2, 3, 18, 24):  # RFC 2866 section 4.1
     _KINDS[_type] = _FORBIDDEN
 _KINDS[44] = _SESSION_ID
@@ -111,7 +113,7 @@ _KINDS[40] = _STATUS
 
 _SESSION_STATUS = frozenset({1, 2, 3})
 _NAS_STATUS = frozenset({7, 8})
-_NAS_IDENTITIES = (32, 4, 95)
+_read_number = struct.Struct("!I").unpack_from
 
 
 def read_report(
@@ -124,34 +126,36 @@ def read_report(
     """
     numbers: dict[int, int] = {}
     standing: list[bytes] = []
-    session_ids = statuses = identities = 0
+    session_ids = statuses = 0
+    identified = False
     status = None
     session_id = b""
-    place, end, kinds = 20, len(packet), _KINDS
+    place, end, kinds, read_number = 20, len(packet), _KINDS, _read_number
     while place < end:
         kind = packet[place]
-        behind = place + packet[place + 1]
+        length = packet[place + 1]
         what = kinds[kind]
-        if what == _NUMBER:
-            if behind - place == 6:
-                numbers[kind] = int.from_bytes(packet[place + 2 : behind])
-        elif what == _STANDING:
-            standing.append(packet[place:behind])
-            if kind in _NAS_IDENTITIES:
-                identities += 1
+        if what == 1:  # _NUMBER; the names would cost a look-up each, twenty a packet
+            if length == 6:
+                numbers[kind] = read_number(packet, place + 2)[0]
+        elif what == 2:  # _STANDING
+            standing.append(packet[place : place + length])
+        elif what == _IDENTITY:
+            standing.append(packet[place : place + length])
+            identified = True
         elif what == _SESSION_ID:
-            session_id = packet[place + 2 : behind]
+            session_id = packet[place + 2 : place + length]
             session_ids += 1
         elif what == _STATUS:
             statuses += 1
-            if behind - place == 6:
-                status = int.from_bytes(packet[place + 2 : behind])
+            if length == 6:
+                status = read_number(packet, place + 2)[0]
         elif what == _FORBIDDEN:
             return Refused(nas, status, Refusal.FORBIDDEN_ATTRIBUTE)
-        place = behind
+        place += length
     if statuses != 1 or status is None:
         return Refused(nas, status, Refusal.STATUS_TYPE)
-    if not identities:
+    if not identified:
         return Refused(nas, status, Refusal.NAS_IDENTITY)
     if status in _SESSION_STATUS:
         if session_ids != 1 or not session_id:

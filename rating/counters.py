@@ -64,14 +64,8 @@ class WrapRule(NamedTuple):
     octets_per_second: int
 
 
-class Values(NamedTuple):
-    """Input and output octets, input and output packets; None is absent."""
-
-    input_octets: int | None
-    output_octets: int | None
-    input_packets: int | None
-    output_packets: int | None
-
+Values = tuple[int | None, int | None, int | None, int | None]
+"""Input and output octets, input and output packets; None is absent."""
 
 Totals = tuple[int, int, int, int]
 
@@ -93,12 +87,8 @@ _ZEROS: Totals = (0, 0, 0, 0)
 START = Counters(_ZEROS, _ZEROS, 0, _NOTHING)
 
 
-class Step(NamedTuple):
-    """The counters after a report, what it added, and how that was derived."""
-
-    counters: Counters
-    added: Totals
-    derived: Derived
+Step = tuple[Counters, Totals, Derived]
+"""The counters after a report, what it added, and how that was derived."""
 
 
 def advance(counters: Counters, at: int, values: Values, rule: WrapRule) -> Step:
@@ -107,13 +97,13 @@ def advance(counters: Counters, at: int, values: Values, rule: WrapRule) -> Step
         return _advance_behind(counters, at, values, rule)
     base, points = _unpack(counters.points)
     if at <= base.at and base.raw != START.raw:
-        return Step(counters, (0, 0, 0, 0), Derived.REPORTED)
+        return counters, _ZEROS, Derived.REPORTED
     points = _insert(points, at, values)
     after = _refold(base, points, rule)
     added = _difference(after.totals, counters.totals)
     # The last point grows by what came in its own second; anything else is history.
     newest = at == counters.at
-    return Step(after, added, Derived.REPORTED if newest else Derived.CORRECTED)
+    return after, added, Derived.REPORTED if newest else Derived.CORRECTED
 
 
 def _advance_behind(
@@ -124,7 +114,7 @@ def _advance_behind(
     if len(packed) > _BASE.size + _POINTS * _POINT.size:
         packed = _fold_oldest(packed, rule)
     after = Counters(totals, raw, at, packed)
-    return Step(after, _difference(totals, counters.totals), derived)
+    return after, _difference(totals, counters.totals), derived
 
 
 def _step(
@@ -208,7 +198,8 @@ def _insert(
     merged = dict(points)
     other = merged.get(at)
     if other is not None:
-        values = Values(*map(_larger, other, values))
+        a, b, c, d = map(_larger, other, values)
+        values = (a, b, c, d)
     merged[at] = values
     return sorted(merged.items())
 
@@ -252,10 +243,14 @@ def _unpack(packed: bytes) -> tuple[Counters, list[tuple[int, Values]]]:
     totals, raw = _four(numbers[:_COUNTERS]), _four(numbers[_COUNTERS:])
     base = Counters(raw if totals == raw else totals, raw, at, b"")
     points = [
-        (second, Values(*(None if n == _ABSENT else n for n in values)))
-        for second, *values in _POINT.iter_unpack(packed[_BASE.size :])
+        (second, (_present(a), _present(b), _present(c), _present(d)))
+        for second, a, b, c, d in _POINT.iter_unpack(packed[_BASE.size :])
     ]
     return base, points
+
+
+def _present(value: int) -> int | None:
+    return None if value == _ABSENT else value
 
 
 def _larger(one: int | None, other: int | None) -> int | None:

@@ -32,6 +32,9 @@ from rating.session import (
 _CAUSES = {Status.ACCOUNTING_ON: 11, Status.ACCOUNTING_OFF: 7}
 """Acct-Terminate-Cause NAS-Reboot and Admin-Reboot, RFC 2866 section 5.10."""
 
+_NAMES: dict[int | None, str] = {int(s): s.name.lower() for s in Status}
+_OTHER = "other"
+
 Key = tuple[str, str]
 """A NAS's name and an Acct-Session-Id."""
 
@@ -116,13 +119,13 @@ class Mediator:
     def apply(self, report: Report | Refused, nas: Nas) -> Usage | None:
         """Apply one report; everything it needs is in memory."""
         if type(report) is Refused:
-            self.outcomes[_status_name(report.status), report.reason] += 1
+            self.outcomes[_NAMES.get(report.status, _OTHER), report.reason] += 1
             return None
         assert isinstance(report, Report)
         status = report.status
         if status in _CAUSES:
             self._restart(report)
-            self.outcomes[_status_name(status), "applied"] += 1
+            self.outcomes[_NAMES[status], "applied"] += 1
             return None
         session = self._session_of(report)
         if status != Status.INTERIM_UPDATE or session.state is not State.OPEN:
@@ -135,9 +138,8 @@ class Mediator:
             self._close(session, Closed.LOST, None)
         if usage is not None:
             self._use(usage)
-        self.outcomes[
-            _status_name(status), "applied" if usage or status == 1 else "nothing_new"
-        ] += 1
+        new = usage is not None or status == Status.START
+        self.outcomes[_NAMES[status], "applied" if new else "nothing_new"] += 1
         return usage
 
     def _session_of(self, report: Report) -> Session:
@@ -299,10 +301,3 @@ def _sum(one: Usage, other: Usage) -> Usage:
         one.output_packets + other.output_packets,
         one.derived,
     )
-
-
-def _status_name(status: int | None) -> str:
-    try:
-        return Status(status or 0).name.lower()
-    except ValueError:
-        return "other"

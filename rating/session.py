@@ -26,7 +26,6 @@ from rating.counters import (
     Counters,
     Derived,
     Gigawords,
-    Values,
     WrapRule,
     advance,
     restore,
@@ -58,10 +57,23 @@ class Closed(StrEnum):
 
 
 class Nas(NamedTuple):
-    """What is known of a NAS's counters; ``octets_per_second`` is its fastest line."""
+    """How to take the counters of a NAS: by whether the session showed Gigawords."""
 
-    gigawords: Gigawords
-    octets_per_second: int
+    rules: tuple[WrapRule, WrapRule]
+
+
+def nas_of(gigawords: Gigawords, octets_per_second: int) -> Nas:
+    """Make the rules from what the network file says; the rate is the fastest line's."""
+
+    def rule(*, shown: bool) -> WrapRule:
+        return WrapRule(
+            octets_may_wrap=gigawords is Gigawords.NEVER
+            or (gigawords is Gigawords.AUTO and not shown),
+            certain=gigawords is Gigawords.NEVER,
+            octets_per_second=octets_per_second,
+        )
+
+    return Nas((rule(shown=False), rule(shown=True)))
 
 
 class Usage(NamedTuple):
@@ -220,8 +232,8 @@ def apply(session: Session, report: Report, nas: Nas) -> Usage | None:
         session.gigawords = True
     values = report[8:12]
     if values != _NO_VALUES:
-        step = advance(session.counters, at, Values(*values), _rule(session, nas))
-        session.counters, added, derived = step.counters, step.added, step.derived
+        rule = nas.rules[session.gigawords]
+        session.counters, added, derived = advance(session.counters, at, values, rule)
     seconds = max(0, at - session.seconds)
     session.seconds += seconds
     began, session.last_seen_at = (
@@ -285,15 +297,6 @@ def silence(
     return False
 
 
-def _rule(session: Session, nas: Nas) -> WrapRule:
-    return WrapRule(
-        octets_may_wrap=nas.gigawords is Gigawords.NEVER
-        or (nas.gigawords is Gigawords.AUTO and not session.gigawords),
-        certain=nas.gigawords is Gigawords.NEVER,
-        octets_per_second=nas.octets_per_second,
-    )
-
-
 def memory(session: Session) -> bytes:
     """Pack what the session needs to go on and no column has."""
     return (b"\1" if session.gigawords else b"\0") + session.counters.points
@@ -302,4 +305,4 @@ def memory(session: Session) -> bytes:
 def remember(session: Session, packed: bytes, nas: Nas) -> None:
     """Unpack what ``memory`` packed."""
     session.gigawords = packed[0] == 1
-    session.counters = restore(packed[1:], _rule(session, nas))
+    session.counters = restore(packed[1:], nas.rules[session.gigawords])

@@ -78,4 +78,6 @@ def life_row(session: Session) -> tuple[Any, ...]:
 
 def usage_row(usage_id: int, joined: Joined) -> tuple[Any, ...]:
     """Make a usage row, in the order of USAGE_COLUMNS."""
-    return (usage_id, *joined.usage, joined.records)
+    usage, records = joined
+    # The driver takes a plain str at once, and looks for an adapter for any other.
+    return (usage_id, *usage[:-1], usage.derived.value, records)

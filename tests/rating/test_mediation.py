@@ -16,10 +16,10 @@ from radius.accounting import Refused, Report, read_report
 from radius_packets import octets, packet
 from rating.counters import Derived, Gigawords
 from rating.mediation import Changes, Mediator
-from rating.session import Closed, Nas, Session, State
+from rating.session import Closed, Session, State, nas_of
 
 BEGAN = 1_700_000_000
-NAS = Nas(Gigawords.AUTO, 1_250_000_000)
+NAS = nas_of(Gigawords.AUTO, 1_250_000_000)
 
 
 class Book:
@@ -27,9 +27,7 @@ class Book:
 
     def __init__(self) -> None:
         self.rows: dict[int, tuple[Session, Any]] = {}
-        self.mediator = Mediator(
-            next_session_id=1, join_seconds=900, sessions_kept=100
-        )
+        self.mediator = Mediator(next_session_id=1, join_seconds=900, sessions_kept=100)
 
     def batch(self, *reports: Report | Refused) -> Changes:
         """Apply reports in one batch."""
