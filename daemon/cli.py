@@ -1,0 +1,84 @@
+"""The command ``fairlane``: a table of commands, each loaded only when it is asked for.
+
+Exit codes: 0 ok, 1 failed, 2 usage, 78 configuration.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+
+import click
+
+EXIT_FAILED = 1
+EXIT_CONFIGURATION = 78
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("daemon.commands.run", "Run the daemon in the foreground."),
+    "check": ("daemon.commands.check", "Check the configuration and network files."),
+    "apply": ("daemon.commands.apply", "Make the network what a file says."),
+    "status": ("daemon.commands.status", "Show how the running daemon is."),
+    "trace": ("daemon.commands.trace", "Watch decisions of the running daemon."),
+    "decode": ("daemon.commands.decode", "Show what a RADIUS packet says."),
+    "sessions": ("daemon.commands.sessions", "List sessions."),
+    "usage": ("daemon.commands.usage", "List usage records."),
+    "replay": ("daemon.commands.replay", "Run a capture through the accounting."),
+    "migrate": ("daemon.commands.migrate", "Bring the database to this version."),
+    "doctor": ("daemon.commands.doctor", "Look for what will cause trouble."),
+}
+
+
+class Commands(click.Group):
+    """Commands by the table; help of the group loads none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the commands that are there, in the table's order."""
+        return [name for name in COMMANDS if _exists(COMMANDS[name][0])]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load one command."""
+        if cmd_name not in COMMANDS or not _exists(COMMANDS[cmd_name][0]):
+            return None
+        command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), "command")  # noqa: B009
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        """Write the list from the table."""
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, COMMANDS[name][1]) for name in self.list_commands(ctx)]
+            )
+
+
+def _exists(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def _version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001
+    if not value or ctx.resilient_parsing:
+        return
+    from daemon import versions
+
+    click.echo(versions.line())
+    ctx.exit()
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Show the versions of Fairlane, Python, SQLite and the tables.",
+)
+def main() -> None:
+    """Fairlane, the daemon of an open-access broadband network."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

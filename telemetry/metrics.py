@@ -1,0 +1,202 @@
+"""Every metric of Fairlane, in one place: name, type, help and labels.
+
+Base units only (seconds, bytes), no label of a subscriber.  Across processes each
+role writes into memory-mapped files of its own (``attach``), named by the role and
+not by its pid: a role that is restarted goes on counting where the dead one stopped,
+and a crash loop leaves no files behind.  ``attach`` must run before this module is
+imported, because the client chooses its storage when a metric is made; the daemon's
+entry points see to it.  ``docs/metrics.md`` is made from this table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry()
+
+Type = Literal["counter", "gauge", "histogram"]
+_Mode = Literal["livemostrecent", "livesum", "max"]
+
+# One fdatasync takes 0.1 ms on a good disk and 10 ms or more on a spinning one.
+_COMMIT_SECONDS = (
+    0.0001,
+    0.00025,
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    1.0,
+    5.0,
+)
+_BATCH_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One row of the table, as the documentation shows it."""
+
+    name: str
+    type: Type
+    help: str
+    labels: tuple[str, ...]
+
+
+TABLE: list[Metric] = []
+
+
+def _counter(name: str, text: str, *labels: str) -> Counter:
+    TABLE.append(Metric(name, "counter", text, labels))
+    return Counter(name, text, labels, registry=REGISTRY)
+
+
+def _gauge(name: str, mode: _Mode, text: str, *labels: str) -> Gauge:
+    TABLE.append(Metric(name, "gauge", text, labels))
+    return Gauge(name, text, labels, registry=REGISTRY, multiprocess_mode=mode)
+
+
+def _histogram(
+    name: str, buckets: tuple[float, ...], text: str, *labels: str
+) -> Histogram:
+    TABLE.append(Metric(name, "histogram", text, labels))
+    return Histogram(name, text, labels, registry=REGISTRY, buckets=buckets)
+
+
+BUILD_INFO = _gauge(
+    "fairlane_build_info",
+    "max",
+    "Always 1; the labels say what is running.",
+    "version",
+    "python",
+    "sqlite",
+)
+READY = _gauge(
+    "fairlane_ready",
+    "livemostrecent",
+    "1 when every role serves and every store is writable, else 0.",
+)
+ROLE_RESTARTS = _counter(
+    "fairlane_role_restarts_total",
+    "Roles started again after they died or stopped beating.",
+    "role",
+)
+RADIUS_REQUESTS = _counter(
+    "fairlane_radius_requests_total",
+    "RADIUS requests from known sources, by what came of them.",
+    "type",
+    "result",
+    "nas",
+)
+RADIUS_DUPLICATES = _counter(
+    "fairlane_radius_duplicates_total",
+    "Retransmitted requests, answered again with the same bytes or still in work.",
+)
+RADIUS_MALFORMED = _counter(
+    "fairlane_radius_malformed_total",
+    "Datagrams that are not valid RADIUS, by what is wrong with them.",
+    "reason",
+)
+RADIUS_DROPPED = _counter(
+    "fairlane_radius_dropped_total",
+    "Requests left without an answer, by the reason.",
+    "reason",
+    "nas",
+)
+RADIUS_RECEIVE_QUEUE_DROPS = _counter(
+    "fairlane_radius_receive_queue_drops_total",
+    "Datagrams that the kernel threw away because a receive buffer was full.",
+)
+RADIUS_UNKNOWN_SOURCE = _counter(
+    "fairlane_radius_unknown_source_total",
+    "Datagrams from addresses that belong to no NAS.",
+)
+JOURNAL_COMMIT_SECONDS = _histogram(
+    "fairlane_journal_commit_seconds",
+    _COMMIT_SECONDS,
+    "Time to make one batch of the journal durable.",
+)
+JOURNAL_COMMIT_FAILURES = _counter(
+    "fairlane_journal_commit_failures_total",
+    "Batches of the journal that could not be made durable; none was answered.",
+)
+JOURNAL_LAG_RECORDS = _gauge(
+    "fairlane_journal_lag_records",
+    "livemostrecent",
+    "Records of a journal that the ledger role has yet to apply.",
+    "journal",
+)
+JOURNAL_LAG_SECONDS = _gauge(
+    "fairlane_journal_lag_seconds",
+    "livemostrecent",
+    "Age of the oldest record of a journal that the ledger role has yet to apply.",
+    "journal",
+)
+JOURNAL_QUEUE_RECORDS = _gauge(
+    "fairlane_journal_queue_records",
+    "livesum",
+    "Records that wait for the next commit of the journal.",
+)
+SESSIONS = _gauge(
+    "fairlane_sessions",
+    "livemostrecent",
+    "Sessions in the database that are not closed, by state.",
+    "state",
+)
+USAGE_RECORDS = _counter(
+    "fairlane_usage_records_total",
+    "Usage records written, by how they were derived.",
+    "derived",
+)
+ACCOUNTING_REPORTS = _counter(
+    "fairlane_accounting_reports_total",
+    "Accounting reports applied to sessions, by Acct-Status-Type and result.",
+    "status",
+    "result",
+)
+LEDGER_BATCH_SECONDS = _histogram(
+    "fairlane_ledger_batch_seconds",
+    _BATCH_SECONDS,
+    "Time to apply one batch of journal records to the database.",
+)
+LEDGER_FAILURES = _counter(
+    "fairlane_ledger_failures_total",
+    "Batches that the database refused; they are tried again.",
+)
+
+
+def documentation() -> str:
+    """Return docs/metrics.md: the table as a page."""
+    rows = [
+        f"| `{row.name}` | {row.type} | {_cell(row.labels)} | {row.help} |"
+        for row in sorted(TABLE, key=lambda row: row.name)
+    ]
+    return "\n".join(
+        [
+            "# Metrics",
+            "",
+            "Made from `telemetry/metrics.py` by `python -m telemetry.metrics`; do not",
+            "edit. Served at `/metrics` of the HTTP address, for all roles together.",
+            "Seconds and records are the units; no label names a subscriber, and `nas`",
+            "takes only the names in the network.",
+            "",
+            "| name | type | labels | what it says |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def _cell(labels: tuple[str, ...]) -> str:
+    return ", ".join(f"`{label}`" for label in labels)
+
+
+if __name__ == "__main__":
+    print(documentation(), end="")

@@ -1,0 +1,54 @@
+"""Metrics of several processes, shown as one.
+
+prometheus-client's multiprocess mode, with the role's name in the place of the pid:
+the file of a role that died is continued by the next one, so counters never fall and
+the number of files is bounded by roles, not by restarts.  Two generations of a role
+live side by side during a reload, hence the generation in the name.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, generate_latest, multiprocess, values
+
+DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def attach(directory: Path, identity: str) -> None:
+    """Keep this process's metrics in ``directory`` under ``identity``.
+
+    Must be called before telemetry.metrics is imported.  ``identity`` is unique among
+    the processes that live at one time and has no underscore: the client parses it
+    out of the file name.
+    """
+    if "_" in identity:
+        raise ValueError(f"{identity!r} has an underscore")
+    os.environ[DIRECTORY_VARIABLE] = str(directory)
+    values.ValueClass = values.MultiProcessValue(lambda: identity)
+
+
+def wipe(directory: Path) -> None:
+    """Make ``directory`` and empty it: counters start at zero with the daemon."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for file in directory.glob("*.db"):
+        file.unlink()
+
+
+def mark_dead(directory: Path, identity: str) -> None:
+    """Take away the gauges of a process that is gone; its counters stay."""
+    multiprocess.mark_process_dead(identity, str(directory))  # type: ignore[no-untyped-call]
+
+
+def render() -> bytes:
+    """Return the metrics of all processes (of this one when none is attached)."""
+    directory = os.environ.get(DIRECTORY_VARIABLE)
+    if directory and Path(directory).is_dir():
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)
+    from telemetry import metrics  # choosing the storage happens at import
+
+    return generate_latest(metrics.REGISTRY)
