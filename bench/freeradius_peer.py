@@ -48,6 +48,7 @@ _INSTALLED = Path("/etc/freeradius/3.0")
 _SQL = "mods-config/sql/main/postgresql"
 _USER = "freerad"
 _START_SECONDS = 20
+SECRET = "testing123"
 _POOL = """
     start_servers = 5
     max_servers = 32
@@ -92,7 +93,6 @@ class FreeradiusPeer:
         self,
         records: Records,
         *,
-        secret: str = "testing123",
         database_port: int = 0,
         cpus: set[int] | None = None,
     ) -> None:
@@ -103,7 +103,7 @@ class FreeradiusPeer:
         self._records = records
         self._log = self.folder / "log"
         (self.folder / "radiusd.conf").write_text(
-            _configuration(records, self.folder, self.address[1], secret, database_port)
+            _configuration(records, self.folder, self.address[1], database_port)
         )
         (self.folder / "dictionary").write_text("")
         if os.geteuid() == 0:
@@ -173,7 +173,7 @@ class FreeradiusPeer:
 
 
 def _configuration(
-    records: Records, folder: Path, port: int, secret: str, database_port: int
+    records: Records, folder: Path, port: int, database_port: int
 ) -> str:
     """The whole radiusd.conf: what accounting on one port needs, and nothing else."""
     as_user = f"user = {_USER}\n    group = {_USER}" if os.geteuid() == 0 else ""
@@ -234,7 +234,7 @@ security {{
 thread pool {{{_POOL}}}
 client loopback {{
     ipaddr = 127.0.0.1
-    secret = "{secret}"
+    secret = "{SECRET}"
 }}
 modules {{
     expr {{ }}
@@ -265,9 +265,9 @@ server peer {{
 def durable_postgresql() -> Iterator[PostgresqlServer]:
     """The tests' PostgreSQL, but one that syncs, with FreeRADIUS's tables in it."""
     sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-    import postgresql
+    import postgresql  # type: ignore[import-not-found]
 
-    class Durable(postgresql.PostgresqlServer):
+    class Durable(postgresql.PostgresqlServer):  # type: ignore[misc]
         """Starts the server as it comes: fsync and synchronous_commit are on."""
 
         def _command(self, arguments: list[str]) -> list[str]:
@@ -314,7 +314,7 @@ def measure(
     With `sql` fewer sessions are started than asked for when they would take longer
     than the measurement itself.
     """
-    packets = AccountingPackets(secret=b"testing123")
+    packets = AccountingPackets(secret=SECRET.encode())
     with contextlib.ExitStack() as stack:
         port = 0
         if records is Records.SQL:
