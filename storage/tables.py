@@ -148,6 +148,14 @@ change: Final = Table(
     sqlite_autoincrement=True,
 )
 
+# One row: the highest id of usage that was rolled up, or was looked at for it.
+rollup_position: Final = Table(
+    "rollup_position",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("usage_id", BigInteger, nullable=False),
+)
+
 # One row, counted up to prove that a commit reaches the disk.
 write_check: Final = Table(
     "write_check",

@@ -125,9 +125,16 @@ def upgrade() -> None:
     )
     op.create_index("usage_by_session_id", "usage", ["session_id"], unique=False)
     op.create_table(
+        "rollup_position",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("usage_id", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("rollup_position_key")),
+    )
+    op.create_table(
         "write_check",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("checks", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("write_check_key")),
     )
     op.execute("INSERT INTO write_check (id, checks) VALUES (1, 0)")
+    op.execute("INSERT INTO rollup_position (id, usage_id) VALUES (1, 0)")

@@ -1,0 +1,105 @@
+"""The network as it was last applied, and the numbered feed of its changes.
+
+Objects and the changes that made them are written in one transaction, and numbers
+become visible in their order: who has followed the feed up to a number has missed
+nothing below it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, NamedTuple
+
+import sqlalchemy
+from sqlalchemy import Connection, delete, func, insert, select
+
+from storage.tables import change, network_object
+
+Action = Literal["add", "change", "remove"]
+
+
+class Change(NamedTuple):
+    """One object of the network that is to be, or was, added, changed or removed.
+
+    `kind` is its table in the network file, `body` its new content in JSON's types;
+    None when it is removed.
+    """
+
+    action: Action
+    kind: str
+    name: str
+    body: Mapping[str, Any] | None
+
+
+class NumberedChange(NamedTuple):
+    """A change in the feed: its number, and when it was made in epoch seconds."""
+
+    number: int
+    at: int
+    change: Change
+
+
+def lock_network(connection: Connection) -> None:
+    """Let nobody else change the network until this transaction ends.
+
+    Take it before reading what a difference is made from. On SQLite a writing
+    transaction has the lock already.
+    """
+    if connection.dialect.name == "postgresql":
+        # Numbers are drawn before their transactions commit; one at a time, they
+        # cannot be seen out of order.
+        connection.execute(
+            sqlalchemy.text("LOCK TABLE change IN SHARE ROW EXCLUSIVE MODE")
+        )
+
+
+def apply(connection: Connection, changes: Iterable[Change], now: int) -> int:
+    """Write objects and their changes at `now` (epoch seconds); the latest number."""
+    lock_network(connection)
+    objects = network_object.c
+    for made in changes:
+        kind, name, body = made.kind, made.name, made.body
+        connection.execute(
+            delete(network_object).where(objects.kind == kind, objects.name == name)
+        )
+        if body is not None:
+            connection.execute(
+                insert(network_object).values(kind=kind, name=name, body=dict(body))
+            )
+        connection.execute(
+            insert(change).values(
+                at=now,
+                kind=kind,
+                name=name,
+                action=made.action,
+                body=sqlalchemy.null() if body is None else dict(body),
+            )
+        )
+    return latest_change(connection)
+
+
+def read_network(connection: Connection) -> dict[tuple[str, str], dict[str, Any]]:
+    """Every object's body by kind and name."""
+    objects = network_object.c
+    query = select(objects.kind, objects.name, objects.body)
+    rows = connection.execute(query.order_by(objects.kind, objects.name))
+    return {(row.kind, row.name): row.body for row in rows}
+
+
+def latest_change(connection: Connection) -> int:
+    """The highest number in the feed; 0 before the first change."""
+    return connection.execute(select(func.max(change.c.number))).scalar() or 0
+
+
+def changes_since(
+    connection: Connection, number: int, limit: int
+) -> list[NumberedChange]:
+    """The first `limit` changes after a number, in order."""
+    query = select(change).where(change.c.number > number)
+    rows = connection.execute(query.order_by(change.c.number).limit(limit))
+    return [
+        NumberedChange(
+            row.number, row.at, Change(row.action, row.kind, row.name, row.body)
+        )
+        for row in rows
+    ]
