@@ -138,8 +138,11 @@ class FreeradiusPeer:
             self._process.wait()
         shutil.rmtree(self.folder)
 
-    def recorded(self, sessions: int, *, database_port: int = 0) -> bool:
-        """Whether it really did what it is measured for, with so many sessions."""
+    def recorded(self, started: int, updated: int, *, database_port: int = 0) -> bool:
+        """Whether it did what it is measured for.
+
+        That is: so many sessions started, so many of them updated at least once.
+        """
         import psycopg
 
         match self._records:
@@ -147,14 +150,15 @@ class FreeradiusPeer:
                 return True
             case Records.DETAIL:
                 files = (self.folder / "radacct").rglob("detail-*")
-                return sum(path.stat().st_size for path in files) > sessions * 200
+                return sum(path.stat().st_size for path in files) > started * 200
             case Records.SQL:
                 url = f"postgresql://fairlane@127.0.0.1:{database_port}/radius"
                 with psycopg.connect(url) as connection:
                     row = connection.execute(
-                        "SELECT count(*) FROM radacct WHERE acctsessiontime > 0"
+                        "SELECT count(*), count(*) FILTER (WHERE acctsessiontime > 0)"
+                        " FROM radacct"
                     ).fetchone()
-                return row is not None and int(row[0]) == sessions
+                return row == (started, updated)
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
@@ -329,8 +333,9 @@ def measure(
         )
         load.run(passes(["starts"]))
         result = load.run(passes(["interims"]), max_seconds=seconds)
-        if not peer.recorded(sessions, database_port=port):
-            raise RuntimeError(f"FreeRADIUS answered and recorded nothing: {records}")
+        updated = min(sessions, result.acknowledged)
+        if not (result.lost or peer.recorded(sessions, updated, database_port=port)):
+            raise RuntimeError(f"FreeRADIUS did not record what it answered: {records}")
         return result
 
 
