@@ -39,6 +39,7 @@ __all__ = [
     "ConfigurationError",
     "Problem",
     "digest",
+    "load",
     "load_network",
     "load_settings",
 ]
@@ -83,6 +84,34 @@ def load_settings(
         network = str((beside / network).absolute())
     data_dir = str(Path(settings.data_dir).absolute())
     return msgspec.structs.replace(settings, data_dir=data_dir, network=network)
+
+
+def load(
+    path: Path | None = None, environment: Mapping[str, str] | None = None
+) -> tuple[Settings, Network | None]:
+    """Load the settings and the network file that they name, if any.
+
+    Raises ConfigurationError with every problem of both files.
+    """
+    try:
+        settings = load_settings(path, environment)
+    except ConfigurationError as error:
+        problems = error.problems + _problems_of_named_network(path or DEFAULT_PATH)
+        raise ConfigurationError(problems) from error
+    return settings, load_network(Path(settings.network)) if settings.network else None
+
+
+def _problems_of_named_network(path: Path) -> list[Problem]:
+    """Find the problems of the network that unusable settings name, if they do."""
+    try:
+        _, document = _parse(path)
+        name = document.get("network")
+        if isinstance(name, str) and name:
+            load_network(path.parent / name)
+    except ConfigurationError as error:
+        # Those of the settings file itself are told already.
+        return [problem for problem in error.problems if problem.file != str(path)]
+    return []
 
 
 def load_network(path: Path) -> Network:
