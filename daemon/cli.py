@@ -58,7 +58,7 @@ def _exists(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
 
 
-def _version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001
+def _version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
     if not value or ctx.resilient_parsing:
         return
     from daemon import versions

@@ -99,8 +99,12 @@ def set_receive_buffer(sock: socket.socket, wanted_bytes: int) -> int:
 
     SO_RCVBUFFORCE passes net.core.rmem_max but needs CAP_NET_ADMIN; without it the
     kernel cuts the request down silently, which ``doctor`` and the log tell.
-    The kernel reports twice what was set, for its own book-keeping.
+    The kernel reports twice what was set, for its own book-keeping. A buffer that
+    the service manager made deeper is left so.
     """
+    granted = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+    if granted >= wanted_bytes:
+        return granted
     try:
         sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, wanted_bytes)
     except OSError:

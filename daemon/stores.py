@@ -6,9 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from config.network import Change
+import msgspec
+from sqlalchemy import Connection
+
+from config.network import Change, Network, bodies, diff
 from daemon import clock
 from daemon.preparation import Plan
+from storage import network as stored
 from storage.database import (
     Database,
     DatabaseUrlError,
@@ -50,14 +54,45 @@ def prepare_database(plan: Plan) -> None:
         migrate(database)
 
 
+def plan_network(plan: Plan) -> list[Change]:
+    """List what ``apply_network`` would change; raises StoreError."""
+    if plan.network is None:
+        return []
+    with opened(plan) as database, database.read.connect() as connection:
+        return _difference(connection, plan.network)
+
+
 def apply_network(plan: Plan) -> list[Change]:
     """Make the stored network what the plan's file says; raises StoreError.
 
-    Without a network in the plan nothing changes.
+    Difference and change are one transaction. Without a network in the plan nothing
+    changes.
     """
     if plan.network is None:
         return []
-    from storage import network as stored
+    with opened(plan) as database, database.write.begin() as connection:
+        stored.lock_network(connection)
+        changes = _difference(connection, plan.network)
+        rows = [
+            stored.Change(_STORED_ACTION[c.action], c.kind, c.name, c.after)
+            for c in changes
+        ]
+        if rows:
+            stored.apply(connection, rows, now=int(clock.now()))
+    return changes
 
-    with opened(plan) as database:
-        return stored.apply_network(database, plan.network, now=int(clock.now()))
+
+def _difference(connection: Connection, network: Network) -> list[Change]:
+    # What is stored went through JSON, so what is wanted must too: tuples become lists.
+    wanted = {
+        key: msgspec.json.decode(msgspec.json.encode(body))
+        for key, body in bodies(network).items()
+    }
+    return diff(stored.read_network(connection), wanted)
+
+
+_STORED_ACTION: dict[str, stored.Action] = {
+    "add": "add",
+    "modify": "change",
+    "delete": "remove",
+}

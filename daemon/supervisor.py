@@ -91,7 +91,7 @@ class Supervisor:
             await asyncio.to_thread(_prepare_stores, self.plan)
         except StoreAwayError as error:
             # Equipment is answered without the database; the ledger catches up.
-            log.error("database is away, trying again", problem=str(error))  # noqa: TRY400
+            log.error("database is away, trying again", problem=str(error))
             jobs.append(asyncio.create_task(self._await_stores(), name="stores"))
         await self._control.open()
         metrics.BUILD_INFO.labels(

@@ -110,12 +110,14 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
 
 def _renderer(form: Form, *, journal: bool) -> structlog.typing.Processor:
     if form == "console":
-        return structlog.dev.ConsoleRenderer(colors=True)
+        console: structlog.typing.Processor = structlog.dev.ConsoleRenderer(colors=True)
+        return console
     if form == "json":
         return structlog.processors.JSONRenderer()
     logfmt = structlog.processors.LogfmtRenderer(key_order=_FIRST_KEYS)
     if not journal:
-        return _one_line(logfmt)
+        plain: structlog.typing.Processor = _one_line(logfmt)
+        return plain
 
     def render(logger: Any, name: str, event: MutableMapping[str, Any]) -> str:
         level = str(event.get("level", "info"))

@@ -27,7 +27,9 @@ def attach(directory: Path, identity: str) -> None:
     if "_" in identity:
         raise ValueError(f"{identity!r} has an underscore")
     os.environ[DIRECTORY_VARIABLE] = str(directory)
-    values.ValueClass = values.MultiProcessValue(lambda: identity)
+    values.ValueClass = values.MultiProcessValue(  # type: ignore[no-untyped-call]
+        lambda: identity
+    )
 
 
 def wipe(directory: Path) -> None:

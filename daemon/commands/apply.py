@@ -25,9 +25,7 @@ from daemon.stores import StoreError, apply_network, plan_network, prepare_datab
 
 
 @click.command()
-@click.argument(
-    "file", type=click.Path(path_type=Path, dir_okay=False), required=False
-)
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
 @configuration_option
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
 @json_option
