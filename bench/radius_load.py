@@ -29,16 +29,17 @@ import os
 import select
 import sys
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
-from itertools import count
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Self, TextIO
 
 from bench.load.datagrams import SourcePort
 from bench.load.latency import Latency
-from bench.load.packets import SLOTS, AccountingPackets, Pass, Status, md5
+from bench.load.packets import SLOTS, AccountingPackets, Pass, md5
+from bench.load.port import Port
+from bench.load.result import LoadResult
+from bench.load.work import Feed, passes
 
 __all__ = ["LoadResult", "RadiusLoad", "passes"]
 
@@ -47,89 +48,6 @@ _TICK_SECONDS = 0.002
 _SWEEP_SECONDS = 0.1
 """How often outstanding requests are looked through for one to send again."""
 _ACCOUNTING_RESPONSE = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadResult:
-    """What one run of the load saw. Times in seconds, counts in packets."""
-
-    seconds: float
-    sent: int
-    """Requests, without retransmissions."""
-    acknowledged: int
-    replies_per_second: float
-    retransmissions: int
-    lost: int
-    """Requests without a reply after the last retransmission."""
-    unverified: int
-    """Replies whose authenticator, code or length was wrong."""
-    unexpected: int
-    """Replies to no outstanding request: late ones, or answers given twice."""
-    p50_seconds: float
-    p99_seconds: float
-    max_seconds: float
-    late_seconds: float
-    """Open loop: the most by which the generator came late."""
-
-    def line(self) -> str:
-        """One line for people."""
-        return (
-            f"{self.replies_per_second:,.0f} replies/s  "
-            f"p50 {self.p50_seconds * 1e3:.2f} ms  "
-            f"p99 {self.p99_seconds * 1e3:.2f} ms  "
-            f"max {self.max_seconds * 1e3:.1f} ms  sent {self.sent:,}  "
-            f"acknowledged {self.acknowledged:,}  again {self.retransmissions:,}  "
-            f"lost {self.lost:,}  unverified {self.unverified:,}  "
-            f"unexpected {self.unexpected:,}"
-        )
-
-
-def passes(phases: Iterable[str], *, rounds: int = 0, first: int = 1) -> Iterator[Pass]:
-    """The passes of phases named starts, interims and stops, in their order.
-
-    Interims go through rounds `first`, `first` + 1 ...: `rounds` of them, without end
-    when 0 (nothing after them is reached then). A stop belongs to the round after the
-    last interim.
-    """
-    round_ = first
-    for phase in phases:
-        if phase == "starts":
-            yield Pass(Status.START, 0)
-        elif phase == "interims":
-            for _ in range(rounds) if rounds else count():
-                yield Pass(Status.INTERIM, round_)
-                round_ += 1
-        elif phase == "stops":
-            yield Pass(Status.STOP, round_)
-        else:
-            raise ValueError(f"unknown phase {phase!r}: starts, interims or stops")
-
-
-class _Port:
-    """A source port, which identifiers are free, and what the others wait for."""
-
-    __slots__ = (
-        "at",
-        "free",
-        "octets",
-        "outstanding",
-        "sent_at",
-        "session",
-        "source",
-        "tries",
-    )
-
-    def __init__(self, source: SourcePort) -> None:
-        self.source = source
-        # First in, first out: an identifier rests as long as possible before it is
-        # used again, as a gateway does to be safe from late replies.
-        self.free = deque(range(SLOTS))
-        self.outstanding = [False] * SLOTS
-        self.sent_at = [0.0] * SLOTS
-        self.tries = [0] * SLOTS
-        self.session = [0] * SLOTS
-        self.octets = [0] * SLOTS
-        self.at: list[Pass | None] = [None] * SLOTS
 
 
 class RadiusLoad:
@@ -164,9 +82,7 @@ class RadiusLoad:
         self.retransmit_seconds = retransmit_seconds
         self.retransmissions = retransmissions
         self._ack_log = ack_log
-        self._ports = [
-            _Port(SourcePort(source_address, target)) for _ in range(sources)
-        ]
+        self._ports = [Port(SourcePort(source_address, target)) for _ in range(sources)]
         self._epoll = select.epoll()
         self._by_descriptor = {}
         for port in self._ports:
@@ -210,7 +126,7 @@ class RadiusLoad:
         timed out. `rate` (requests a second) makes it an open loop.
         """
         self._reset()
-        feed = _Feed(work, self.first_session, self.sessions, max_packets)
+        feed = Feed(work, self.first_session, self.sessions, max_packets)
         started = time.perf_counter()
         self._next_sweep = started + _SWEEP_SECONDS
         deadline = started + max_seconds if max_seconds else float("inf")
@@ -238,7 +154,7 @@ class RadiusLoad:
             late_seconds=late,
         )
 
-    def _closed_loop(self, feed: _Feed, deadline: float) -> None:
+    def _closed_loop(self, feed: Feed, deadline: float) -> None:
         for port in self._ports:
             self._fill(port, feed, self.window, None)
         while not feed.ended and time.perf_counter() < deadline:
@@ -255,7 +171,7 @@ class RadiusLoad:
                         self._fill(port, feed, room, None)
 
     def _open_loop(
-        self, feed: _Feed, started: float, deadline: float, rate: float
+        self, feed: Feed, started: float, deadline: float, rate: float
     ) -> float:
         turn = 0
         worst = 0.0
@@ -284,7 +200,7 @@ class RadiusLoad:
                 self._take(port)
         return worst
 
-    def _ready(self, timeout: float) -> list[_Port]:
+    def _ready(self, timeout: float) -> list[Port]:
         """Ports with replies; looks for requests to send again when it is time."""
         events = self._epoll.poll(timeout)
         now = time.perf_counter()
@@ -294,7 +210,7 @@ class RadiusLoad:
             self._next_sweep = now + _SWEEP_SECONDS
         return [self._by_descriptor[descriptor] for descriptor, _ in events]
 
-    def _fill(self, port: _Port, feed: _Feed, room: int, planned: float | None) -> None:
+    def _fill(self, port: Port, feed: Feed, room: int, planned: float | None) -> None:
         """Send up to `room` new requests from one port."""
         while room and not feed.ended:
             session, at, size = feed.take(room)
@@ -318,7 +234,7 @@ class RadiusLoad:
             self._outstanding += size
             room -= size
 
-    def _take(self, port: _Port) -> None:
+    def _take(self, port: Port) -> None:
         """Take the replies of one port, verify and count them."""
         replies = port.source.receive()
         now = time.perf_counter()
@@ -365,7 +281,7 @@ class RadiusLoad:
         self._acknowledged += good
         self._outstanding -= good
 
-    def _write_log(self, log: TextIO, port: _Port, identifier: int) -> None:
+    def _write_log(self, log: TextIO, port: Port, identifier: int) -> None:
         at, session = port.at[identifier], port.session[identifier]
         assert at is not None
         sent, received = self.packets.octets(session, at.round)
@@ -398,40 +314,6 @@ class RadiusLoad:
             for octets, identifiers in again.items():
                 port.source.send(identifiers, octets)
                 self._retransmitted += len(identifiers)
-
-
-class _Feed:
-    """Deals out the sessions of pass after pass, in runs of consecutive numbers."""
-
-    def __init__(
-        self, work: Iterator[Pass], first: int, sessions: int, max_packets: int
-    ) -> None:
-        self._work = work
-        self._first, self._sessions = first, sessions
-        self._left = max_packets or sys.maxsize
-        self._next = 0
-        self.ended = False
-        self._at = Pass(Status.START, 0)
-        self._next_pass()
-
-    def _next_pass(self) -> None:
-        at = next(self._work, None)
-        if at is None:
-            self.ended = True
-        else:
-            self._at, self._next = at, 0
-
-    def take(self, most: int) -> tuple[int, Pass, int]:
-        """First session, its pass, and how many sessions from there."""
-        size = min(most, self._sessions - self._next, self._left)
-        dealt = self._first + self._next, self._at, size
-        self._next += size
-        self._left -= size
-        if not self._left:
-            self.ended = True
-        elif self._next == self._sessions:
-            self._next_pass()
-        return dealt
 
 
 def _target(text: str) -> tuple[str, int]:
