@@ -70,7 +70,12 @@ secret = "{SECRET}"
 
     def __enter__(self) -> Self:
         """Started and ready."""
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            # Whoever failed to enter never leaves.
+            self.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -204,11 +209,8 @@ secret = "{SECRET}"
             with contextlib.suppress(OSError, http.client.HTTPException):
                 if self._get("/readyz")[0] == 200:
                     return
-            if self._process.poll() is not None:
-                break
             self._pause()
         text = (self.folder / "log").read_text(errors="replace")
-        self.close()
         raise RuntimeError(f"Fairlane is not ready:\n{text[-4000:]}")
 
     def _pause(self) -> None:
