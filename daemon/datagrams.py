@@ -1,4 +1,4 @@
-"""UDP in batches: many datagrams a system call, each answered from the address it asked.
+"""UDP in batches: many datagrams a call, each answered from the address it asked.
 
 ``recvmmsg`` and ``sendmmsg`` through ctypes, because one call for 64 datagrams costs
 about an eighth less CPU than ``recvfrom`` and ``sendto`` for each, and because the
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 BATCH = 64
-"""Datagrams a call: past this the saving a datagram is under a tenth of a microsecond."""
+"""Datagrams a call: past this there is hardly anything more to save."""
 
 DATAGRAM_OCTETS = 4096
-"""Octets kept of a datagram, RFC 2865 section 3's maximum; what is behind is padding."""
+"""Octets kept of a datagram: RFC 2865 section 3's maximum; the rest is padding."""
 
 _CONTROL_OCTETS = 48
 _IPV6_PKTINFO = struct.Struct("@NiI16sI4x")
@@ -35,7 +35,7 @@ _MEMINFO_DROPS = 8
 
 
 class Datagram(NamedTuple):
-    """What one datagram was: its octets, its sender's sockaddr, and where it arrived."""
+    """One datagram: its octets, its sender's sockaddr, and where it arrived."""
 
     octets: bytes
     source: bytes

@@ -55,7 +55,7 @@ class _Observer:
     def __init__(self) -> None:
         self._drops: dict[DatagramSocket, int] = {}
 
-    def commit(self, seconds: float, held: bool) -> None:  # noqa: FBT001 - a callback
+    def commit(self, seconds: float, held: bool) -> None:
         metrics.JOURNAL_COMMIT_SECONDS.observe(seconds)
         if not held:
             metrics.JOURNAL_COMMIT_FAILURES.inc()
@@ -201,7 +201,7 @@ async def _open_journal(
         except (JournalError, OSError) as error:
             role.beat_status.update(healthy=False, detail={"journal": str(error)})
             if limiter.allow("journal", clock.monotonic()) is not None:
-                log.error("the journal cannot be opened", error=str(error))  # noqa: TRY400
+                log.error("the journal cannot be opened", error=str(error))
             await role.stopped_within(0.5)
             if role.stopping.is_set():
                 raise

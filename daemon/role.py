@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import os
 import signal
@@ -39,6 +40,8 @@ ORPHAN_DRAIN_SECONDS = 4.0
 LINE_BYTES_MAX = 4 * 1024 * 1024
 # Traces are for eyes: a role that traces everything must not fill its channel.
 TRACE_EVENTS_PER_SECOND = 500
+
+GC_THRESHOLDS = (100_000, 20, 100)
 
 CHANNEL_VARIABLE = "ROLE_CHANNEL"
 IDENTITY_VARIABLE = "ROLE_METRICS_IDENTITY"
@@ -112,6 +115,10 @@ class RoleContext:
         Raises Withdrawn, which the role lets pass, when it is told to stop instead.
         """
         self.send({"type": "ready"})
+        # What is imported stays; and batches make thousands of tuples that die by
+        # themselves, which the collector would look through a hundred times a second.
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
         await self._go.wait()
         if self.stopping.is_set():
             raise Withdrawn

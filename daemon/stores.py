@@ -73,10 +73,7 @@ def apply_network(plan: Plan) -> list[Change]:
     with opened(plan) as database, database.write.begin() as connection:
         stored.lock_network(connection)
         changes = _difference(connection, plan.network)
-        rows = [
-            stored.Change(_STORED_ACTION[c.action], c.kind, c.name, c.after)
-            for c in changes
-        ]
+        rows = [stored.Change(c.action, c.kind, c.name, c.after) for c in changes]
         if rows:
             stored.apply(connection, rows, now=int(clock.now()))
     return changes
@@ -89,10 +86,3 @@ def _difference(connection: Connection, network: Network) -> list[Change]:
         for key, body in bodies(network).items()
     }
     return diff(stored.read_network(connection), wanted)
-
-
-_STORED_ACTION: dict[str, stored.Action] = {
-    "add": "add",
-    "modify": "change",
-    "delete": "remove",
-}

@@ -6,8 +6,9 @@ packet of a session, so it is only gathered as raw attributes: who has seen thos
 octets before need not read them again, and ``describe`` reads them for who has not.
 
 An attribute whose value does not fit its type is left out and the packet kept (RFC 6929
-section 2.8). An absent counter is None, which is not zero. A packet that breaks RFC 2866
-section 4.1 gives a ``Refused``: it is on record and answered, and counts for nothing.
+section 2.8). An absent counter is None, which is not zero. A packet that breaks RFC
+2866 section 4.1 gives a ``Refused``: it is on record and answered, and counts for
+nothing.
 """
 
 from __future__ import annotations

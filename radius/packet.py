@@ -11,13 +11,11 @@ value that does not fit its type is the reader's business, not this module's.
 
 from __future__ import annotations
 
+import _md5  # type: ignore[import-not-found]
 import hmac
 import struct
 from enum import IntEnum, StrEnum
-
 from typing import TYPE_CHECKING
-
-import _md5  # type: ignore[import-not-found]
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -242,7 +240,7 @@ def attribute(kind: int, value: bytes) -> bytes:
 
 
 def accounting_request(identifier: int, attributes: bytes, secret: bytes) -> bytes:
-    """Build a signed Accounting-Request from encoded attributes (RFC 2866 section 3)."""
+    """Build a signed Accounting-Request from attributes (RFC 2866 section 3)."""
     header = _HEADER.pack(
         Code.ACCOUNTING_REQUEST, identifier, HEADER_OCTETS + len(attributes)
     )

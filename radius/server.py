@@ -10,7 +10,7 @@ answer; nothing else of it is decoded here.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from radius.duplicates import Duplicates
@@ -50,7 +50,7 @@ Reply = tuple[bytes, bytes, bytes]
 class Endpoint(Protocol):
     """The socket as this module needs it; ``daemon.datagrams`` has the real one."""
 
-    def receive(self) -> list[Received]:
+    def receive(self) -> Sequence[Received]:
         """Give some datagrams that wait, or none."""
 
     def send(self, replies: list[Reply]) -> int:
@@ -178,7 +178,7 @@ class RadiusServer:
         self._commit()
         return True
 
-    def _take(self, listener: _Listener, datagrams: list[Received]) -> None:
+    def _take(self, listener: _Listener, datagrams: Sequence[Received]) -> None:
         """Decide about each datagram; what is new goes into the block."""
         sources, duplicates, taken = self._sources, listener.duplicates, self._taken
         block, replies, keys = self._block, listener.replies, listener.keys

@@ -243,7 +243,8 @@ class Mediator:
 
     def changes(self) -> Changes:
         """Give what the batch changed."""
-        moved, counted = [], []
+        moved: list[Session] = []
+        counted: list[Session] = []
         for session in self._counted.values():
             if session.id not in self._described:
                 (moved if session.id in self._moved else counted).append(session)

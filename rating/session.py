@@ -7,8 +7,8 @@ Acct-Session-Time), and belongs to the one that started then; one that started a
 known session was last seen alive is a new session under an old id.
 
 State. The report that is latest on the session's own time decides: a Stop closes it,
-anything later opens it again, anything earlier only fills in. So a Start after its Stop,
-an Interim-Update after its Stop and the same packets in another order end alike.
+anything later opens it again, anything earlier only fills in. So a Start after its
+Stop, an Interim-Update after its Stop and the same packets in any order end alike.
 
 Closing without a Stop (the NAS rebooted, the session went stale, its id came up again)
 is at the last report: what was used after that nobody has reported, and a later report
@@ -63,7 +63,7 @@ class Nas(NamedTuple):
 
 
 def nas_of(gigawords: Gigawords, octets_per_second: int) -> Nas:
-    """Make the rules from what the network file says; the rate is the fastest line's."""
+    """Make the rules of a NAS; the rate is that of its fastest line."""
 
     def rule(*, shown: bool) -> WrapRule:
         return WrapRule(
@@ -209,7 +209,7 @@ def begin(session_id: int, report: Report, description: Description) -> Session:
 
 
 def merge(known: Description, now: Description) -> Description:
-    """Add what a report tells anew; what it leaves out stays (dual stack comes late)."""
+    """Add what a report tells anew; what it leaves out stays (dual stack)."""
     return Description._make(
         new if new is not None else old for old, new in zip(known, now, strict=True)
     )

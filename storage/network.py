@@ -15,14 +15,14 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 from storage.tables import change, network_object
 
-Action = Literal["add", "change", "remove"]
+Action = Literal["add", "modify", "delete"]
 
 
 class Change(NamedTuple):
-    """One object of the network that is to be, or was, added, changed or removed.
+    """One object of the network that is to be, or was, added, modified or deleted.
 
     `kind` is its table in the network file, `body` its new content in JSON's types;
-    None when it is removed.
+    None when it is deleted.
     """
 
     action: Action

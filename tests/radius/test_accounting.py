@@ -7,10 +7,10 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from radius_packets import SECRET, packet
 
 from radius.accounting import Refusal, Refused, Report, describe, read_report
 from radius.packet import accounting_request, attribute
-from radius_packets import SECRET, packet
 
 ARRIVED = 1_700_000_000
 
@@ -84,7 +84,9 @@ def test_what_breaks_rfc_2866_section_4_1_counts_for_nothing(
 
 
 @pytest.mark.parametrize("identity", [{"nas_ip_address": "192.0.2.1"}, {}])
-def test_either_nas_identity_does_rfc_2866_section_4_1(identity: dict[str, str]) -> None:
+def test_either_nas_identity_does_rfc_2866_section_4_1(
+    identity: dict[str, str],
+) -> None:
     """NAS-Identifier or NAS-IP-Address, and which it was is kept."""
     expected = identity.get("nas_ip_address", "bng1")
 
@@ -146,7 +148,8 @@ def test_every_class_is_kept_whole_rfc_2865_section_5_25() -> None:
 def test_embedded_nul_is_legal_and_kept_apart_rfc_2865_section_5() -> None:
     """Two names that differ behind a NUL are two names."""
     one, other = (
-        describe(report(user_name=name).standing).user_name for name in (b"a\0b", b"a\0c")
+        describe(report(user_name=name).standing).user_name
+        for name in (b"a\0b", b"a\0c")
     )
     assert one != other
 
@@ -200,9 +203,7 @@ def vendor(body: bytes) -> bytes:
 def test_circuit_and_remote_id_are_read_rfc_4679_section_3_3() -> None:
     """Both in one attribute or each in its own; what does not parse is opaque."""
     raw = (
-        vendor(b"\x01\x00")
-        + attribute(26, b"\x00")
-        + vendor(b"\x01\x05eth\x02\x04cp")
+        vendor(b"\x01\x00") + attribute(26, b"\x00") + vendor(b"\x01\x05eth\x02\x04cp")
     )
     description = describe(report(raw=raw).standing)
 

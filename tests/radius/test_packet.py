@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyrad.dictionary import Dictionary
 from pyrad.packet import AcctPacket, Packet
+from radius_packets import SECRET, packet
 
 from radius import packet as codec
 from radius.packet import Code, Malformed, Notable
-from radius_packets import SECRET, packet
 
 _ATTRIBUTES = st.lists(
     st.tuples(st.integers(1, 255), st.binary(min_size=1, max_size=60)), max_size=30

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from radius_packets import octets, packet
 
 from radius.accounting import Refused, Report, read_report
-from radius_packets import octets, packet
 from rating.counters import Derived, Gigawords
 from rating.mediation import Changes, Mediator
 from rating.session import Closed, Session, State, nas_of
@@ -99,14 +99,17 @@ def report(
 
 
 def start(**values: Any) -> Report:
+    """Make a Start."""
     return report(1, **values)
 
 
 def stop(seconds: int | None, **values: Any) -> Report:
+    """Make a Stop."""
     return report(2, seconds, **values)
 
 
 def interim(seconds: int | None, **values: Any) -> Report:
+    """Make an Interim-Update."""
     return report(3, seconds, **values)
 
 
@@ -242,7 +245,7 @@ def test_what_a_report_leaves_out_stays_known() -> None:
 def test_accounting_on_and_off_close_what_the_nas_forgot(
     status: int, cause: int
 ) -> None:
-    """RFC 2866 section 5.1: at the last report, only what began before, only its own."""
+    """RFC 2866 section 5.1: at the last report, what began before, its own alone."""
     book = Book()
     book.batch(
         start(),
