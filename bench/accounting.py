@@ -11,12 +11,15 @@ Rows, each with a daemon (or peer) of its own on loopback:
 * `usage`: packets whose sessions and usage are in SQL, by the time from the first
   packet until nothing lags, with receiver, ledger and load sharing the processors as
   the kernel likes. The sums in the database are compared, to the octet, with what was
-  acknowledged. Then response times at half of that rate, and the lag that
+  acknowledged. The figure is an average over the load and the time after it in which
+  the ledger has the processors to itself, so it is above what can be kept up for ever:
+  for that see the lag row. Then response times at half of that rate, and the lag that
   `--sustained` packets a second leave.
 * `sessions`: resident bytes of the ledger role for each of `--sessions` open sessions,
   and the seconds from the start of the process until the first answer with all of them
   open, after SIGTERM and after SIGKILL of everything.
-* `freeradius`: the same load against FreeRADIUS that records nothing, a detail file
+* `freeradius`: the same ports and windows, 20,000 sessions and no processor of its
+  own, against FreeRADIUS that records nothing, a detail file
   (not synced) or rows in PostgreSQL (synced); see `bench.freeradius_peer`.
 
 The data lie below `--folder`, which should be on a real disk: the time of one
@@ -301,7 +304,7 @@ def freeradius(plan: Plan, report: Report) -> None:
             print(f"  FreeRADIUS, {records.value}: not measured: {why}")
             continue
         result = freeradius_peer.measure(
-            records, seconds=plan.seconds, sources=plan.sources
+            records, seconds=plan.seconds, sources=plan.sources, window=plan.window
         )
         name = f"FreeRADIUS, {records.value}"
         report.add(name, result.replies_per_second, "/s", _remark(result))
