@@ -95,7 +95,8 @@ class GroupCommit:
     def _append(
         self, octets: bytes, *, records: int, received_at_ns: int
     ) -> JournalError | None:
-        return self._attempt(
+        started = self._monotonic()
+        error = self._attempt(
             partial(
                 self._writer.append,
                 octets,
@@ -103,27 +104,26 @@ class GroupCommit:
                 received_at_ns=received_at_ns,
             )
         )
+        seconds = self._monotonic() - started
+        self._seconds += _SMOOTHING * (seconds - self._seconds)
+        self._observe(seconds, error is None)
+        return error
 
     def _attempt(self, write: Callable[[], object]) -> JournalError | None:
-        started = self._monotonic()
         try:
             write()
         except JournalError as error:
-            now = self._monotonic()
             self.failure = str(error)
-            self._retry_at = now + _PROBE_SECONDS
-            self._observe(now - started, False)
+            self._retry_at = self._monotonic() + _PROBE_SECONDS
             return error
-        seconds = self._monotonic() - started
-        self._seconds += _SMOOTHING * (seconds - self._seconds)
         self.failure = None
-        self._observe(seconds, True)
         return None
 
     async def drain(self) -> None:
-        """Wait for the commit under way."""
+        """Wait for the commit under way, and for who waits for it to be told."""
         while self._future is not None:
             await asyncio.wait([self._future])
+            await asyncio.sleep(0)
 
     def close(self) -> None:
         """End the thread and close the journal."""

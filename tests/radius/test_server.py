@@ -67,8 +67,15 @@ class Site:
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         sock.bind(("127.0.0.1", 0))
         self.sockets.append(sock)
-        serve = self.server.listen(DatagramSocket(sock), kind)
-        return sock.getsockname(), serve
+        readable = self.server.listen(DatagramSocket(sock), kind)
+
+        async def serve() -> bool:
+            """Serve what waits, and let a commit in the thread end."""
+            found = readable()
+            await self.commits.drain()
+            return found
+
+        return sock.getsockname(), lambda: asyncio.run(serve())
 
     def client(self, address: str = "127.0.0.1") -> socket.socket:
         """Make a sender; what it is answered is there when the server has run."""
