@@ -99,14 +99,15 @@ def show(
                 for row in found:
                     click.echo(msgspec.json.encode(row))
                 return
-            count = _print_table(found, columns)
+            count = print_table(found, columns)
     except StoreError as error:
         fail(str(error))
     if limit is None and count == TABLE_ROWS:
         click.echo(f"the newest {count}; --limit or --json shows more", err=True)
 
 
-def _print_table(found: Iterator[dict[str, Any]], columns: Sequence[str]) -> int:
+def print_table(found: Iterator[dict[str, Any]], columns: Sequence[str]) -> int:
+    """Print the rows under the columns' names; give how many there were."""
     count = 0
 
     def cells() -> Iterator[list[str]]:

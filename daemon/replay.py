@@ -1,0 +1,123 @@
+"""A capture through the accounting: what a daemon would have made of it.
+
+The requests go through the ledger that the daemon has, on a database that lasts as long
+as the replay, with the time of the capture for the time of arrival: so the same capture
+gives the same sessions and usage, to the octet, whenever it is replayed. Without the
+secrets nothing can be verified, so a capture is taken at its word; a NAS is known by
+its source address, and as the daemon takes one whose counters it knows nothing of.
+
+Scapy reads the file. It is an optional extra (it is under the GPL), and this is the
+only module that imports it, when it is asked to read.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import struct
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from config.schema import AccountingSettings
+from daemon.ledger import Ledger
+from radius.packet import Code, Malformed, trim, walk
+from storage.database import Database, migrate, open_database
+from storage.journal import Origin, Record
+
+_JOURNAL = "replay"
+
+
+class CaptureError(Exception):
+    """The file cannot be read as a capture; the message says why."""
+
+
+@dataclass(slots=True)
+class Found:
+    """What a capture held: frames, accounting requests among them, and datagrams that
+    begin as one and are cut off or malformed."""
+
+    frames: int = 0
+    requests: int = 0
+    broken: int = 0
+
+
+def read_requests(capture: Path, found: Found) -> Iterator[Record]:
+    """Yield the accounting requests of a capture in its order, counting in ``found``.
+
+    Any link type that scapy knows will do, with or without VLAN tags, pcap or pcapng. A
+    capture that ends within a frame ends before it. Raises CaptureError, also when
+    scapy is not installed.
+    """
+    try:
+        # The layers register themselves; RADIUS is left out, its octets are ours.
+        import scapy.layers.inet6
+        import scapy.layers.l2  # noqa: F401
+        from scapy.error import Scapy_Exception
+        from scapy.layers.inet import IP, UDP
+        from scapy.layers.inet6 import IPv6
+        from scapy.utils import PcapReader
+    except ImportError as error:
+        raise CaptureError(
+            "captures are read with scapy, which is not installed:"
+            " pip install 'fairlane[pcap]'"
+        ) from error
+    try:
+        # Opened here: scapy does not close a file that it refuses.
+        with capture.open("rb") as file, PcapReader(file) as frames:
+            for frame in frames:
+                found.frames += 1
+                datagram = frame.getlayer(UDP)
+                network = frame.getlayer(IP) or frame.getlayer(IPv6)
+                if datagram is None or network is None:
+                    continue
+                # What was on the wire, not what scapy would build again.
+                octets = bytes(datagram.original)[8:]
+                packet = _accounting_request(octets)
+                if isinstance(packet, Malformed):
+                    found.broken += 1
+                elif packet is not None:
+                    found.requests += 1
+                    source = str(network.src)
+                    yield Record(
+                        found.requests,
+                        int(frame.time * 1_000_000_000),
+                        Origin(
+                            ipaddress.ip_address(source).packed, datagram.sport, source
+                        ),
+                        packet,
+                    )
+    except OSError as error:
+        raise CaptureError(f"{capture}: {error.strerror}") from error
+    except (Scapy_Exception, EOFError, struct.error) as error:
+        raise CaptureError(f"{capture}: no capture: {error or 'too short'}") from error
+
+
+def _accounting_request(octets: bytes) -> bytes | Malformed | None:
+    """Trim and check a datagram that says it is a request; None when it does not."""
+    if not octets or octets[0] != Code.ACCOUNTING_REQUEST:
+        return None
+    packet = trim(octets)
+    if isinstance(packet, Malformed):
+        return packet
+    walked = walk(packet)
+    return walked if isinstance(walked, Malformed) else packet
+
+
+@contextmanager
+def replayed(requests: Iterable[Record]) -> Iterator[Database]:
+    """Apply requests to a database of their own, and lend it until the block ends."""
+    settings = AccountingSettings()
+    with tempfile.TemporaryDirectory(prefix="fairlane-replay-") as folder:
+        database = open_database("sqlite", folder)
+        try:
+            migrate(database)
+            ledger = Ledger(database, settings)
+            iterator = iter(requests)
+            while batch := list(islice(iterator, settings.batch_records)):
+                ledger.apply(_JOURNAL, batch)
+            yield database
+        finally:
+            database.close()
