@@ -1,0 +1,70 @@
+"""CPU of the ledger alone, a record: reports into sessions, usage and SQL.
+
+    python -m bench.ledger_path [--sessions N] [--rounds N] [--postgresql URL]
+
+Rounds of one Interim-Update a session follow a round of Starts, in batches as large as
+the daemon's. Records come from memory; `bench.accounting` has the journal in it too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import gc
+import tempfile
+import time
+from itertools import count
+from pathlib import Path
+
+from bench.load.packets import Pass, Status
+from bench.receiver_path import packets_of
+from config.schema import AccountingSettings
+from daemon.ledger import Ledger
+from daemon.role import GC_THRESHOLDS
+from storage.database import migrate, open_database
+from storage.journal import Origin, Record
+
+_ORIGIN = Origin(b"\x7f\x00\x00\x01", 5000, "bng1")
+
+
+def main() -> None:
+    """Measure and print, a line a round."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--sessions", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--postgresql", default="sqlite")
+    parser.add_argument("--profile", action="store_true")
+    options = parser.parse_args()
+    gc.set_threshold(*GC_THRESHOLDS)
+    positions = count(1)
+    settings = AccountingSettings()
+    with tempfile.TemporaryDirectory() as folder:
+        database = open_database(options.postgresql, Path(folder))
+        migrate(database)
+        ledger = Ledger(database, settings)
+        for round_ in range(options.rounds + 1):
+            status = Status.INTERIM if round_ else Status.START
+            now = time.time_ns()
+            records = [
+                Record(next(positions), now, _ORIGIN, packet)
+                for packet in packets_of(options.sessions, Pass(status, round_))
+            ]
+            profile = cProfile.Profile() if options.profile and round_ else None
+            wall, cpu = time.perf_counter(), time.process_time()
+            if profile:
+                profile.enable()
+            for at in range(0, len(records), settings.batch_records):
+                ledger.apply("radius-0", records[at : at + settings.batch_records])
+            if profile:
+                profile.disable()
+                profile.print_stats("tottime")
+            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+            print(
+                f"{status.name.lower():8} {wall / len(records) * 1e6:6.2f} us wall,"
+                f" {cpu / len(records) * 1e6:6.2f} us cpu a record"
+            )
+        database.close()
+
+
+if __name__ == "__main__":
+    main()
