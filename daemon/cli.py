@@ -40,7 +40,9 @@ class Commands(click.Group):
         """Load one command."""
         if cmd_name not in COMMANDS or not _exists(COMMANDS[cmd_name][0]):
             return None
-        command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), "command")  # noqa: B009
+        module = importlib.import_module(COMMANDS[cmd_name][0])
+        # A module has its one command under its own name or as ``command``.
+        command = getattr(module, "command", None) or getattr(module, cmd_name)
         assert isinstance(command, click.Command)
         return command
 
