@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from config.schema import AccountingSettings
 from daemon.ledger import Ledger
@@ -64,9 +65,10 @@ def read_requests(capture: Path, found: Found) -> Iterator[Record]:
             "captures are read with scapy, which is not installed:"
             " pip install 'fairlane[pcap]'"
         ) from error
+    reader: Any = PcapReader  # its signature leaves out the open file that it takes
     try:
         # Opened here: scapy does not close a file that it refuses.
-        with capture.open("rb") as file, PcapReader(file) as frames:
+        with capture.open("rb") as file, reader(file) as frames:
             for frame in frames:
                 found.frames += 1
                 datagram = frame.getlayer(UDP)
