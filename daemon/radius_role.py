@@ -167,6 +167,8 @@ async def run(role: RoleContext) -> None:
             readables.append(readable)
     following = asyncio.create_task(_follow(feed, server, log))
     tracer = _Tracer(role)
+    _say_health(role, commits, feed, writer)
+    role.beat()
     try:
         while not role.stopping.is_set():
             server.watch = tracer if role.tracing is not None else None

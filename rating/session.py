@@ -21,6 +21,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from radius.accounting import Description, Report, Status
+from radius.mac_address import mac_address
 from rating.counters import (
     START,
     Counters,
@@ -165,7 +166,7 @@ def belongs(
     is_start = report.status == Status.START
     moved = is_start and (
         _differ(known.framed_ip_address, now.framed_ip_address)
-        or _differ(known.calling_station_id, now.calling_station_id)
+        or _differ(_station(known), _station(now))
     )
     if abs(start - session.started_at) <= near:
         return not moved
@@ -178,6 +179,12 @@ def belongs(
         if not is_start
         else (not session.start_reported)
     )
+
+
+def _station(description: Description) -> str | None:
+    """Name the subscriber's device the same however the NAS writes it."""
+    text = description.calling_station_id
+    return text if text is None else mac_address(text) or text
 
 
 def _differ(one: str | None, other: str | None) -> bool:

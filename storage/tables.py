@@ -99,6 +99,14 @@ Index(
     postgresql_where=_IS_LIVE,
 )
 
+Index(
+    "session_by_bundle",
+    session.c.nas,
+    session.c.acct_multi_session_id,
+    sqlite_where=session.c.acct_multi_session_id.is_not(None),
+    postgresql_where=session.c.acct_multi_session_id.is_not(None),
+)
+
 usage: Final = Table(
     "usage",
     metadata,

@@ -13,16 +13,19 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
     Connection,
     FromClause,
     Row,
     Select,
     and_,
+    func,
     or_,
     select,
 )
 
+from radius.mac_address import mac_address
 from storage.tables import session, usage
 
 _ROWS_AT_ONCE: Final = 1000
@@ -95,7 +98,8 @@ def list_sessions(connection: Connection, wanted: Filter) -> Iterator[dict[str, 
         )
     if wanted.until is not None:
         conditions.append(session.c.started_at < wanted.until)
-    query = _newest(select(session), session, conditions, session.c.id, wanted.limit)
+    columns = select(session, _BUNDLE_COMPLETE)
+    query = _newest(columns, session, conditions, session.c.id, wanted.limit)
     for row in _stream(connection, query):
         yield _session_object(row)
 
@@ -125,6 +129,25 @@ def list_usage(connection: Connection, wanted: Filter) -> Iterator[dict[str, Any
     query = _newest(query, both, conditions, usage.c.id, wanted.limit)
     for row in _stream(connection, query):
         yield _usage_object(row)
+
+
+_LINK = session.alias("link")
+_BUNDLE_COMPLETE: Final = (
+    select(
+        func.count().filter(_LINK.c.close_derived == "stop")
+        >= func.max(_LINK.c.link_count)
+    )
+    .where(
+        session.c.acct_multi_session_id.is_not(None),
+        _LINK.c.nas == session.c.nas,
+        _LINK.c.acct_multi_session_id == session.c.acct_multi_session_id,
+    )
+    .scalar_subquery()
+    .cast(Boolean)
+    .label("bundle_complete")
+)
+"""Whether every link of a multilink bundle has stopped: as many Stops as there were
+links at the most (RFC 2866 section 5.12). Null for a session that is in no bundle."""
 
 
 def _of_session(wanted: Filter) -> list[ColumnElement[bool]]:
@@ -173,11 +196,13 @@ def _session_object(row: Row[Any]) -> dict[str, Any]:
         "framed_ipv6_addresses": _several(row.framed_ipv6_addresses),
         "framed_interface_id": row.framed_interface_id,
         "calling_station_id": row.calling_station_id,
+        "calling_station_mac": mac_address(row.calling_station_id or ""),
         "called_station_id": row.called_station_id,
         "nas_port_id": row.nas_port_id,
         "agent_circuit_id": row.agent_circuit_id,
         "agent_remote_id": row.agent_remote_id,
         "link_count": row.link_count,
+        "bundle_complete": row.bundle_complete,
         "state": row.state,
         "started_at": _time(row.started_at),
         "started_derived": row.started_derived,

@@ -87,6 +87,14 @@ def upgrade() -> None:
     )
     op.create_index("session_by_user_name", "session", ["user_name"], unique=False)
     op.create_index(
+        "session_by_bundle",
+        "session",
+        ["nas", "acct_multi_session_id"],
+        unique=False,
+        sqlite_where=sa.text("acct_multi_session_id IS NOT NULL"),
+        postgresql_where=sa.text("acct_multi_session_id IS NOT NULL"),
+    )
+    op.create_index(
         "session_live_by_id",
         "session",
         ["id", "state"],
