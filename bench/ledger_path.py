@@ -11,12 +11,13 @@ from __future__ import annotations
 import argparse
 import cProfile
 import gc
+import pstats
 import tempfile
 import time
 from itertools import count
 from pathlib import Path
 
-from bench.load.packets import Pass, Status
+from bench.load.packets import AccountingPackets, Pass, Status
 from bench.receiver_path import packets_of
 from config.schema import AccountingSettings
 from daemon.ledger import Ledger
@@ -37,6 +38,7 @@ def main() -> None:
     options = parser.parse_args()
     gc.set_threshold(*GC_THRESHOLDS)
     positions = count(1)
+    made = AccountingPackets(secret=b"a secret")
     settings = AccountingSettings()
     with tempfile.TemporaryDirectory() as folder:
         database = open_database(options.postgresql, Path(folder))
@@ -47,7 +49,7 @@ def main() -> None:
             now = time.time_ns()
             records = [
                 Record(next(positions), now, _ORIGIN, packet)
-                for packet in packets_of(options.sessions, Pass(status, round_))
+                for packet in packets_of(made, options.sessions, Pass(status, round_))
             ]
             profile = cProfile.Profile() if options.profile and round_ else None
             wall, cpu = time.perf_counter(), time.process_time()
@@ -57,7 +59,7 @@ def main() -> None:
                 ledger.apply("radius-0", records[at : at + settings.batch_records])
             if profile:
                 profile.disable()
-                profile.print_stats("tottime")
+                pstats.Stats(profile).sort_stats("tottime").print_stats(25)
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
             print(
                 f"{status.name.lower():8} {wall / len(records) * 1e6:6.2f} us wall,"

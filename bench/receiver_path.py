@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import cProfile
+import pstats
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -45,9 +46,9 @@ class _Memory:
         return len(replies)
 
 
-def packets_of(sessions: int, at: Pass) -> list[bytes]:
+def packets_of(made: AccountingPackets, sessions: int, at: Pass) -> list[bytes]:
     """Make one packet of each session."""
-    made, slots = AccountingPackets(secret=_SECRET), Slots()
+    slots = Slots()
     packets: list[bytes] = []
     for first in range(0, sessions, 256):
         identifiers = list(range(min(256, sessions - first)))
@@ -89,7 +90,8 @@ def main() -> None:
             status_server_per_second=10,
             on_unknown=print,
         )
-        endpoint = _Memory(packets_of(options.packets, Pass(Status.INTERIM, 1)))
+        made = AccountingPackets(secret=_SECRET)
+        endpoint = _Memory(packets_of(made, options.packets, Pass(Status.INTERIM, 1)))
         readable = server.listen(endpoint, "accounting")
         profile = cProfile.Profile() if options.profile else None
         wall, cpu = time.perf_counter(), time.process_time()
@@ -98,7 +100,7 @@ def main() -> None:
         asyncio.run(_drain(readable, commits))
         if profile:
             profile.disable()
-            profile.print_stats("tottime")
+            pstats.Stats(profile).sort_stats("tottime").print_stats(25)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         commits.close()
     print(f"wall  {wall / options.packets * 1e6:6.2f} us a packet")

@@ -166,10 +166,11 @@ class Ledger:
             "close_after": interval * settings.close_after_intervals,
         }
         mediator = self._mediator
-        with self._database.write.begin() as connection:
+        with self._database.read.connect() as connection:
             rows = repository.stale_candidates(
                 connection, now - limits["suspect_after"], after_id, limit
             )
+        with self._database.write.begin() as connection:
             loaded = [session_of(row, self._nas_of) for row in rows]
             mediator.sweep([mediator.in_memory(s) for s in loaded], now, limits)
             self._write(connection)

@@ -34,6 +34,7 @@ _IDLE_SECONDS = 0.05
 _BACK_OFF_SECONDS = (0.25, 5.0)
 _SWEEP_SECONDS = 15.0
 _SWEEP_SESSIONS = 5000
+_ROLL_UP_SLICES = 10
 _ROLL_UP_SECONDS = 3600.0
 _FOLLOW_SECONDS = 1.0
 _DAY_SECONDS = 86400
@@ -167,7 +168,10 @@ class _Worker:
 
     def _roll_up(self) -> None:
         days = self._settings.accounting.rollup_after_days
-        roll_up(self._database, before=int(clock.now()) - days * _DAY_SECONDS)
+        before = int(clock.now()) - days * _DAY_SECONDS
+        more = roll_up(self._database, before, slices=_ROLL_UP_SLICES)
+        if more:  # the rest when the journals had their turn
+            self._due[self._roll_up.__name__] = 0.0
 
     def _show(
         self, record: Record, report: Report | Refused, usage: Usage | None

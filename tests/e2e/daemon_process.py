@@ -340,7 +340,7 @@ class NasSocket:
         self.socket.settimeout(seconds)
         try:
             answer, self.heard_from = self.socket.recvfrom(8192)
-        except TimeoutError:
+        except (TimeoutError, BlockingIOError):
             return None
         return answer
 

@@ -84,7 +84,8 @@ class _Line:
 class NasLoad(threading.Thread):
     """Sessions of ``steps`` reports each on ``lines`` sockets, until ``finish``.
 
-    ``pace`` is the least time from one request of a line to its next, in seconds.
+    ``pace`` is the least time from one request of a line to its next, ``retry`` from one
+    try of a request to its next, in seconds.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class NasLoad(threading.Thread):
         lines: int = 24,
         steps: int = 12,
         pace: float = 0.0,
+        retry: float = RETRY_SECONDS,
         address: str = "127.0.0.1",
     ) -> None:
         super().__init__(name="nas load")
@@ -101,6 +103,7 @@ class NasLoad(threading.Thread):
         self._lines = [_Line(number, target) for number in range(lines)]
         self._steps = steps
         self._pace = pace
+        self._retry = retry
         self._stopping = threading.Event()
         self._dropping = False
         self.acknowledged = 0
@@ -159,7 +162,7 @@ class NasLoad(threading.Thread):
             for line in self._lines:
                 if line.request:
                     waiting = True
-                    if now - line.sent_at >= RETRY_SECONDS:
+                    if now - line.sent_at >= self._retry:
                         self._send(line, now)
                 elif not self._stopping.is_set() and (
                     now - line.first_sent_at >= self._pace
