@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from netaddr import IPAddress, IPNetwork  # type: ignore[import-untyped]
+from netaddr import IPAddress, IPNetwork
 
 from config.network import KINDS
 from config.problems import Finding, KeyPath, nearest

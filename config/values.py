@@ -11,7 +11,7 @@ from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 from msgspec import Meta
-from netaddr import (  # type: ignore[import-untyped]
+from netaddr import (
     AddrFormatError,
     IPAddress,
     IPNetwork,

@@ -70,9 +70,7 @@ class Ledger:
 
     def take_outcomes(self) -> Mapping[tuple[str, str], int]:
         """Give the counts of (status, result) since the last call."""
-        outcomes = dict(self._mediator.outcomes)
-        self._mediator.outcomes.clear()
-        return outcomes
+        return self._mediator.take_outcomes()
 
     def _nas_of(self, name: str) -> Nas:
         return self._nas.get(name, _UNKNOWN_NAS)
@@ -94,10 +92,10 @@ class Ledger:
             for record in records
         ]
         with self._database.write.begin() as connection:
-            self._load(connection, reports)
+            sessions = self._load(connection, reports)
             apply, known, decision = self._mediator.apply, self._nas_of, self.decision
-            for record, report in zip(records, reports, strict=True):
-                usage = apply(report, known(report.nas))
+            for record, report, session in zip(records, reports, sessions, strict=True):
+                usage = apply(report, known(report.nas), session)
                 if decision is not None:
                     decision(record, report, usage)
             position = records[-1].position + 1
@@ -109,9 +107,10 @@ class Ledger:
 
     def _load(
         self, connection: Connection, reports: Sequence[Report | Refused]
-    ) -> None:
+    ) -> list[Session | None]:
+        """Load what the reports need; give the session of each that is certain."""
         mediator = self._mediator
-        keys = mediator.wanted(reports)
+        certain, keys = mediator.certain(reports)
         live: dict[str, list[Key]] = {}
         for nas in mediator.restarted(reports):
             rows = repository.open_sessions_of_nas(connection, nas)
@@ -121,6 +120,15 @@ class Ledger:
         mediator.adopt(keys, self._sessions_of(connection, keys))
         for nas, its_keys in live.items():
             mediator.adopt_live(nas, its_keys)
+        # What was loaded has taken the place of what memory had.
+        return (
+            [
+                s if s is not None and (s.nas, s.acct_session_id) not in keys else None
+                for s in certain
+            ]
+            if keys
+            else certain
+        )
 
     def _sessions_of(self, connection: Connection, keys: set[Key]) -> list[Session]:
         rows = repository.load_sessions(connection, sorted({key[1] for key in keys}))
@@ -134,10 +142,10 @@ class Ledger:
         changes = self._mediator.changes()
         derived: dict[str, int] = {}
         usage = []
-        for joined in changes.usage:
-            usage.append(usage_row(self._next_usage_id, joined))
+        for record, joined in zip(changes.usage, changes.joined, strict=True):
+            usage.append(usage_row(self._next_usage_id, record, joined))
             self._next_usage_id += 1
-            word = joined.usage.derived
+            word = record.derived
             derived[word] = derived.get(word, 0) + 1
         repository.insert_sessions(
             connection, [described_row(session) for session in changes.begun]

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from netaddr import AddrFormatError, IPAddress  # type: ignore[import-untyped]
+from netaddr import AddrFormatError, IPAddress
 
 from config.network import Nas
 from config.values import prefix_of

@@ -39,24 +39,19 @@ Key = tuple[str, str]
 """A NAS's name and an Acct-Session-Id."""
 
 
-class Joined(NamedTuple):
-    """A usage record and how many differences of one batch it joins."""
-
-    usage: Usage
-    records: int
-
-
 class Changes(NamedTuple):
     """What a batch changed, each session in one list, usage in the order it came about.
 
     Sessions are new, or changed in their description, in their state, or only counted.
+    ``joined`` says of each usage record how many differences it joins.
     """
 
     begun: list[Session]
     described: list[Session]
     moved: list[Session]
     counted: list[Session]
-    usage: list[Joined]
+    usage: list[Usage]
+    joined: list[int]
 
 
 class Mediator:
@@ -77,27 +72,35 @@ class Mediator:
         self._described: dict[int, Session] = {}
         self._counted: dict[int, Session] = {}
         self._moved: set[int] = set()
-        self._usage: list[Joined] = []
+        self._usage: list[Usage] = []
+        self._joined: list[int] = []
         self._open_usage: dict[int, int] = {}
         self._live: dict[str, list[Key]] = {}
-        self.outcomes: Counter[tuple[str, str]] = Counter()
+        self.outcomes: Counter[tuple[int, bool]] = Counter()
+        self.refused: Counter[tuple[str, str]] = Counter()
 
-    def wanted(self, reports: Iterable[Report | Refused]) -> set[Key]:
-        """Give the keys whose sessions must be loaded before these are applied.
+    def certain(
+        self, reports: Iterable[Report | Refused]
+    ) -> tuple[list[Session | None], set[Key]]:
+        """Give each report's session where it is certain, and the keys to load.
 
-        That is what is not in memory, and what is there without the description that a
-        report has to be compared with. A report whose standing half is to the octet the
-        one seen last needs no comparison; that is nearly every one.
+        What must be loaded is what is not in memory, and what is there without the
+        description that a report has to be compared with. A report whose standing half
+        is to the octet the one seen last needs no comparison; that is nearly every one.
         """
         sessions = self._sessions
+        found: list[Session | None] = []
         keys = set()
         for report in reports:
+            session = None
             if type(report) is Report and report.acct_session_id:
                 key = (report.nas, report.acct_session_id)
                 session = sessions.get(key)
                 if session is None or not _certain(session, report):
                     keys.add(key)
-        return keys
+                    session = None
+            found.append(session)
+        return found, keys
 
     def restarted(self, reports: Iterable[Report | Refused]) -> set[str]:
         """Give the NAS whose live sessions ``adopt_live`` must be told of first."""
@@ -116,37 +119,38 @@ class Mediator:
         """Take the keys of the live sessions of a NAS; they are adopted already."""
         self._live[nas] = list(keys)
 
-    def apply(self, report: Report | Refused, nas: Nas) -> Usage | None:
-        """Apply one report; everything it needs is in memory."""
+    def apply(
+        self, report: Report | Refused, nas: Nas, certain: Session | None = None
+    ) -> Usage | None:
+        """Apply one report, to the session that is certain or the one that is found."""
         if type(report) is Refused:
-            self.outcomes[_NAMES.get(report.status, _OTHER), report.reason] += 1
+            self.refused[_NAMES.get(report.status, _OTHER), report.reason] += 1
             return None
         assert isinstance(report, Report)
         status = report.status
         if status in _CAUSES:
             self._restart(report)
-            self.outcomes[_NAMES[status], "applied"] += 1
+            self.outcomes[status, True] += 1
             return None
-        session = self._session_of(report)
+        session = certain or self._session_of(report)
         if status != Status.INTERIM_UPDATE or session.state is not State.OPEN:
             self._moved.add(session.id)
         usage = apply(session, report, nas)
         if session.id not in self._begun:
             self._counted[session.id] = session
-        newest = self._sessions[report.nas, report.acct_session_id]
-        if newest is not session and session.state is not State.CLOSED:
-            self._close(session, Closed.LOST, None)
+        if certain is None:
+            newest = self._sessions[report.nas, report.acct_session_id]
+            if newest is not session and session.state is not State.CLOSED:
+                self._close(session, Closed.LOST, None)
         if usage is not None:
             self._use(usage)
         new = usage is not None or status == Status.START
-        self.outcomes[_NAMES[status], "applied" if new else "nothing_new"] += 1
+        self.outcomes[status, new] += 1
         return usage
 
     def _session_of(self, report: Report) -> Session:
         key = (report.nas, report.acct_session_id)
         newest = session = self._sessions[key]
-        if session is not None and _certain(session, report):
-            return session
         standing = hash(report.standing)
         description = describe(report.standing)
         while session is not None:
@@ -214,16 +218,18 @@ class Mediator:
         were reported alike, touch, and stay short enough together."""
         place = self._open_usage.get(usage.session_id)
         if place is not None:
-            last, records = self._usage[place]
+            last = self._usage[place]
             if (
                 last.derived is usage.derived
                 and last.ended_at == usage.started_at
                 and usage.ended_at - last.started_at <= self._join_seconds
             ):
-                self._usage[place] = Joined(_sum(last, usage), records + 1)
+                self._usage[place] = _sum(last, usage)
+                self._joined[place] += 1
                 return
         self._open_usage[usage.session_id] = len(self._usage)
-        self._usage.append(Joined(usage, 1))
+        self._usage.append(usage)
+        self._joined.append(1)
 
     def sweep(
         self, sessions: Iterable[Session], now: int, limits: Mapping[str, int]
@@ -241,6 +247,15 @@ class Mediator:
             own = own.older
         return session if own is None else own
 
+    def take_outcomes(self) -> dict[tuple[str, str], int]:
+        """Give how many reports had which status and result, since the last call."""
+        taken = dict(self.refused)
+        for (status, new), count in self.outcomes.items():
+            taken[_NAMES[status], "applied" if new else "nothing_new"] = count
+        self.refused.clear()
+        self.outcomes.clear()
+        return taken
+
     def changes(self) -> Changes:
         """Give what the batch changed."""
         moved: list[Session] = []
@@ -254,19 +269,21 @@ class Mediator:
             moved,
             counted,
             self._usage,
+            self._joined,
         )
 
     def written(self) -> None:
         """Let go of what the database has now: descriptions, and closed sessions."""
         for session in chain(self._begun.values(), self._counted.values()):
             session.description = None
-            key = (session.nas, session.acct_session_id)
-            newest = self._sessions.get(key)
-            if newest is not None and newest.state is State.CLOSED:
-                del self._sessions[key]
+            if session.state is State.CLOSED:
+                key = (session.nas, session.acct_session_id)
+                newest = self._sessions.get(key)
+                if newest is not None and newest.state is State.CLOSED:
+                    del self._sessions[key]
         self._begun, self._described, self._counted = {}, {}, {}
         self._moved = set()
-        self._usage, self._open_usage, self._live = [], {}, {}
+        self._usage, self._joined, self._open_usage, self._live = [], [], {}, {}
         while len(self._sessions) > self._kept:
             del self._sessions[next(iter(self._sessions))]
 

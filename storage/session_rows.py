@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from radius.accounting import Description
-from rating.mediation import Joined
-from rating.session import Closed, Nas, Session, State, memory, remember
+from rating.session import Closed, Nas, Session, State, Usage, memory, remember
 from storage.tables import LIFE_COLUMNS, SESSION_COLUMNS
 
 _AT = {name: place for place, name in enumerate(SESSION_COLUMNS)}
@@ -76,8 +75,7 @@ def life_row(session: Session) -> tuple[Any, ...]:
     )
 
 
-def usage_row(usage_id: int, joined: Joined) -> tuple[Any, ...]:
-    """Make a usage row, in the order of USAGE_COLUMNS."""
-    usage, records = joined
+def usage_row(usage_id: int, usage: Usage, records: int) -> tuple[Any, ...]:
+    """Make the row of a usage record that joins so many, as USAGE_COLUMNS has it."""
     # The driver takes a plain str at once, and looks for an adapter for any other.
     return (usage_id, *usage[:-1], usage.derived.value, records)

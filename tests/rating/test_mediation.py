@@ -32,7 +32,7 @@ class Book:
     def batch(self, *reports: Report | Refused) -> Changes:
         """Apply reports in one batch."""
         mediator = self.mediator
-        keys = mediator.wanted(reports)
+        certain, keys = mediator.certain(reports)
         live = {
             nas: [
                 (s.nas, s.acct_session_id)
@@ -50,8 +50,9 @@ class Book:
         mediator.adopt(keys, sorted(loaded, key=lambda s: (s.started_at, s.id)))
         for nas, its_keys in live.items():
             mediator.adopt_live(nas, its_keys)
-        for report in reports:
-            mediator.apply(report, NAS)
+        for report, session in zip(reports, certain, strict=True):
+            known = session and (session.nas, session.acct_session_id) not in keys
+            mediator.apply(report, NAS, session if known else None)
         changes = mediator.changes()
         for session in (*changes.begun, *changes.described):
             self.rows[session.id] = (session, session.description)
@@ -145,8 +146,8 @@ def test_any_order_repetition_and_batching_ends_in_the_same_session(
         session.stopped_at,
         session.seconds,
     )
-    assert 6_000_000_007 == sum(joined.usage.input_octets for joined in usage)
-    assert 2000 == sum(joined.usage.seconds for joined in usage)
+    assert 6_000_000_007 == sum(record.input_octets for record in usage)
+    assert 2000 == sum(record.seconds for record in usage)
 
 
 def test_an_interim_without_a_start_begins_its_session_in_the_past() -> None:
@@ -161,7 +162,7 @@ def test_a_stop_without_a_start_counts() -> None:
     """A lost Start costs nothing of the use."""
     changes = Book().batch(stop(600, used=10))
 
-    assert 10 == changes.usage[0].usage.input_octets
+    assert 10 == changes.usage[0].input_octets
 
 
 def test_a_start_behind_its_stop_does_not_open_the_session_again() -> None:
@@ -202,7 +203,7 @@ def test_a_late_report_finds_the_earlier_holder_of_its_id() -> None:
     first, second = book.sessions
     assert (State.CLOSED, State.OPEN) == (first.state, second.state)
     assert [(1, 1_000_000_007)] == [
-        (j.usage.session_id, j.usage.input_octets) for j in changes.usage
+        (u.session_id, u.input_octets) for u in changes.usage
     ]
 
 
@@ -276,7 +277,7 @@ def test_a_report_from_before_a_restart_counts_and_opens_nothing() -> None:
     changes = book.batch(interim(1200, used=9))
 
     assert (4, State.CLOSED) == (
-        changes.usage[0].usage.input_octets,
+        changes.usage[0].input_octets,
         book.one().state,
     )
 
@@ -298,7 +299,7 @@ def test_a_silent_session_is_suspect_then_closed_and_a_report_opens_it() -> None
     changes = book.batch(stop(9000, used=50))
 
     assert (Closed.STOP, BEGAN + 9000) == (book.one().closed_by, book.one().stopped_at)
-    assert 45 == changes.usage[0].usage.input_octets
+    assert 45 == changes.usage[0].input_octets
 
 
 def test_differences_of_one_batch_join_up_to_fifteen_minutes() -> None:
@@ -309,9 +310,10 @@ def test_differences_of_one_batch_join_up_to_fifteen_minutes() -> None:
     )
 
     assert [(900, 3), (300, 1), (100, 1)] == [
-        (joined.usage.seconds, joined.records) for joined in changes.usage
+        (record.seconds, joined)
+        for record, joined in zip(changes.usage, changes.joined, strict=True)
     ]
-    assert Derived.ESTIMATED is changes.usage[-1].usage.derived
+    assert Derived.ESTIMATED is changes.usage[-1].derived
 
 
 def test_differences_of_two_batches_are_not_joined() -> None:
