@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import re
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -49,6 +52,13 @@ def main(configuration: Path | None, *, once: bool) -> None:
     """Start Fairlane with the demo's network, play the story, and serve."""
     configuration = configuration or demo.CONFIGURATION
     plan = load_or_exit(configuration)
+    try:
+        if not _has_ipv6():
+            configuration = _without_ipv6(plan, configuration)
+            plan = load_or_exit(configuration)
+            click.echo("This host has no IPv6: the demo listens on IPv4 alone.")
+    except (StartError, OSError) as error:
+        fail(str(error))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
     try:
@@ -67,6 +77,27 @@ def main(configuration: Path | None, *, once: bool) -> None:
     except (demo.StoryError, StoreError, OSError) as error:
         fail(f"the story did not go as it should: {error}")
     click.echo("Fairlane has stopped.")
+
+
+def _has_ipv6() -> bool:
+    """Containers often have none, not even on loopback."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+def _without_ipv6(plan: Plan, configuration: Path) -> Path:
+    """Copy configuration and network into the data directory, IPv6 listeners left out
+    (those behind another in their list; the demo has no others)."""
+    preparation.make_data_directory(plan.data_dir)
+    text = re.sub(r',\s*"\[[0-9a-f:]+\]:\d+"', "", configuration.read_text())
+    copy = plan.data_dir / configuration.name
+    copy.write_text(text)
+    shutil.copy(plan.settings.network, plan.data_dir)
+    return copy
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

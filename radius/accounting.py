@@ -99,6 +99,9 @@ class Description(NamedTuple):
     link_count: int | None = None
 
 
+_GIGAWORDS = 1 << 28
+"""2^60 octets: a line of 100 Gbit/s needs three years for as many."""
+
 _IGNORE, _NUMBER, _STANDING, _IDENTITY, _SESSION_ID, _FORBIDDEN, _STATUS = range(7)
 _KINDS = [_IGNORE] * 256
 for _type in (41, 42, 43, 46, 47, 48, 49, 52, 53, 55):
@@ -175,9 +178,9 @@ def read_report(
     octets_in, octets_out = get(42), get(43)
     gigawords_in, gigawords_out = get(52), get(53)
     if octets_in is not None and gigawords_in:
-        octets_in |= gigawords_in << 32
+        octets_in = _whole(octets_in, gigawords_in)
     if octets_out is not None and gigawords_out:
-        octets_out |= gigawords_out << 32
+        octets_out = _whole(octets_out, gigawords_out)
     return Report(
         status,
         nas,
@@ -195,6 +198,11 @@ def read_report(
         get(49),
         b"".join(standing),
     )
+
+
+def _whole(octets: int, gigawords: int) -> int | None:
+    """Put the halves of a counter together; what no line can carry is no counter."""
+    return octets | gigawords << 32 if gigawords < _GIGAWORDS else None
 
 
 def _text(value: bytes) -> str:

@@ -1,7 +1,7 @@
 """Whether a Calling-Station-Id is a MAC address, whichever way it is written.
 
 NAS write 00:1A:2B:3C:4D:5E, 00-1a-2b-3c-4d-5e, 001a.2b3c.4d5e, 001A-2B3C-4D5E or
-001a2b3c4d5e. What was sent is kept as it was, because it must go back that way in a CoA;
+001a2b3c4d5e. What was sent is kept as it was, because it must go back so in a CoA;
 this form is for comparing and finding. Only a whole match counts: in
 ``00-1A-2B-3C-4D-5E:ssid`` there is a MAC address, but it is not one.
 """

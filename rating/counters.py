@@ -26,6 +26,9 @@ from enum import StrEnum
 from typing import NamedTuple
 
 WRAP = 1 << 32
+_LARGEST = (1 << 62) - 1
+"""What no honest session reaches and every database can hold."""
+
 _POINTS = 8
 _ABSENT = (1 << 64) - 1
 _COUNTERS = 4
@@ -138,10 +141,10 @@ def _step(
             return now, now, Derived.REPORTED
         return (
             (
-                before[0] + a - shown[0],
-                before[1] + b - shown[1],
-                before[2] + c - shown[2],
-                before[3] + d - shown[3],
+                min(before[0] + a - shown[0], _LARGEST),
+                min(before[1] + b - shown[1], _LARGEST),
+                min(before[2] + c - shown[2], _LARGEST),
+                min(before[3] + d - shown[3], _LARGEST),
             ),
             now,
             Derived.REPORTED,
@@ -158,6 +161,7 @@ def _step(
         else:
             totals[i] += value
             derived = max(derived, Derived.ESTIMATED, key=_CERTAINTY.index)
+        totals[i] = min(totals[i], _LARGEST)
         raw[i] = value
     return _four(totals), _four(raw), derived
 

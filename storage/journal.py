@@ -209,13 +209,9 @@ class JournalReader:
             if end <= position:
                 continue
             for first, received_at_ns, octets in self._select(
-                path, _BLOCKS_FROM, (position - _LARGEST_BLOCK, end, position)
+                path, _BLOCKS_FROM, (position, end)
             ):
-                records.extend(
-                    record
-                    for record in self._records(first, received_at_ns, octets)
-                    if record.position >= position
-                )
+                self._read_block(records, position, first, received_at_ns, octets)
                 if len(records) >= limit:
                     return records
         return records
@@ -250,19 +246,24 @@ class JournalReader:
         finally:
             cursor.close()
 
-    def _records(
-        self, position: int, received_at_ns: int, octets: bytes
-    ) -> Iterator[Record]:
-        place, origins = 0, self._origins
-        while place < len(octets):
+    def _read_block(
+        self,
+        records: list[Record],
+        position: int,
+        at: int,
+        received_at_ns: int,
+        octets: bytes,
+    ) -> None:
+        """Append the records of a block that begins at ``at``, from ``position`` on."""
+        place, end, origins, append = 0, len(octets), self._origins, records.append
+        while place < end:
             start = place + 4 + octets[place] + octets[place + 1]
             prefix = octets[place:start]
-            origin = origins.get(prefix)
-            if origin is None:
-                origin = self._decode_origin(prefix)
+            origin = origins.get(prefix) or self._decode_origin(prefix)
             place = start + (octets[start + 2] << 8 | octets[start + 3])
-            yield Record(position, received_at_ns, origin, octets[start:place])
-            position += 1
+            if at >= position:
+                append(Record(at, received_at_ns, origin, octets[start:place]))
+            at += 1
 
     def _decode_origin(self, prefix: bytes) -> Origin:
         address_octets, _, port = _ORIGIN.unpack_from(prefix)
@@ -280,7 +281,7 @@ class JournalReader:
             if end <= position:
                 continue
             if oldest is None:
-                bounds = (position - _LARGEST_BLOCK, end, position)
+                bounds = (position, end)
                 for (received_at_ns,) in self._select(path, _OLDEST_FROM, bounds):
                     oldest = received_at_ns
             for (behind,) in self._select(path, _END_BEFORE, (end,)):
@@ -318,8 +319,9 @@ class JournalReader:
 
 
 _WHERE = (
-    " FROM block WHERE first_record >= ? AND first_record < ?"
-    " AND first_record + records > ? ORDER BY first_record"
+    " FROM block WHERE first_record >="
+    " (SELECT coalesce(max(first_record), 0) FROM block WHERE first_record <= ?1)"
+    " AND first_record < ?2 AND first_record + records > ?1 ORDER BY first_record"
 )
 _BLOCKS_FROM = "SELECT first_record, received_at_ns, octets" + _WHERE
 _OLDEST_FROM = "SELECT received_at_ns" + _WHERE + " LIMIT 1"
@@ -328,5 +330,3 @@ _END_BEFORE = (
     " ORDER BY first_record DESC LIMIT 1"
 )
 _NO_END = 1 << 62
-_LARGEST_BLOCK = 1 << 20
-"""Records a block never has: how far before a position its block can begin."""

@@ -24,15 +24,6 @@ pytestmark = [
 ]
 
 
-def _git(*arguments: str | Path) -> None:
-    subprocess.run(
-        # A clone that belongs to another user is as good to read.
-        ["git", "-c", "safe.directory=*", *map(str, arguments)],
-        check=True,
-        capture_output=True,
-    )
-
-
 def _environment() -> dict[str, str]:
     """What a user has: no virtual environment, and nothing of this test run."""
     ours = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "PYTEST_", "COVERAGE_")
@@ -47,7 +38,14 @@ def _environment() -> dict[str, str]:
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone of what is committed, that has not been set up."""
     folder = tmp_path_factory.mktemp("fresh") / "fairlane"
-    _git("clone", "-q", REPOSITORY, folder)
+    # A repository that belongs to another user is as good to read.
+    settings = folder.with_name("gitconfig")
+    settings.write_text("[safe]\n\tdirectory = *\n")
+    subprocess.run(
+        ["git", "clone", "-q", str(REPOSITORY), str(folder)],
+        env={**os.environ, "GIT_CONFIG_GLOBAL": str(settings)},
+        check=True,
+    )
     return folder
 
 
@@ -88,7 +86,7 @@ def test_script_server_sets_a_clone_up_and_tells_the_story(
         assert words in result.stdout
     assert list(tmp_path.iterdir()) == []
     status = subprocess.run(
-        ["git", "-c", "safe.directory=*", "status", "--porcelain"],
+        ["git", "status", "--porcelain"],
         cwd=clone,
         capture_output=True,
         text=True,

@@ -124,6 +124,13 @@ def test_gigawords_are_the_upper_half_rfc_2869_section_5_1() -> None:
     )
 
 
+def test_what_no_line_can_carry_is_no_counter() -> None:
+    """A counter of 2^60 octets is noise, and must not break who stores it."""
+    made = report(input_octets=1, input_gigawords=1 << 28, output_octets=7)
+
+    assert (None, 7) == (made.input_octets, made.output_octets)
+
+
 def test_an_absent_counter_is_none() -> None:
     """Absent is not zero; a value of the wrong size is absent (RFC 6929 2.8)."""
     made = report(raw=attribute(42, b"\0\1"), output_octets=0)

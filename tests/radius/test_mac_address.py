@@ -10,7 +10,9 @@ from radius.mac_address import mac_address
 
 
 @given(st.binary(min_size=6, max_size=6), st.booleans())
-def test_every_way_of_writing_gives_the_same_address(octets: bytes, upper: bool) -> None:
+def test_every_way_of_writing_gives_the_same_address(
+    octets: bytes, upper: bool
+) -> None:
     """Colons, hyphens, dots or nothing, in either case."""
     digits = octets.hex()
     ways = [octets.hex(":"), octets.hex("-"), digits]

@@ -165,6 +165,13 @@ def test_directions_wrap_each_for_itself() -> None:
     assert (10, 15, 1, 1) == added
 
 
+def test_a_nas_that_resets_for_ever_stays_within_what_databases_hold() -> None:
+    """However wild the counters, the sum fits 63 bits and still adds up."""
+    points = [(at, octets((1 << 60) - at)) for at in range(1, 30)]
+
+    assert (1 << 62) - 1 == fold(points, WITH_GIGAWORDS).totals[0]
+
+
 def test_an_absent_counter_is_not_zero() -> None:
     """A Stop without counters leaves what is known (not zero, not doubled)."""
     points = [(600, (7, 8, 9, 10)), (1200, (None, None, None, None))]
