@@ -84,8 +84,8 @@ class _Line:
 class NasLoad(threading.Thread):
     """Sessions of ``steps`` reports each on ``lines`` sockets, until ``finish``.
 
-    ``pace`` is the least time from one request of a line to its next, ``retry`` from one
-    try of a request to its next, in seconds.
+    ``pace`` is the least time from one request of a line to its next, ``retry`` from
+    one try of a request to its next, in seconds.
     """
 
     def __init__(

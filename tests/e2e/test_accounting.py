@@ -18,7 +18,6 @@ from radius.packet import (
     Code,
     attribute,
     is_message_authentic,
-    is_response_authentic,
     message_authenticator,
 )
 
@@ -69,18 +68,18 @@ def session_of(daemon: Daemon, name: str) -> dict[str, Any] | None:
 def whole_session(name: str, now: int, secret: bytes = SECRET) -> list[bytes]:
     """Make a Start, two Interim-Updates and a Stop of 900 seconds."""
     reports: list[dict[str, Any]] = [{"status": START, "event_at": now - 900}]
-    for step in (1, 2, 3):
-        reports.append(
-            {
-                "status": STOP if step == 3 else INTERIM,
-                "event_at": now - 900 + 300 * step,
-                "session_seconds": 300 * step,
-                "input_packets": 1000 * step,
-                "output_packets": 4000 * step,
-                **octets("input", 1_000_000 * step),
-                **octets("output", 3_000_000_000 * step),
-            }
-        )
+    reports += [
+        {
+            "status": STOP if step == 3 else INTERIM,
+            "event_at": now - 900 + 300 * step,
+            "session_seconds": 300 * step,
+            "input_packets": 1000 * step,
+            "output_packets": 4000 * step,
+            **octets("input", 1_000_000 * step),
+            **octets("output", 3_000_000_000 * step),
+        }
+        for step in (1, 2, 3)
+    ]
     reports[-1]["terminate_cause"] = 1
     return [
         packet(
@@ -148,7 +147,7 @@ def test_a_retransmission_gets_the_same_octets_and_is_one_record_rfc5080(
 def test_the_answer_comes_from_the_address_that_was_asked_rfc2865(
     daemon: Daemon,
 ) -> None:
-    """RFC 2865 section 3: a NAS that asks 127.0.0.9 hears from 127.0.0.9 and its port."""
+    """RFC 2865 section 3: who asks 127.0.0.9 hears from 127.0.0.9 and its port."""
     for number in (9, 10, 9):
         address = f"127.0.0.{number}"
         # Bound, because the kernel would take the asked address as the source too.
@@ -157,9 +156,7 @@ def test_the_answer_comes_from_the_address_that_was_asked_rfc2865(
             assert nas.heard_from == (address, daemon.accounting_port)
 
 
-def test_both_live_secrets_are_answered_in_kind(
-    daemon: Daemon, nas: NasSocket
-) -> None:
+def test_both_live_secrets_are_answered_in_kind(daemon: Daemon, nas: NasSocket) -> None:
     """While a secret is changed, each request is answered with the secret it came
     with, and a third secret is met with silence."""
     for number, secret in enumerate((SECRET, OLD_SECRET, SECRET), 1):
@@ -170,8 +167,10 @@ def test_both_live_secrets_are_answered_in_kind(
     nas.send(packet(4, b"none of these", status=START, acct_session_id="forged"))
     assert nas.hear(0.3) is None
     wait_until(
-        lambda: daemon.metric("fairlane_radius_dropped_total", reason="authenticator")
-        == before + 1
+        lambda: (
+            daemon.metric("fairlane_radius_dropped_total", reason="authenticator")
+            == before + 1
+        )
     )
 
 
@@ -262,7 +261,7 @@ VIOLATIONS = {
 def test_a_packet_that_breaks_the_rules_is_answered_and_counts_for_nothing_rfc2866(
     daemon: Daemon, nas: NasSocket, what: str
 ) -> None:
-    """RFC 2866 section 4.1: recorded and answered, so that the NAS stops; no session."""
+    """RFC 2866 section 4.1: recorded, answered so that the NAS stops, no session."""
     nas.ask(
         packet(1, status=START, acct_session_id=what, raw=VIOLATIONS[what]), tries=3
     )
@@ -356,7 +355,7 @@ def test_a_bad_reload_keeps_what_is_in_force(tmp_path: Path) -> None:
 
 
 def test_sigterm_under_load_ends_well_within_five_seconds(tmp_path: Path) -> None:
-    """The daemon drains, exits 0, and what it answered is there when it starts again."""
+    """The daemon drains, exits 0, and keeps what it answered for its next start."""
     with running(tmp_path) as daemon:
         with NasLoad(daemon, lines=32) as load:
             wait_until(lambda: load.acknowledged > 2000)

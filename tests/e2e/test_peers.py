@@ -77,9 +77,7 @@ def ask_with(radclient: str, port: int, kind: str, text: str, host: str) -> str:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"], ids=["v4", "v6"])
-def test_radclient_reports_a_session(
-    daemon: Daemon, radclient: str, host: str
-) -> None:
+def test_radclient_reports_a_session(daemon: Daemon, radclient: str, host: str) -> None:
     """A Start, an Interim-Update and a Stop of radclient's are a session to the octet,
     with what it says about the subscriber."""
     name = f"radclient-{'6' if '[' in host else '4'}"
@@ -147,7 +145,7 @@ def test_the_captured_request_gets_the_captured_answer(nas: NasSocket) -> None:
 def test_a_motorolas_report_is_recorded_and_answered(
     daemon: Daemon, nas: NasSocket
 ) -> None:
-    """Another vendor's packet, as it was on the wire, is in the journal and answered."""
+    """Another vendor's packet, as it was on the wire, is journaled and answered."""
     request = case("node-radius/motorola_accounting.packet")
     nas.ask(request, SECRET)
     assert any(record.packet == request for record in daemon.journal())
