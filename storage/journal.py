@@ -42,7 +42,9 @@ CREATE TABLE IF NOT EXISTS block (
 
 
 class JournalError(Exception):
-    """A block could not be made durable: nothing in it may be acknowledged."""
+    """A block could not be made durable, so nothing in it may be acknowledged; or what
+    is there could not be read now.
+    """
 
 
 class Origin(NamedTuple):
@@ -194,7 +196,11 @@ class JournalWriter:
 
 
 class JournalReader:
-    """Reads the journal in ``folder`` from any position while it is being written."""
+    """Reads the journal in ``folder`` from any position while it is being written.
+
+    ``read`` and ``backlog`` raise JournalError when the disk refuses; asked again, they
+    begin with a fresh connection.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -229,22 +235,25 @@ class JournalReader:
     def _select(
         self, path: Path, statement: str, bounds: tuple[int, ...]
     ) -> Iterator[tuple[Any, ...]]:
-        if path != self._path:
-            self.close()
-            self._connection = _open(path)
-            self._connection.execute("PRAGMA query_only=1")
-            self._path = path
-        assert self._connection is not None
         try:
+            if path != self._path:
+                self.close()
+                self._connection = _open(path)
+                self._connection.execute("PRAGMA query_only=1")
+                self._path = path
+            assert self._connection is not None
             cursor = self._connection.execute(statement, bounds)
-        except sqlite3.OperationalError as error:
+            try:
+                yield from cursor
+            finally:
+                cursor.close()
+        except sqlite3.Error as error:
             if "no such table" in str(error):  # the writer has just made the file
                 return
-            raise
-        try:
-            yield from cursor
-        finally:
-            cursor.close()
+            # What a full or broken disk did to this connection is not asked again.
+            self.close()
+            msg = f"{path.name} cannot be read: {error}"
+            raise JournalError(msg) from error
 
     def _read_block(
         self,
