@@ -153,7 +153,8 @@ def test_a_file_that_is_no_capture_is_refused_with_its_name(tmp_path: Path) -> N
 
 def test_a_capture_that_was_cut_off_is_read_up_to_there(tmp_path: Path) -> None:
     """What a full disk left of a capture still tells its story."""
-    path = written(tmp_path, [frame(p, BEGUN) for p in STORY])
+    frames = [frame(p, BEGUN + 600 * i) for i, p in enumerate(STORY)]
+    path = written(tmp_path, frames)
     path.write_bytes(path.read_bytes()[:-30])
     result = replay(path, "--json")
     (session,) = objects(result, "session")
