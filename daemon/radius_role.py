@@ -65,8 +65,8 @@ class _Observer:
             metrics.RADIUS_REQUESTS.labels(kind, result, nas).inc(count)
         for _, count in _taken(statistics.duplicates):
             metrics.RADIUS_DUPLICATES.inc(count)
-        for (_, reason), count in _taken(statistics.malformed):
-            metrics.RADIUS_MALFORMED.labels(reason).inc(count)
+        for (nas, reason), count in _taken(statistics.malformed):
+            metrics.RADIUS_MALFORMED.labels(reason, nas).inc(count)
         for (nas, reason), count in _taken(statistics.dropped):
             metrics.RADIUS_DROPPED.labels(reason, nas).inc(count)
             if not nas:

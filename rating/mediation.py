@@ -17,14 +17,15 @@ from typing import NamedTuple
 from radius.accounting import Description, Refused, Report, Status, describe
 from rating.session import (
     Closed,
+    Fit,
     Nas,
     Session,
     State,
     Usage,
     apply,
     begin,
-    belongs,
     close,
+    fit,
     merge,
     silence,
 )
@@ -153,14 +154,18 @@ class Mediator:
         newest = session = self._sessions[key]
         standing = hash(report.standing)
         description = describe(report.standing)
-        while session is not None:
+        best, found = Fit.NONE, None
+        while session is not None and best is not Fit.START:
             known = session.description
             assert known is not None
-            if belongs(session, known, report, description):
-                self._learn(session, description, standing)
-                return session
+            how = fit(session, known, report, description)
+            if how > best:
+                best, found = how, session
             session = session.older
-        return self._begin(key, newest, report, description, standing)
+        if found is None:
+            return self._begin(key, newest, report, description, standing)
+        self._learn(found, description, standing)
+        return found
 
     def _learn(self, session: Session, now: Description, standing: int) -> None:
         assert session.description is not None
@@ -304,6 +309,8 @@ def _certain(session: Session, report: Report) -> bool:
     if seconds is None:
         return True
     start = report.event_at - seconds
+    if report.event_at < session.started_at:
+        return False
     return start < session.last_seen_at or abs(start - session.started_at) <= 2
 
 

@@ -17,7 +17,7 @@ puts it right.
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
 from radius.accounting import Description, Report, Status
@@ -147,38 +147,47 @@ def started_at(report: Report) -> int | None:
     return report.event_at - report.session_seconds
 
 
-def belongs(
-    session: Session, known: Description, report: Report, now: Description
-) -> bool:
+class Fit(IntEnum):
+    """How well a report fits a session: not at all, by its life, or by its start."""
+
+    NONE = 0
+    LIFE = 1
+    START = 2
+
+
+def fit(session: Session, known: Description, report: Report, now: Description) -> Fit:
     """Say whether a report is one of this session's; ids and NAS are the same already.
 
-    ``known`` describes the session, ``now`` the report.
+    ``known`` describes the session, ``now`` the report. Of several sessions that had
+    the id the one whose start fits is meant.
     """
     if known.nas_identity != now.nas_identity or _differ(
         known.user_name, now.user_name
     ):
-        return False
+        return Fit.NONE
     start = started_at(report)
     if start is None:
-        return True
-    exact = session.start_reported and report.event_reported
-    near = _SAME_START_REPORTED_SECONDS if exact else _SAME_START_SECONDS
+        return Fit.LIFE
     is_start = report.status == Status.START
-    moved = is_start and (
+    if is_start and (
         _differ(known.framed_ip_address, now.framed_ip_address)
         or _differ(_station(known), _station(now))
-    )
+    ):
+        return Fit.NONE
+    again = is_start and session.start_reported and session.state is State.CLOSED
+    exact = session.start_reported and report.event_reported
+    near = _SAME_START_REPORTED_SECONDS if exact or again else _SAME_START_SECONDS
     if abs(start - session.started_at) <= near:
-        return not moved
+        return Fit.START
     if start > session.started_at:
-        return start < session.last_seen_at and not moved
-    # It started before the session that is known: an earlier holder of the id, unless
-    # it reports from this session's life, or this session's start was only estimated.
-    return (
-        report.event_at > session.started_at
-        if not is_start
-        else (not session.start_reported)
-    )
+        within = start < session.last_seen_at
+    elif is_start:
+        within = not session.start_reported
+    else:
+        # Its own time says it began earlier: that of an earlier holder of the id, or
+        # of this one if it reports from this one's life (a NAS whose clock is wrong).
+        within = report.event_at >= session.started_at
+    return Fit.LIFE if within else Fit.NONE
 
 
 def _station(description: Description) -> str | None:

@@ -102,6 +102,7 @@ RADIUS_MALFORMED = _counter(
     "fairlane_radius_malformed_total",
     "Datagrams that are not valid RADIUS, by what is wrong with them.",
     "reason",
+    "nas",
 )
 RADIUS_DROPPED = _counter(
     "fairlane_radius_dropped_total",

@@ -324,6 +324,28 @@ def test_differences_of_two_batches_are_not_joined() -> None:
     assert 1 == len(book.batch(interim(600, used=200)).usage)
 
 
+@given(st.integers(1, 3))
+def test_reports_of_one_moment_are_one_session_in_any_batching(batches: int) -> None:
+    """A NAS without a clock, or one that catches up, reports hours in one second."""
+    now = {"stamp": False, "at": BEGAN}
+    reports = [start(**now), interim(600, used=5, **now), stop(900, used=9, **now)]
+    book = Book()
+    for i in range(batches):
+        book.batch(*reports[i * 3 // batches : (i + 1) * 3 // batches])
+
+    assert (9, State.CLOSED) == (book.one().counters.totals[0], book.one().state)
+
+
+def test_an_id_used_again_at_once_is_a_new_session() -> None:
+    """A second Start, later than the first and after the Stop, is another session."""
+    book = Book()
+    book.batch(start(), stop(5, used=9))
+    book.batch(start(at=BEGAN + 8, stamp=False))
+
+    first, second = book.sessions
+    assert (State.CLOSED, State.OPEN) == (first.state, second.state)
+
+
 def test_without_event_timestamp_the_delay_is_taken_off_once() -> None:
     """RFC 2866 section 5.2: a retransmission with a new delay is the same report."""
     book = Book()
