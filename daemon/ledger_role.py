@@ -190,10 +190,12 @@ class _Worker:
         if isinstance(report, Refused):
             event |= {"decision": "counts for nothing", "reason": report.reason}
         else:
+            status = Status(report.status)
+            decision = "nothing to count" if usage is None else f"use {usage.derived}"
             event |= {
                 "acct_session_id": report.acct_session_id,
-                "status": Status(report.status).name,
-                "decision": "nothing new" if usage is None else f"use {usage.derived}",
+                "status": status.name,
+                "decision": decision,
             }
         if usage is not None:
             event["usage"] = usage._asdict()
