@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from daemon.role import RoleContext
 from radius.accounting import Refused, Report, Status
 from rating.session import Usage
 from storage.database import StorageError, open_database
-from storage.journal import JournalReader, Record
+from storage.journal import JournalError, JournalReader, Record
 from storage.rollup import roll_up
 from storage.sessions import sessions_by_state
 from telemetry import logs, metrics
@@ -58,9 +58,8 @@ class _Worker:
         self._sweep_after = 0
         self._limiter = logs.RateLimiter(10)
         self._log = logs.get_logger("ledger")
-        self._positions: dict[str, int] = {}
         self.failure: str | None = None
-        self.lag: dict[str, int] = {}
+        self.positions: dict[str, int] = {}
 
     def step(self) -> bool:
         """Do what is due and one batch of each journal; say whether more waits."""
@@ -73,7 +72,7 @@ class _Worker:
                 more |= self._batch(ledger, name, reader)
             self._every(_SWEEP_SECONDS, self._sweep)
             self._every(_ROLL_UP_SECONDS, self._roll_up)
-        except StorageError as error:
+        except (StorageError, JournalError) as error:
             self._failed(error)
             return False
         self.failure = None
@@ -83,10 +82,11 @@ class _Worker:
         if self._ledger is None:
             self._ledger = Ledger(self._database, self._settings.accounting)
             self._ledger.know(self._nas)
+            self.positions = dict(self._ledger.positions)
         self._ledger.decision = self._show if self._role.tracing is not None else None
         return self._ledger
 
-    def _failed(self, error: StorageError) -> None:
+    def _failed(self, error: Exception) -> None:
         """Forget what memory has: the database alone says what is so."""
         self._ledger = None
         self.failure = str(error).splitlines()[0]
@@ -94,11 +94,10 @@ class _Worker:
         suppressed = self._limiter.allow("database", clock.monotonic())
         if suppressed is not None:
             self._log.error(
-                "the database refused; the journals wait",
+                "a store refused; the journals wait",
                 error=self.failure,
                 suppressed=suppressed,
             )
-        self._measure_lag()
 
     def _every(self, seconds: float, work: Callable[[], None]) -> None:
         now = clock.monotonic()
@@ -113,6 +112,7 @@ class _Worker:
             return False
         started = clock.monotonic()
         derived = ledger.apply(name, records)
+        self.positions = dict(ledger.positions)
         metrics.LEDGER_BATCH_SECONDS.observe(clock.monotonic() - started)
         for word, count in derived.items():
             metrics.USAGE_RECORDS.labels(word).inc(count)
@@ -132,10 +132,9 @@ class _Worker:
 
     def _follow_journals(self) -> None:
         folder = self._data_dir / "journal"
-        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if path.is_dir() and path.name not in self._readers:
-                self._readers[path.name] = JournalReader(path)
-        self._measure_lag()
+        for name in _journals(folder):
+            if name not in self._readers:
+                self._readers[name] = JournalReader(folder / name)
         ledger = self._current()
         for name, reader in self._readers.items():
             reader.discard(
@@ -144,20 +143,6 @@ class _Worker:
         with self._database.read.connect() as connection:
             for state, count in sessions_by_state(connection).items():
                 metrics.SESSIONS.labels(state).set(count)
-
-    def _measure_lag(self) -> None:
-        """Say how far the database is behind, also while it is away."""
-        if self._ledger is not None:
-            self._positions = dict(self._ledger.positions)
-        for name, reader in self._readers.items():
-            position = self._positions.get(name, 1)
-            backlog = reader.backlog(position)
-            seconds = 0.0
-            if backlog.oldest_received_at_ns is not None:
-                seconds = max(0.0, clock.now() - backlog.oldest_received_at_ns / 1e9)
-            metrics.JOURNAL_LAG_RECORDS.labels(name).set(backlog.records)
-            metrics.JOURNAL_LAG_SECONDS.labels(name).set(seconds)
-            self.lag[name] = backlog.records
 
     def _sweep(self) -> None:
         """Judge one slice of silent sessions; a round goes on where it was."""
@@ -208,6 +193,53 @@ class _Worker:
         self._database.close()
 
 
+class _Lag:
+    """Says how far the database is behind, also while it is away or hangs.
+
+    It has a thread and readers of its own: the worker's may wait for the database.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self._folder = data_dir / "journal"
+        self._readers: dict[str, JournalReader] = {}
+        self.records: dict[str, int] = {}
+
+    def measure(self, positions: Mapping[str, int]) -> None:
+        """Publish the lag of every journal behind the positions that are applied."""
+        for name in _journals(self._folder):
+            reader = self._readers.get(name) or JournalReader(self._folder / name)
+            self._readers[name] = reader
+            try:
+                backlog = reader.backlog(positions.get(name, 1))
+            except JournalError:  # the worker reads the same disk, and says so
+                continue
+            seconds = 0.0
+            if backlog.oldest_received_at_ns is not None:
+                seconds = max(0.0, clock.now() - backlog.oldest_received_at_ns / 1e9)
+            metrics.JOURNAL_LAG_RECORDS.labels(name).set(backlog.records)
+            metrics.JOURNAL_LAG_SECONDS.labels(name).set(seconds)
+            self.records[name] = backlog.records
+        for reader in self._readers.values():
+            reader.close()  # a file that the worker deletes must not stay open here
+
+
+def _journals(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        return []
+    return sorted(path.name for path in folder.iterdir() if path.is_dir())
+
+
+async def _follow_lag(role: RoleContext, worker: _Worker) -> None:
+    lag = _Lag(Path(role.settings.data_dir))
+    while True:
+        await asyncio.to_thread(lag.measure, worker.positions)
+        role.beat_status["detail"] = {
+            "database": worker.failure or "writable",
+            "journal_lag_records": dict(lag.records),
+        }
+        await asyncio.sleep(_FOLLOW_SECONDS)
+
+
 async def run(role: RoleContext) -> None:
     """Apply the journals until told to stop; what is left waits for the next start."""
     await role.ready()
@@ -215,6 +247,7 @@ async def run(role: RoleContext) -> None:
     loop = asyncio.get_running_loop()
     first, longest = _BACK_OFF_SECONDS
     back_off = first
+    following = asyncio.create_task(_follow_lag(role, worker))
     # On Linux this is the thread's niceness: who answers packets goes first.
     with ThreadPoolExecutor(
         1, thread_name_prefix="ledger", initializer=os.nice, initargs=(_NICENESS,)
@@ -222,13 +255,7 @@ async def run(role: RoleContext) -> None:
         try:
             while not role.stopping.is_set():
                 more = await loop.run_in_executor(thread, worker.step)
-                role.beat_status.update(
-                    healthy=worker.failure is None,
-                    detail={
-                        "database": worker.failure or "writable",
-                        "journal_lag_records": dict(worker.lag),
-                    },
-                )
+                role.beat_status["healthy"] = worker.failure is None
                 if worker.failure is not None:
                     await role.stopped_within(back_off)
                     back_off = min(longest, back_off * 2)
@@ -237,4 +264,5 @@ async def run(role: RoleContext) -> None:
                 if not more:
                     await role.stopped_within(_IDLE_SECONDS)
         finally:
+            following.cancel()
             await loop.run_in_executor(thread, worker.close)

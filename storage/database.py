@@ -180,6 +180,7 @@ def _open_postgresql(url: URL) -> Database:
             url,
             connect_args={
                 "connect_timeout": _CONNECT_SECONDS,
+                "tcp_user_timeout": _BUSY_MS,
                 "application_name": "fairlane",
             },
             pool_size=pool,

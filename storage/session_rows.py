@@ -7,6 +7,7 @@ memory, which no query looks into.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any
 
 from radius.accounting import Description
@@ -15,6 +16,8 @@ from storage.tables import LIFE_COLUMNS, SESSION_COLUMNS
 
 _AT = {name: place for place, name in enumerate(SESSION_COLUMNS)}
 _DESCRIPTION = [_AT[name] for name in Description._fields]
+_WHOLE = ("nas", "acct_session_id", *Description._fields, *LIFE_COLUMNS)
+_in_order = itemgetter(*(_WHOLE.index(name) for name in SESSION_COLUMNS))
 _REPORTED, _ESTIMATED = "reported", "estimated"
 
 
@@ -44,10 +47,15 @@ def session_of(row: Sequence[Any], nas_of: Callable[[str], Nas]) -> Session:
 def described_row(session: Session) -> tuple[Any, ...]:
     """Make the whole row of a session, in the order of SESSION_COLUMNS."""
     assert session.description is not None
-    values = session.description._asdict()
-    values |= zip(LIFE_COLUMNS, life_row(session), strict=True)
-    values |= {"nas": session.nas, "acct_session_id": session.acct_session_id}
-    return tuple(values[name] for name in SESSION_COLUMNS)
+    row: tuple[Any, ...] = _in_order(
+        (
+            session.nas,
+            session.acct_session_id,
+            *session.description,
+            *life_row(session),
+        )
+    )
+    return row
 
 
 def progress_row(session: Session) -> tuple[Any, ...]:

@@ -92,10 +92,6 @@ def test_it_starts_and_answers_without_its_database(
         check(load, daemon)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the lag is measured in the thread that waits for the database",
-)
 def test_the_lag_shows_while_the_database_hangs(
     tmp_path: Path, server: PostgresqlServer
 ) -> None:
