@@ -15,7 +15,6 @@ file. A block that failed was not answered, so it may be lost, or found and fold
 from __future__ import annotations
 
 import struct
-import threading
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import Any, NamedTuple
 from pysqlite3 import dbapi2 as sqlite3
 
 _SUFFIX = ".journal"
+_NO_TABLE = "no such table"
 _ORIGIN = struct.Struct("<BBH")
 _PRAGMAS = (
     "PRAGMA page_size=16384",  # a block of 64 packets has about this size
@@ -87,9 +87,9 @@ def _files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*" + _SUFFIX))
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _open(path: Path, mode: str) -> sqlite3.Connection:
     return sqlite3.connect(
-        path.absolute().as_uri() + "?mode=rw",
+        f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
         isolation_level=None,
         check_same_thread=False,
@@ -114,6 +114,7 @@ class JournalWriter:
         self.folder = folder
         self._file_bytes = file_bytes
         self._connection: sqlite3.Connection | None = None
+        self._path = folder
         self._written = 0
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.next_position = self._recover()
@@ -124,13 +125,14 @@ class JournalWriter:
         if not newest:
             return 1
         try:
-            connection = _open(newest[0])
+            connection = _open(newest[0], "ro")
             try:
-                connection.execute(_TABLE)
                 end = _end(connection)
             finally:
                 connection.close()
         except sqlite3.Error as error:
+            if _NO_TABLE in str(error):  # it ended while the file was being made
+                return _first_position(newest[0])
             msg = f"{newest[0].name} cannot be recovered: {error}"
             raise JournalError(msg) from error
         return _first_position(newest[0]) if end is None else end
@@ -142,7 +144,7 @@ class JournalWriter:
         connection = None
         try:
             path.touch(mode=0o600)
-            connection = _open(path)
+            connection = _open(path, "rw")
             for pragma in _PRAGMAS:
                 connection.execute(pragma)
             connection.execute(_TABLE)
@@ -150,7 +152,7 @@ class JournalWriter:
             if connection is not None:
                 connection.close()
             raise JournalError(str(error)) from error
-        self._connection = connection
+        self._connection, self._path = connection, path
         self._written = 0
 
     def append(self, octets: bytes, *, records: int, received_at_ns: int) -> int:
@@ -183,16 +185,28 @@ class JournalWriter:
             self._start_file()
 
     def _leave_file(self) -> None:
-        """Close the file off the packet path: the last one to close it checkpoints."""
+        """Close the file and leave its log as it is.
+
+        The last connection to close copies the log into the database and syncs both,
+        for a third of a second in which no other commit gets through; unless it may
+        only read. What is in the log is durable as it is.
+        """
         connection, self._connection = self._connection, None
-        if connection is not None:
-            threading.Thread(target=connection.close, name="journal-close").start()
+        if connection is None:
+            return
+        try:
+            witness = _open(self._path, "ro")
+            try:
+                witness.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            finally:
+                connection.close()
+                witness.close()
+        except sqlite3.Error:  # a broken disk: this file is not asked again anyway
+            connection.close()
 
     def close(self) -> None:
         """Close the file; what was appended is durable already."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._leave_file()
 
 
 class JournalReader:
@@ -238,8 +252,7 @@ class JournalReader:
         try:
             if path != self._path:
                 self.close()
-                self._connection = _open(path)
-                self._connection.execute("PRAGMA query_only=1")
+                self._connection = _open(path, "ro")
                 self._path = path
             assert self._connection is not None
             cursor = self._connection.execute(statement, bounds)
@@ -248,7 +261,7 @@ class JournalReader:
             finally:
                 cursor.close()
         except sqlite3.Error as error:
-            if "no such table" in str(error):  # the writer has just made the file
+            if _NO_TABLE in str(error):  # the writer has just made the file
                 return
             # What a full or broken disk did to this connection is not asked again.
             self.close()
