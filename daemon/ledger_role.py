@@ -31,6 +31,9 @@ from telemetry import logs, metrics
 
 _NICENESS = 5
 _IDLE_SECONDS = 0.05
+_WORTHWHILE = 8
+"""A batch of less than this part of the largest is cheaper after a rest; a larger one
+means that the next has come already, and resting would only let the lag grow."""
 _BACK_OFF_SECONDS = (0.25, 5.0)
 _SWEEP_SECONDS = 15.0
 _SWEEP_SESSIONS = 5000
@@ -62,7 +65,7 @@ class _Worker:
         self.positions: dict[str, int] = {}
 
     def step(self) -> bool:
-        """Do what is due and one batch of each journal; say whether more waits."""
+        """Do what is due and a batch of each journal; say whether to go on at once."""
         try:
             ledger = self._current()
             self._every(POLL_SECONDS, self._follow_network)
@@ -118,7 +121,7 @@ class _Worker:
             metrics.USAGE_RECORDS.labels(word).inc(count)
         for (status, result), count in ledger.take_outcomes().items():
             metrics.ACCOUNTING_REPORTS.labels(status, result).inc(count)
-        return len(records) >= limit
+        return len(records) >= limit // _WORTHWHILE
 
     def _follow_network(self) -> None:
         objects = self._feed.poll()
