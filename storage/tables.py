@@ -9,7 +9,7 @@ paid for on the hot path, so there is one only where a running daemon asks by it
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     JSON,
@@ -82,29 +82,24 @@ session: Final = Table(
 )
 Index("session_by_acct_session_id", session.c.acct_session_id)
 Index("session_by_user_name", session.c.user_name)
-_IS_LIVE: Final = text("state <> 'closed'")
-Index(
-    "session_live_by_nas",
-    session.c.nas,
-    sqlite_where=_IS_LIVE,
-    postgresql_where=_IS_LIVE,
-)
+
+
+def _partial_index(name: str, where: str, *columns: Column[Any]) -> None:
+    """Make an index of the rows that meet a condition, which both databases have."""
+    condition = text(where)
+    Index(name, *columns, sqlite_where=condition, postgresql_where=condition)
+
+
+_IS_LIVE: Final = "state <> 'closed'"
+_partial_index("session_live_by_nas", _IS_LIVE, session.c.nas)
 # Live sessions in order of id, for the sweep that looks for stale ones in slices: it
 # must not walk years of closed ones. With the state in it, they are counted from it.
-Index(
-    "session_live_by_id",
-    session.c.id,
-    session.c.state,
-    sqlite_where=_IS_LIVE,
-    postgresql_where=_IS_LIVE,
-)
-
-Index(
+_partial_index("session_live_by_id", _IS_LIVE, session.c.id, session.c.state)
+_partial_index(
     "session_by_bundle",
+    "acct_multi_session_id IS NOT NULL",
     session.c.nas,
     session.c.acct_multi_session_id,
-    sqlite_where=session.c.acct_multi_session_id.is_not(None),
-    postgresql_where=session.c.acct_multi_session_id.is_not(None),
 )
 
 usage: Final = Table(
