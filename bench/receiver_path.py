@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench.load.packets import AccountingPackets, Pass, Slots, Status
-from config.network import Nas
+from config.plant import Nas
 from radius.nas import NasTable
 from radius.server import RadiusServer, Received, Reply
 from storage.group_commit import GroupCommit

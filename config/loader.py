@@ -21,8 +21,9 @@ import msgspec
 from msgspec import Struct, inspect
 
 from config.checker import field_type, find_mistakes
-from config.network import Nas, Network
+from config.network import Network
 from config.network_checks import find_conflicts
+from config.plant import Nas
 from config.problems import (
     ConfigurationError,
     Finding,

@@ -1,170 +1,29 @@
 """The network as it is declared: who is in it, what it owns, what it sells.
 
-These Structs are the network file's tables, the bodies of the change feed and what REST
-edits, all the same. Everything is a value: reading files is ``config.loader``'s work,
-and rules between rows are ``config.network_checks``'s.
+The Structs of ``config.plant``, ``config.parties``, ``config.addresses`` and
+``config.offers`` are the network file's tables, the bodies of the change feed and what
+REST edits, all the same. Everything is a value: reading files is ``config.loader``'s
+work, and rules between rows are ``config.network_checks``'s.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
-from config.values import Address, Block, Name, Prefix, Text, prefix_of
+from config.addresses import Pool, Reserve
+from config.offers import Offering, Service
+from config.parties import Bsp, Isp
+from config.plant import Area, Line, Nas, Relay, Site
+from config.row import Body, Row, redacted
+from config.values import prefix_of
 
 MINIMUM_SECRET_CHARACTERS = 12
 """Shorter shared secrets are found offline from one captured packet."""
-
-Body = dict[str, Any]
-"""One object as built-in values; what equals its default is left out."""
-
-_SECRET_KEYS = frozenset({"secret", "secrets", "password"})
-_REDACTED = "***"
-
-Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Kbps = Annotated[int, Meta(ge=1, le=1_000_000_000)]
-Addresses = Annotated[int, Meta(ge=1, le=65_536)]
-
-
-class Row(
-    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
-):
-    """One object of the network; its repr never shows a secret."""
-
-    def __repr__(self) -> str:
-        body = redacted(msgspec.to_builtins(self))
-        inside = ", ".join(f"{key}={value!r}" for key, value in body.items())
-        return f"{type(self).__name__}({inside})"
-
-
-class Area(Row, frozen=True, kw_only=True):
-    """A part of the network that shares its pools and its relays."""
-
-    name: Name
-
-
-class Nas(Row, frozen=True, kw_only=True):
-    """A network access server (BNG), known by the source address of its packets.
-
-    A loaded one has its secrets in ``secrets``, wherever they were written.
-    """
-
-    name: Name
-    area: str = ""
-    address: Prefix
-    """CIDR prefix of the sources, IPv4 or IPv6; a bare address stands for itself."""
-    secret: Text | None = None
-    secrets: Annotated[tuple[Text, ...], Meta(max_length=2)] = ()
-    """The new secret, then the old one while it is being replaced."""
-    secret_file: Annotated[str, Meta(min_length=1)] | None = None
-    """A file of one or two lines, a secret each, relative to the network file."""
-    gigawords: Literal["auto", "never", "always"] = "auto"
-    """Whether it sends Acct-*-Gigawords (RFC 2869 section 5.1)."""
-    max_rate_mbps: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
-    """Mbit/s that no session exceeds; a faster counter is not believed."""
-    coa_port: Annotated[int, Meta(ge=1, le=65_535)] = 3799
-    """UDP port for CoA and Disconnect requests (RFC 5176 section 2.1)."""
-
-    def keys(self) -> tuple[bytes, ...]:
-        """Give the secrets as octets, the newest first; empty when none is known."""
-        written = (self.secret,) if self.secret is not None else self.secrets
-        return tuple(secret.encode() for secret in written)
-
-
-class Relay(Row, frozen=True, kw_only=True):
-    """A DHCP relay agent that is trusted to say which line a client is on."""
-
-    name: Name | None = None
-    area: str
-    giaddr: Address
-    """Its address as the packet shows it (RFC 2131 section 4.1), IPv4 or IPv6."""
-
-
-class Isp(Row, frozen=True, kw_only=True):
-    """An Internet service provider that sells access over the lines."""
-
-    name: Name
-    realms: tuple[Text, ...] = ()
-    """The realms of its user names (RFC 7542)."""
-
-
-class Pool(Row, frozen=True, kw_only=True):
-    """Addresses for the subscribers of one ISP, or of none, in an area."""
-
-    name: Name
-    area: str
-    isp: str | None = None
-    prefixes: Annotated[tuple[Block, ...], Meta(min_length=1)]
-    guaranteed: Count = 0
-    """Addresses that the ISP can always have."""
-    burst: Count = 0
-    """Addresses it may have beyond the guaranteed ones, while there are some."""
-    lending: Count = 0
-    """Addresses it lends to others at most."""
-    walled_garden: bool = False
-    """For lines that have no service, and the only pool they get."""
-
-
-class Line(Row, frozen=True, kw_only=True):
-    """A physical line, known by what the relay or NAS says of it."""
-
-    name: Name
-    area: str
-    circuit_id: Text | None = None
-    """Agent Circuit ID (RFC 3046 section 3.1, RFC 4679 section 3.3.1)."""
-    remote_id: Text | None = None
-    """Agent Remote ID (RFC 3046 section 3.2, RFC 4679 section 3.3.2)."""
-
-
-class Offering(Row, frozen=True, kw_only=True):
-    """What an ISP sells."""
-
-    name: Name
-    isp: str
-    down_kbps: Kbps
-    up_kbps: Kbps
-    addresses: Addresses = 1
-
-
-class Service(Row, frozen=True, kw_only=True):
-    """One offering on one line; what is not None here overrides the offering."""
-
-    name: Name
-    isp: str
-    line: str
-    offering: str
-    user_names: tuple[Text, ...] = ()
-    password: Text | None = None
-    down_kbps: Kbps | None = None
-    up_kbps: Kbps | None = None
-    addresses: Addresses | None = None
-
-
-class Reserve(Row, frozen=True, kw_only=True):
-    """Addresses that the Network Provider keeps, to grant when a pool runs out."""
-
-    name: Name
-    area: str | None = None
-    prefixes: Annotated[tuple[Block, ...], Meta(min_length=1)]
-
-
-class Bsp(Row, frozen=True, kw_only=True):
-    """A broadband service provider: films, games, backup."""
-
-    name: Name
-
-
-class Site(Row, frozen=True, kw_only=True):
-    """A place where the network's equipment stands."""
-
-    name: Name
-    area: str | None = None
-    address: str = ""
-    """Postal address, for people."""
 
 
 class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -207,13 +66,6 @@ def bodies(network: Network) -> dict[tuple[str, str], Body]:
             name = row.name if row.name is not None else row.giaddr
             found[kind, name] = msgspec.to_builtins(row)
     return found
-
-
-def redacted(body: Mapping[str, Any]) -> Body:
-    """Copy a body with its secrets blotted out."""
-    return {
-        key: _REDACTED if key in _SECRET_KEYS else value for key, value in body.items()
-    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from typing import Any
 
 import click
 
-from config.network import Nas
+from config.plant import Nas
 from daemon import clock, sockets
 from daemon.commands.listing import print_table
 from daemon.commands.options import configuration_option, fail, load_or_exit

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sqlalchemy import Connection
 
-from config.network import Nas as NasObject
+from config.plant import Nas as NasObject
 from config.schema import AccountingSettings
 from radius.accounting import Refused, Report, describe, read_report
 from rating.counters import Gigawords

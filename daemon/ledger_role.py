@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from config.network import Nas
+from config.plant import Nas
 from daemon import clock
 from daemon.ledger import Ledger, subject
 from daemon.network_feed import POLL_SECONDS, NetworkFeed

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from config.network import Nas
+from config.plant import Nas
 from daemon import clock
 from daemon.datagrams import DatagramSocket, address_of
 from daemon.network_feed import POLL_SECONDS, NetworkFeed, Objects

@@ -14,7 +14,7 @@ from typing import Final
 
 from netaddr import AddrFormatError, IPAddress
 
-from config.network import Nas
+from config.plant import Nas
 from config.values import prefix_of
 
 MEMO_ADDRESSES: Final = 65_536

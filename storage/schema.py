@@ -18,8 +18,30 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from storage import tables
+from storage import (
+    access_tables,
+    columns,
+    control_plane_tables,
+    lease_tables,
+    overallocation_tables,
+    provisioning_tables,
+    rating_tables,
+    settlement_tables,
+    tables,
+)
 from storage.database import Database, DatabaseVersionError
+
+DECLARED: Final = (
+    tables,
+    lease_tables,
+    overallocation_tables,
+    rating_tables,
+    settlement_tables,
+    access_tables,
+    provisioning_tables,
+    control_plane_tables,
+)
+"""Every module of tables: what is imported here is in ``columns.metadata``."""
 
 # Any number will do, as long as no other program locks the same one there.
 _ADVISORY_LOCK: Final = 0x4661_6972_6C61_6E65
@@ -53,8 +75,8 @@ def is_current(database: Database) -> bool:
 
 
 def differences(connection: Connection) -> list[Any]:
-    """What the migrated database lacks or has beyond `storage.tables`: nothing."""
-    return list(compare_metadata(_context(connection), tables.metadata))
+    """What the migrated database lacks or has beyond the declared tables: nothing."""
+    return list(compare_metadata(_context(connection), columns.metadata))
 
 
 def _config(connection: Connection | None = None) -> Config:
@@ -73,5 +95,5 @@ def _scripts() -> ScriptDirectory:
 def _context(connection: Connection) -> MigrationContext:
     return MigrationContext.configure(
         connection,
-        opts={"compare_type": True, "target_metadata": tables.metadata},
+        opts={"compare_type": True, "target_metadata": columns.metadata},
     )

@@ -9,7 +9,7 @@ paid for on the hot path, so there is one only where a running daemon asks by it
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import (
     JSON,
@@ -19,32 +19,17 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Table,
     Text,
     text,
 )
 
-# SQLite makes a column the row's own key only when its type reads INTEGER.
-_KEY: Final = BigInteger().with_variant(Integer(), "sqlite")
-
-metadata: Final = MetaData(
-    naming_convention={
-        "ix": "%(table_name)s_by_%(column_0_N_name)s",
-        "pk": "%(table_name)s_key",
-    }
-)
-
-
-def _tenant() -> Column[str]:
-    """Whose row it is; the network's own until a service says otherwise."""
-    return Column("tenant", Text, nullable=False, server_default=text("'network'"))
-
+from storage.columns import KEY, metadata, partial_index, tenant
 
 session: Final = Table(
     "session",
     metadata,
-    Column("id", _KEY, primary_key=True, autoincrement=False),
+    Column("id", KEY, primary_key=True, autoincrement=False),
     Column("nas", Text, nullable=False),
     Column("nas_identity", Text, nullable=False),
     Column("acct_session_id", Text, nullable=False),
@@ -76,7 +61,7 @@ session: Final = Table(
     Column("input_packets", BigInteger, nullable=False),
     Column("output_packets", BigInteger, nullable=False),
     Column("points", LargeBinary, nullable=False),
-    _tenant(),
+    tenant(),
     # An interim update grows the row a little: room left in the page keeps it there.
     postgresql_with={"fillfactor": "85"},
 )
@@ -84,18 +69,12 @@ Index("session_by_acct_session_id", session.c.acct_session_id)
 Index("session_by_user_name", session.c.user_name)
 
 
-def _partial_index(name: str, where: str, *columns: Column[Any]) -> None:
-    """Make an index of the rows that meet a condition, which both databases have."""
-    condition = text(where)
-    Index(name, *columns, sqlite_where=condition, postgresql_where=condition)
-
-
 _IS_LIVE: Final = "state <> 'closed'"
-_partial_index("session_live_by_nas", _IS_LIVE, session.c.nas)
+partial_index("session_live_by_nas", _IS_LIVE, session.c.nas)
 # Live sessions in order of id, for the sweep that looks for stale ones in slices: it
 # must not walk years of closed ones. With the state in it, they are counted from it.
-_partial_index("session_live_by_id", _IS_LIVE, session.c.id, session.c.state)
-_partial_index(
+partial_index("session_live_by_id", _IS_LIVE, session.c.id, session.c.state)
+partial_index(
     "session_by_bundle",
     "acct_multi_session_id IS NOT NULL",
     session.c.nas,
@@ -105,7 +84,7 @@ _partial_index(
 usage: Final = Table(
     "usage",
     metadata,
-    Column("id", _KEY, primary_key=True, autoincrement=False),
+    Column("id", KEY, primary_key=True, autoincrement=False),
     Column("session_id", BigInteger, nullable=False),
     Column("started_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger, nullable=False),
@@ -117,7 +96,7 @@ usage: Final = Table(
     Column("derived", Text, nullable=False),
     Column("records", Integer, nullable=False),
     Column("rolled_up", Boolean, nullable=False, server_default=text("false")),
-    _tenant(),
+    tenant(),
 )
 Index("usage_by_session_id", usage.c.session_id)
 
@@ -134,13 +113,13 @@ network_object: Final = Table(
     Column("kind", Text, primary_key=True),
     Column("name", Text, primary_key=True),
     Column("body", JSON, nullable=False),
-    _tenant(),
+    tenant(),
 )
 
 change: Final = Table(
     "change",
     metadata,
-    Column("number", _KEY, primary_key=True, autoincrement=True),
+    Column("number", KEY, primary_key=True, autoincrement=True),
     Column("at", BigInteger, nullable=False),
     Column("kind", Text, nullable=False),
     Column("name", Text, nullable=False),

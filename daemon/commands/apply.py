@@ -11,7 +11,8 @@ import click
 import msgspec
 
 from config.loader import ConfigurationError, load_network
-from config.network import Change, redacted
+from config.network import Change
+from config.row import redacted
 from daemon import preparation
 from daemon.commands.options import (
     configuration_option,

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from alembic import context
 
-from storage import tables
+from storage import columns
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=tables.metadata,
+    target_metadata=columns.metadata,
     # SQLite rolls DDL back like anything else; alembic assumes that it cannot.
     transactional_ddl=True,
     # SQLite changes a table by building it anew.

@@ -12,16 +12,10 @@ from hypothesis import strategies as st
 
 import config
 from config.loader import ConfigurationError, load_network
-from config.network import (
-    KINDS,
-    Body,
-    Nas,
-    Network,
-    Service,
-    bodies,
-    diff,
-    warnings,
-)
+from config.network import KINDS, Network, bodies, diff, warnings
+from config.offers import Service
+from config.plant import Nas
+from config.row import Body
 
 Write = Callable[[str], Path]
 SECRET = 'secret = "a-long-enough-one"\n'

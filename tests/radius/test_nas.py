@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.network import Nas
+from config.plant import Nas
 from radius import nas as nas_module
 from radius.nas import NasTable
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from radius_packets import SECRET, packet
 
-from config.network import Nas
+from config.plant import Nas
 from daemon import clock
 from daemon.datagrams import DatagramSocket, address_of
 from radius.nas import NasTable

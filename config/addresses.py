@@ -1,0 +1,35 @@
+"""The addresses there are: each ISP's pools, and the Network Provider's reserve."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from config.row import Count, Row
+from config.values import Block, Name
+
+
+class Pool(Row, frozen=True, kw_only=True):
+    """Addresses for the subscribers of one ISP, or of none, in an area."""
+
+    name: Name
+    area: str
+    isp: str | None = None
+    prefixes: Annotated[tuple[Block, ...], Meta(min_length=1)]
+    guaranteed: Count = 0
+    """Addresses that the ISP can always have."""
+    burst: Count = 0
+    """Addresses it may have beyond the guaranteed ones, while there are some."""
+    lending: Count = 0
+    """Addresses it lends to others at most."""
+    walled_garden: bool = False
+    """For lines that have no service, and the only pool they get."""
+
+
+class Reserve(Row, frozen=True, kw_only=True):
+    """Addresses that the Network Provider keeps, to grant when a pool runs out."""
+
+    name: Name
+    area: str | None = None
+    prefixes: Annotated[tuple[Block, ...], Meta(min_length=1)]

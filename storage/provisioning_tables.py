@@ -1,0 +1,3 @@
+"""Inventory, qualifications, orders, tasks and the outbox of events."""
+
+from __future__ import annotations
