@@ -1,11 +1,11 @@
 """What goes into the rater and what leaves it: usage in, charges out, both values.
 
 A charge says what is owed for which use and why, not who owes it to whom: parties, legs
-and tax amounts are the ledger's matter. Amounts are differences of a function of running
-totals, so a charge by itself may look odd (nothing for a megabyte, then a cent for the
-next); the sum of a period's charges is exact, however its usage was cut (law 6). A
-charge can be negative: late use or a top-up may move an allowance from one rate to
-another, and a cap or a volume tier may make earlier use of the period cheaper.
+and tax amounts are the ledger's matter. Amounts are differences of a function of
+running totals, so a charge by itself may look odd (nothing for a megabyte, then a cent
+for the next); the sum of a period's charges is exact, however its usage was cut (law
+6). A charge can be negative: late use or a top-up may move an allowance from one rate
+to another, and a cap or a volume tier may make earlier use of the period cheaper.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class RatableUsage(NamedTuple):
 
     ``service`` is the service's name in the network, ``usage_id`` the record's id in
     the table ``usage``. ``session_started_at`` is when the whole session began: it is
-    what a connect fee goes by.
+    what a connect fee goes by. ``units`` is what a BSP counts (plays, documents); the
+    network reports none.
     """
 
     service: str
@@ -45,6 +46,7 @@ class RatableUsage(NamedTuple):
     input_octets: int
     output_octets: int
     derived: Derived
+    units: int = 0
 
 
 class Charge(NamedTuple):
@@ -54,7 +56,7 @@ class Charge(NamedTuple):
     fee's name) say which price it was, ``period`` the first day of the billing period
     that the use fell into, in the tariff's zone: when that period is closed already,
     the ledger books it into the next one. ``quantity`` is in ``unit`` (``octets``,
-    ``seconds``, ``sessions``, ``address_seconds``, ``bits_per_second``, ``fee``).
+    ``seconds``, ``units``, ``sessions``, ``address_seconds``, ``bits_per_second``, ``fee``).
     ``usage_id`` is None for what no single usage record caused: fees, top-ups and what
     is only known when a period ends.
     """

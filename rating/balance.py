@@ -1,0 +1,355 @@
+"""What a holder has used in a period, and what that costs: a function of the totals.
+
+Law 6. The money of a period is computed from the totals of use by slot and from what
+was granted, never from records: a record's charges are the value after it less the
+value before it, so they add up to the same however the use was cut and in whatever
+order it came. Where several rates compete for an allowance or a cap, they get it in the
+order that the tariff lists them, not in the order of arrival.
+
+A top-up counts for the whole period that it is bought in. What rolls over is taken out
+of the period it leaves when the next one opens; use that comes even later pays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from rating.charge import Charge, RatableUsage, RatingTag
+from rating.pricing import share_of
+from rating.quota import QuotaEvent, told
+from rating.tariff import COUNTERS, CompiledTariff, CompiledVersion, Cut, Totals
+
+SESSIONS_REMEMBERED = 4096
+"""A period's sessions whose own totals are kept, where a rate goes by them: a line
+that reconnects each ten minutes all month. Of more, the oldest are forgotten, and what
+they still report counts as a new session's."""
+
+_USAGE, _INCLUDED, _BEYOND = RatingTag
+_new_charge = tuple.__new__
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode
+
+
+class BalanceKey(NamedTuple):
+    """Whose use is added up, by which version, in which period.
+
+    ``holder`` is ``service/NAME``, ``account/NAME`` for what services share, or
+    ``isp/NAME`` for wholesale; names have no slash. ``tenant`` is the ISP's name.
+    """
+
+    tenant: str
+    holder: str
+    tariff: str
+    version: str
+    period: str
+
+
+class Balance:
+    """Running totals of a holder in a period, and the money they come to.
+
+    ``rolled``, ``topped`` and ``moved`` say of each allowance what came from the period
+    before, what was bought, and what went to the period after. ``quantities``,
+    ``included`` and ``amounts`` are by rate, and follow from the rest.
+    """
+
+    __slots__ = (
+        "_keeps",
+        "_left",
+        "amounts",
+        "counted",
+        "cut",
+        "granted",
+        "id",
+        "included",
+        "key",
+        "moved",
+        "quantities",
+        "rolled",
+        "sessions",
+        "tariff",
+        "told",
+        "topped",
+        "totals",
+        "version",
+    )
+
+    def __init__(
+        self,
+        balance_id: int,
+        key: BalanceKey,
+        tariff: CompiledTariff,
+        version: CompiledVersion,
+        cut: Cut,
+    ) -> None:
+        rates, allowances = len(version.rates), len(version.allowances)
+        self.id = balance_id
+        self.key = key
+        self.tariff = tariff
+        self.version = version
+        self.cut = cut
+        self.totals: Totals = [0] * (COUNTERS * len(version.slots))
+        self.counted = [0] * rates
+        self.rolled = [0] * allowances
+        self.topped = [0] * allowances
+        self.moved = [0] * allowances
+        self.sessions: dict[int, Totals] = {}
+        self.told = [0] * len(version.quotas)
+        self.quantities = [0] * rates
+        self.included = [0] * rates
+        self.amounts = [0] * rates
+        self._keeps = version.keeps(cut.first)
+        self.grant()
+
+    def grant(self) -> None:
+        """Take notice of what was rolled over, topped up or moved on."""
+        self.granted = [
+            (
+                allowance.quantity * self.cut.days // self.cut.of_days
+                if allowance.prorate
+                else allowance.quantity
+            )
+            + self.rolled[at]
+            + self.topped[at]
+            - self.moved[at]
+            for at, allowance in enumerate(self.version.allowances)
+        ]
+        self._left = self._allocate(self.quantities)[1]
+
+    def remaining(self) -> Sequence[int]:
+        """Give what is left of each allowance; never less than nothing."""
+        return self._left
+
+    def use(self, usage: RatableUsage, shares: Sequence[tuple[int, Totals]]) -> None:
+        """Add the shares of a record to their slots, and to its session's where kept.
+
+        ``settle`` then says what that costs.
+        """
+        totals = self.totals
+        for slot, share in shares:
+            for counter, value in enumerate(share, slot * COUNTERS):
+                totals[counter] += value
+        if self.version.by_session:
+            self._use_by_session(usage, shares)
+
+    def _use_by_session(
+        self, usage: RatableUsage, shares: Sequence[tuple[int, Totals]]
+    ) -> None:
+        own = self.sessions.get(usage.session_id)
+        if own is None:
+            own = self.sessions[usage.session_id] = [0] * len(self.totals)
+            self._connect(usage.session_started_at)
+            if len(self.sessions) > SESSIONS_REMEMBERED:
+                del self.sessions[min(self.sessions)]
+        rates = [
+            (at, rate)
+            for at, rate in enumerate(self.version.rates)
+            if rate.by_session and not rate.connects
+        ]
+        before = [rate.rounded(rate.measured(own)) for _, rate in rates]
+        for slot, share in shares:
+            for counter, value in enumerate(share, slot * COUNTERS):
+                own[counter] += value
+        for (at, rate), was in zip(rates, before, strict=True):
+            self.counted[at] += rate.rounded(rate.measured(own)) - was
+
+    def _connect(self, started_at: int) -> None:
+        """Count a session at the rates whose time it began in, if in this period."""
+        span = self.tariff.span_at(started_at)
+        if span is None or span.version is not self.version or span.cut != self.cut:
+            return
+        for at, rate in enumerate(self.version.rates):
+            if rate.connects and span.slot in rate.slots:
+                self.counted[at] += 1
+
+    def settle(
+        self,
+        touched: Sequence[int],
+        usage: RatableUsage | None,
+        at: int,
+        service: str,
+        charges: list[Charge],
+        events: list[QuotaEvent],
+    ) -> None:
+        """Bring the money of these rates up to the totals; append what it changed.
+
+        ``at`` is when, for what no usage record caused.
+        """
+        version, rates = self.version, self.version.rates
+        if version.separable:
+            places: Sequence[int] = touched
+            quantities = self.quantities
+            moved = False
+            for place in places:
+                rate = rates[place]
+                quantity = (
+                    self.counted[place]
+                    if rate.by_session
+                    else rate.rounded(rate.measured(self.totals))
+                )
+                included = 0
+                if rate.allowances:
+                    granted = 0
+                    for allowance in rate.allowances:
+                        granted += self.granted[allowance]
+                    included = quantity if quantity < granted else granted
+                    moved = moved or included != self.included[place]
+                elif quantity == quantities[place]:
+                    continue
+                amount = rate.price(quantity - included)
+                if version.discounts:
+                    amount = share_of(amount, *self._keeps[place])
+                for cap in version.caps:
+                    if cap.rates[0] == place and amount > cap.amount:
+                        amount = cap.amount
+                self._charge(
+                    place, quantity, included, amount, usage, at, service, charges
+                )
+            if moved:
+                self._left = self._allocate(quantities)[1]
+        else:
+            moved = self._settle_all(usage, at, service, charges)
+        if moved and version.quotas:
+            events += told(self, usage, at, service)
+
+    def _settle_all(
+        self,
+        usage: RatableUsage | None,
+        at: int,
+        service: str,
+        charges: list[Charge],
+    ) -> bool:
+        rates = self.version.rates
+        quantities = [
+            self.counted[place]
+            if rate.by_session
+            else rate.rounded(rate.measured(self.totals))
+            for place, rate in enumerate(rates)
+        ]
+        included, left = self._allocate(quantities)
+        amounts = [
+            share_of(rate.price(quantity - free), *keep)
+            for rate, quantity, free, keep in zip(
+                rates, quantities, included, self._keeps, strict=True
+            )
+        ]
+        for cap in self.version.caps:
+            room = cap.amount
+            for place in cap.rates:
+                amounts[place] = min(amounts[place], room)
+                room -= amounts[place]
+        moved = left != self._left
+        self._left = left
+        for place in range(len(rates)):
+            now = quantities[place], included[place], amounts[place]
+            self._charge(place, *now, usage, at, service, charges)
+        return moved
+
+    def _allocate(self, quantities: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Give what of each quantity is included, and what is left of each allowance."""
+        included = [0] * len(quantities)
+        left = list(self.granted)
+        for at, allowance in enumerate(self.version.allowances):
+            for place in allowance.rates:
+                taken = min(left[at], quantities[place] - included[place])
+                included[place] += taken
+                left[at] -= taken
+        return included, left
+
+    def _charge(
+        self,
+        place: int,
+        quantity: int,
+        included: int,
+        amount: int,
+        usage: RatableUsage | None,
+        at: int,
+        service: str,
+        charges: list[Charge],
+    ) -> None:
+        """Append what became of one rate, in one line or, at an edge, in two."""
+        more_included = included - self.included[place]
+        more = quantity - self.quantities[place] - more_included
+        owed = amount - self.amounts[place]
+        if not more_included and not more and not owed:
+            return
+        self.quantities[place] = quantity
+        self.included[place] = included
+        self.amounts[place] = amount
+        tariff, rate = self.tariff, self.version.rates[place]
+        if usage is None:
+            when: tuple[int, int, int | None] = (at, at, None)
+        else:
+            when = (usage.started_at, usage.ended_at, usage.usage_id)
+        if more_included:
+            charges.append(
+                _new_charge(
+                    Charge,
+                    (
+                        service,
+                        tariff.name,
+                        self.version.name,
+                        rate.element,
+                        self.cut.key,
+                        _INCLUDED,
+                        more_included,
+                        rate.unit,
+                        0,
+                        tariff.currency,
+                        tariff.tax_class,
+                        *when,
+                    ),
+                )
+            )
+        if more or owed:
+            charges.append(
+                _new_charge(
+                    Charge,
+                    (
+                        service,
+                        tariff.name,
+                        self.version.name,
+                        rate.element,
+                        self.cut.key,
+                        _BEYOND if rate.allowances else _USAGE,
+                        more,
+                        rate.unit,
+                        owed,
+                        tariff.currency,
+                        tariff.tax_class,
+                        *when,
+                    ),
+                )
+            )
+
+    def roll_into(self, other: Balance) -> None:
+        """Move what is left of allowances that roll over into the next period's.
+
+        What had been rolled into this period is used up first and goes no further.
+        """
+        names = {a.name: (at, a.unit) for at, a in enumerate(other.version.allowances)}
+        for at, allowance in enumerate(self.version.allowances):
+            place, unit = names.get(allowance.name, (-1, ""))
+            if place < 0 or unit != allowance.unit or self.moved[at]:
+                continue
+            own = self.granted[at] - self.rolled[at]
+            rolls = max(min(self._left[at], own, allowance.rollover), 0)
+            self.moved[at] = rolls
+            other.rolled[place] = rolls
+        self.grant()
+        other.grant()
+
+    def memory(self) -> bytes:
+        """Pack what does not follow from the tariff, for the database."""
+        grants = (self.rolled, self.topped, self.moved)
+        return _encode((self.totals, self.counted, *grants, self.told, self.sessions))
+
+    def remember(self, packed: bytes) -> None:
+        """Unpack what ``memory`` packed, and settle without a charge."""
+        state: list[Any] = _decode(packed)
+        self.totals, self.counted, *grants, self.told, self.sessions = state
+        self.rolled, self.topped, self.moved = grants
+        self.grant()
+        self._settle_all(None, 0, "", [])
