@@ -194,7 +194,7 @@ class Balance:
                     granted = 0
                     for allowance in rate.allowances:
                         granted += self.granted[allowance]
-                    included = quantity if quantity < granted else granted
+                    included = min(quantity, granted)
                     moved = moved or included != self.included[place]
                 elif quantity == quantities[place]:
                     continue
@@ -248,7 +248,7 @@ class Balance:
         return moved
 
     def _allocate(self, quantities: Sequence[int]) -> tuple[list[int], list[int]]:
-        """Give what of each quantity is included, and what is left of each allowance."""
+        """Give what of each quantity is included, and what allowances have left."""
         included = [0] * len(quantities)
         left = list(self.granted)
         for at, allowance in enumerate(self.version.allowances):
