@@ -87,9 +87,10 @@ def _names(version: Version, path: KeyPath) -> Iterator[Finding]:
             windows = [window.name for window in version.window]
             wanted.append((("rate", at, "window"), "window", rate.window, windows))
     for kind in ("topup", "quota"):
-        for at, row in enumerate(getattr(version, kind)):
-            key = (kind, at, "allowance")
-            wanted.append((key, "allowance", row.allowance, allowances))
+        wanted += [
+            ((kind, at, "allowance"), "allowance", row.allowance, allowances)
+            for at, row in enumerate(getattr(version, kind))
+        ]
     for at, quota in enumerate(version.quota):
         if quota.topup is not None:
             topups = [t.name for t in version.topup if t.allowance == quota.allowance]
@@ -101,11 +102,14 @@ def _names(version: Version, path: KeyPath) -> Iterator[Finding]:
         ("discount", "elements", elements),
     ):
         for at, row in enumerate(getattr(version, kind)):
-            for nth, name in enumerate(getattr(row, key)):
-                place = (kind, at, key, nth)
-                wanted.append((place, key.removesuffix("s"), name, candidates))
-                if name in getattr(row, key)[:nth]:
-                    yield Finding((*path, *place), f"{name!r} stands twice")
+            names: Sequence[str] = getattr(row, key)
+            for nth, name in enumerate(names):
+                wanted.append(
+                    ((kind, at, key, nth), key.removesuffix("s"), name, candidates)
+                )
+                if name in names[:nth]:
+                    message = f"{name!r} stands twice"
+                    yield Finding((*path, kind, at, key, nth), message)
     for place, what, name, candidates in wanted:
         if name not in candidates:
             message = f"this version has no {what} called {name!r}"
@@ -130,9 +134,9 @@ def _weeks(version: Version, path: KeyPath) -> Iterator[Finding]:
         for at in always[1:]:
             message = f"rate[{always[0]}] of {measure!r} has no window either"
             yield Finding((*path, "rate", at), message)
-        timed = {rate.window: at for at, rate in rates if rate.window in known}
+        timed = {r.window: at for at, r in rates if r.window and r.window in known}
         for at, rate in rates:
-            if rate.window in timed and timed[rate.window] != at:
+            if rate.window and timed.get(rate.window, at) != at:
                 message = f"rate[{timed[rate.window]}] of {measure!r} has it already"
                 yield Finding((*path, "rate", at, "window"), message)
         if len(timed) + len(always) == len(rates):
@@ -143,7 +147,7 @@ def _week(
     version: Version,
     path: KeyPath,
     measure: str,
-    timed: Mapping[str | None, int],
+    timed: Mapping[str, int],
     must_cover: bool,
 ) -> Iterator[Finding]:
     windows = [window for window in version.window if window.name in timed]
