@@ -93,11 +93,11 @@ def _network(configuration: Path | None, file: Path | None) -> Network:
 
 
 def _tariff(network: Network, name: str) -> Tariff:
-    for tariff in network.tariff:
-        if tariff.name == name:
-            return tariff
-    names = ", ".join(repr(tariff.name) for tariff in network.tariff) or "none"
-    fail(f"there is no tariff called {name!r}; there is {names}")
+    tariffs = {tariff.name: tariff for tariff in network.tariff}
+    if name not in tariffs:
+        names = ", ".join(map(repr, tariffs)) or "none"
+        fail(f"there is no tariff called {name!r}; there is {names}")
+    return tariffs[name]
 
 
 def _usage(file: str) -> Iterator[RatableUsage]:
