@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Sequence
 from enum import IntEnum, StrEnum
+from functools import partial
 from typing import NamedTuple
 
 _EVENT_PAST_SECONDS = 7 * 86400
@@ -102,21 +104,30 @@ class Description(NamedTuple):
 _GIGAWORDS = 1 << 28
 """2^60 octets: a line of 100 Gbit/s needs three years for as many."""
 
+STATUS_TYPE, SESSION_ID = 40, 44
+NUMBERS = (41, 55, 46, 42, 43, 47, 48, 52, 53, 49)
+"""Acct-Delay-Time, Event-Timestamp, Acct-Session-Time, octets, packets, Gigawords (in
+and out each) and Acct-Terminate-Cause."""
+_IDENTITIES = frozenset({4, 32, 95})
+STANDING = frozenset({1, 5, 8, 25, 26, 30, 31, 50, 51, 87, 96, 97, 123, 168}) | (
+    _IDENTITIES
+)
+"""What is the same in nearly every packet of a session: who, where, which addresses."""
+
 _IGNORE, _NUMBER, _STANDING, _IDENTITY, _SESSION_ID, _FORBIDDEN, _STATUS = range(7)
 _KINDS = [_IGNORE] * 256
-for _type in (41, 42, 43, 46, 47, 48, 49, 52, 53, 55):
+for _type in NUMBERS:
     _KINDS[_type] = _NUMBER
-for _type in (1, 5, 8, 25, 26, 30, 31, 50, 51, 87, 96, 97, 123, 168):
-    _KINDS[_type] = _STANDING
-for _type in (4, 32, 95):
-    _KINDS[_type] = _IDENTITY
+for _type in STANDING:
+    _KINDS[_type] = _IDENTITY if _type in _IDENTITIES else _STANDING
 for _type in (2, 3, 18, 24):  # RFC 2866 section 4.1
     _KINDS[_type] = _FORBIDDEN
-_KINDS[44] = _SESSION_ID
-_KINDS[40] = _STATUS
+_KINDS[SESSION_ID] = _SESSION_ID
+_KINDS[STATUS_TYPE] = _STATUS
 
-_SESSION_STATUS = frozenset({1, 2, 3})
+SESSION_STATUS = frozenset({Status.START, Status.STOP, Status.INTERIM_UPDATE})
 _NAS_STATUS = frozenset({7, 8})
+_new_report = partial(tuple.__new__, Report)  # half the time of Report's own way
 _read_number = struct.Struct("!I").unpack_from
 
 
@@ -161,42 +172,71 @@ def read_report(
         return Refused(nas, status, Refusal.STATUS_TYPE)
     if not identified:
         return Refused(nas, status, Refusal.NAS_IDENTITY)
-    if status in _SESSION_STATUS:
+    if status in SESSION_STATUS:
         if session_ids != 1 or not session_id:
             return Refused(nas, status, Refusal.SESSION_ID)
     elif status not in _NAS_STATUS:  # tunnels, Failed and what is not assigned
         return Refused(nas, status, Refusal.NOT_A_SESSION)
-    get = numbers.get
-    delay = get(41, 0)
-    stamp = get(55)
+    return report_of(
+        status,
+        nas,
+        session_id,
+        received_at,
+        max_clock_skew_seconds,
+        b"".join(standing),
+        [numbers.get(kind) for kind in NUMBERS],
+    )
+
+
+def report_of(
+    status: int,
+    nas: str,
+    session_id: bytes,
+    received_at: int,
+    max_clock_skew_seconds: int,
+    standing: bytes,
+    numbers: Sequence[int | None],
+) -> Report:
+    """Make the report of a packet's values; ``numbers`` are in the order of NUMBERS."""
+    (
+        delay,
+        stamp,
+        seconds,
+        octets_in,
+        octets_out,
+        packets_in,
+        packets_out,
+        gigawords_in,
+        gigawords_out,
+        cause,
+    ) = numbers
     reported = stamp is not None and (
         received_at - _EVENT_PAST_SECONDS
         <= stamp
         <= received_at + max_clock_skew_seconds
     )
-    event_at = stamp if reported and stamp is not None else received_at - delay
-    octets_in, octets_out = get(42), get(43)
-    gigawords_in, gigawords_out = get(52), get(53)
     if octets_in is not None and gigawords_in:
         octets_in = _whole(octets_in, gigawords_in)
     if octets_out is not None and gigawords_out:
         octets_out = _whole(octets_out, gigawords_out)
-    return Report(
-        status,
-        nas,
-        _text(session_id),
-        received_at,
-        event_at,
-        reported,
-        delay,
-        get(46),
-        octets_in,
-        octets_out,
-        get(47),
-        get(48),
-        gigawords_in is not None or gigawords_out is not None,
-        get(49),
-        b"".join(standing),
+    return _new_report(
+        (
+            status,
+            nas,
+            _text(session_id),
+            received_at,
+            stamp if reported else received_at - (delay or 0),
+            reported,
+            delay or 0,
+            seconds,
+            octets_in,
+            octets_out,
+            packets_in,
+            packets_out,
+            gigawords_in is not None or gigawords_out is not None,
+            cause,
+            standing,
+        )
     )
 
 
@@ -207,7 +247,8 @@ def _whole(octets: int, gigawords: int) -> int | None:
 
 def _text(value: bytes) -> str:
     """Read text as UTF-8; what is not is kept readable and distinct."""
-    return value.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+    text = value.decode("utf-8", "backslashreplace")
+    return text.replace("\0", "\\x00") if "\0" in text else text
 
 
 def _ipv4(value: bytes) -> str | None:
