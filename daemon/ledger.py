@@ -157,7 +157,7 @@ class Ledger:
             map(usage_row, count(self._next_usage_id), changes.usage, changes.joined)
         )
         self._next_usage_id += len(usage)
-        derived = Counter(record.derived for record in changes.usage)
+        derived: Counter[str] = Counter(record.derived for record in changes.usage)
         repository.insert_sessions(
             connection, [described_row(session) for session in changes.begun]
         )

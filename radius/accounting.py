@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum, StrEnum
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _EVENT_PAST_SECONDS = 7 * 86400
 """How old an Event-Timestamp may be: BNGs keep accounting for a day when nobody
@@ -109,9 +109,7 @@ NUMBERS = (41, 55, 46, 42, 43, 47, 48, 52, 53, 49)
 """Acct-Delay-Time, Event-Timestamp, Acct-Session-Time, octets, packets, Gigawords (in
 and out each) and Acct-Terminate-Cause."""
 _IDENTITIES = frozenset({4, 32, 95})
-STANDING = frozenset({1, 5, 8, 25, 26, 30, 31, 50, 51, 87, 96, 97, 123, 168}) | (
-    _IDENTITIES
-)
+STANDING = _IDENTITIES | {1, 5, 8, 25, 26, 30, 31, 50, 51, 87, 96, 97, 123, 168}
 """What is the same in nearly every packet of a session: who, where, which addresses."""
 
 _IGNORE, _NUMBER, _STANDING, _IDENTITY, _SESSION_ID, _FORBIDDEN, _STATUS = range(7)
@@ -280,65 +278,84 @@ _VENDOR_HEADER = struct.Struct("!I")
 _DSL_FORUM = 3561
 
 
-def _circuit(value: bytes, wanted: int) -> str | None:
-    """Read Agent-Circuit-Id (1) or Agent-Remote-Id (2) of RFC 4679 out of a VSA."""
-    if len(value) < 6 or _VENDOR_HEADER.unpack_from(value)[0] != _DSL_FORUM:
-        return None
-    place = 4
-    while place + 2 <= len(value):
-        length = value[place + 1]
-        if length < 2 or place + length > len(value):
-            return None  # not sub-attributes: opaque, and no error
-        if value[place] == wanted and length > 2:
-            return _text(value[place + 2 : place + length])
-        place += length
-    return None
+def _circuits(value: bytes) -> tuple[str | None, str | None]:
+    """Read Agent-Circuit-Id (1) and Agent-Remote-Id (2) of RFC 4679 out of a VSA."""
+    found: list[str | None] = [None, None]
+    if len(value) >= 6 and _VENDOR_HEADER.unpack_from(value)[0] == _DSL_FORUM:
+        place = 4
+        while place + 2 <= len(value):
+            kind, length = value[place], value[place + 1]
+            if length < 2 or place + length > len(value):
+                break  # not sub-attributes: opaque, and no error
+            if kind in (1, 2) and length > 2 and found[kind - 1] is None:
+                found[kind - 1] = _text(value[place + 2 : place + length])
+            place += length
+    return found[0], found[1]
 
 
-def _all(values: list[str | None]) -> str | None:
-    return " ".join(v for v in values if v is not None) or None
+def _some_text(value: bytes) -> str | None:
+    return _text(value) if value else None
 
 
-def _first(values: list[str | None]) -> str | None:
-    return next((v for v in values if v is not None), None)
+def _number(value: bytes) -> int | None:
+    return int.from_bytes(value) if len(value) == 4 else None
+
+
+def _number_as_text(value: bytes) -> str | None:
+    return str(int.from_bytes(value)) if len(value) == 4 else None
+
+
+def _whole_class(value: bytes) -> bytes:
+    return bytes((25, len(value) + 2)) + value
+
+
+_AT = {name: place for place, name in enumerate(Description._fields)}
+# Behind the fields: what stands in for an absent one, and both halves of the circuit.
+_IPV4, _IPV6, _PORT, _CIRCUITS, _SLOTS = range(len(_AT), len(_AT) + 5)
+
+_READERS: dict[int, tuple[int, Callable[[bytes], Any], Any]] = {
+    1: (_AT["user_name"], _some_text, None),
+    4: (_IPV4, _ipv4, None),
+    5: (_PORT, _number_as_text, None),
+    8: (_AT["framed_ip_address"], _ipv4, None),
+    25: (_AT["class_"], _whole_class, b""),
+    26: (_CIRCUITS, _circuits, ()),
+    30: (_AT["called_station_id"], _some_text, None),
+    31: (_AT["calling_station_id"], _some_text, None),
+    32: (_AT["nas_identity"], _some_text, None),
+    50: (_AT["acct_multi_session_id"], _some_text, None),
+    51: (_AT["link_count"], _number, None),
+    87: (_AT["nas_port_id"], _some_text, None),
+    95: (_IPV6, _ipv6, None),
+    96: (_AT["framed_interface_id"], _interface_id, None),
+    97: (_AT["framed_ipv6_prefixes"], _ipv6_prefix, " "),
+    123: (_AT["delegated_ipv6_prefixes"], _ipv6_prefix, " "),
+    168: (_AT["framed_ipv6_addresses"], _ipv6, " "),
+}
+"""Attribute to the place of its value, how that is read (None: it does not fit its
+type), and what joins several; where nothing does, the first one counts."""
 
 
 def describe(standing: bytes) -> Description:
     """Read the standing half of a report; several of a kind stay in their order."""
-    found: dict[int, list[bytes]] = {}
-    place = 0
-    while place < len(standing):
+    found: list[Any] = [None] * _SLOTS
+    place, end, readers = 0, len(standing), _READERS
+    while place < end:
         behind = place + standing[place + 1]
-        found.setdefault(standing[place], []).append(standing[place + 2 : behind])
+        slot, read, joint = readers[standing[place]]
+        known = found[slot]
+        if known is None or joint is not None:
+            value = read(standing[place + 2 : behind])
+            if known is None:
+                found[slot] = value
+            elif value is not None:
+                found[slot] = known + joint + value
         place = behind
-
-    def texts(kind: int) -> list[str | None]:
-        return [_text(value) for value in found.get(kind, ()) if value]
-
-    vsas = found.get(26, [])
-    links = [v for v in found.get(51, ()) if len(v) == 4]
-    return Description(
-        nas_identity=_first(
-            texts(32)
-            + [_ipv4(value) for value in found.get(4, ())]
-            + [_ipv6(value) for value in found.get(95, ())]
-        )
-        or "",
-        user_name=_first(texts(1)),
-        class_=b"".join(bytes((25, len(v) + 2)) + v for v in found.get(25, ())) or None,
-        framed_ip_address=_first([_ipv4(v) for v in found.get(8, ())]),
-        framed_ipv6_prefixes=_all([_ipv6_prefix(v) for v in found.get(97, ())]),
-        delegated_ipv6_prefixes=_all([_ipv6_prefix(v) for v in found.get(123, ())]),
-        framed_ipv6_addresses=_all([_ipv6(v) for v in found.get(168, ())]),
-        framed_interface_id=_first([_interface_id(v) for v in found.get(96, ())]),
-        calling_station_id=_first(texts(31)),
-        called_station_id=_first(texts(30)),
-        nas_port_id=_first(
-            texts(87)
-            + [str(int.from_bytes(v)) for v in found.get(5, ()) if len(v) == 4]
-        ),
-        agent_circuit_id=_first([_circuit(v, 1) for v in vsas]),
-        agent_remote_id=_first([_circuit(v, 2) for v in vsas]),
-        acct_multi_session_id=_first(texts(50)),
-        link_count=int.from_bytes(links[0]) if links else None,
-    )
+    if found[_AT["nas_identity"]] is None:
+        found[_AT["nas_identity"]] = found[_IPV4] or found[_IPV6] or ""
+    if found[_AT["nas_port_id"]] is None:
+        found[_AT["nas_port_id"]] = found[_PORT]
+    circuits = found[_CIRCUITS] or ()
+    found[_AT["agent_circuit_id"]] = next(filter(None, circuits[::2]), None)
+    found[_AT["agent_remote_id"]] = next(filter(None, circuits[1::2]), None)
+    return Description._make(found[: len(_AT)])
