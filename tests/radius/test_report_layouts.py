@@ -23,9 +23,8 @@ def made(shape: list[tuple[int, int]], values: st.DataObject) -> bytes:
     status = values.draw(st.sampled_from([1, 2, 3, 3, 3, 7, 9]))
     body += attribute(40, status.to_bytes(4))
     for kind, length in shape:
-        body += attribute(
-            kind, values.draw(st.binary(min_size=length, max_size=length))
-        )
+        value = values.draw(st.binary(min_size=length, max_size=length))
+        body += bytes((kind, 2 + length)) + value
     return accounting_request(1, body, SECRET)
 
 
