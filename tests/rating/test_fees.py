@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tariffs_made import SERVICE, ZONES, network, rater_of
 
+from config.quantities import zone_of
 from rating.calendar import Calendar
 from rating.charge import Charge
 from rating.fees import fees_of
@@ -67,7 +68,7 @@ def test_periods_follow_each_other_without_gap_or_overlap(
     day: date, anchor: int, zone: str
 ) -> None:
     """Every day is in one period, which begins on the anchor or a month's last day."""
-    calendar = Calendar(tariff_of({}, zone=zone).calendar._zone, anchor)
+    calendar = Calendar(zone_of(zone), anchor)
     period = calendar.period_of(day)
     assert period.first <= day < period.next
     assert period.next == calendar.period_of(period.next).first
