@@ -107,6 +107,19 @@ journal_position: Final = Table(
     Column("position", BigInteger, nullable=False),
 )
 
+quarantine: Final = Table(
+    "quarantine",
+    metadata,
+    Column("journal", Text, primary_key=True),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("records", Integer, nullable=False),
+    Column("received_at_ns", BigInteger, nullable=False),
+    Column("octets", LargeBinary, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("quarantined_at", BigInteger, nullable=False),
+    tenant(),
+)
+
 network_object: Final = Table(
     "network_object",
     metadata,

@@ -33,6 +33,20 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("journal", name=op.f("journal_position_key")),
     )
     op.create_table(
+        "quarantine",
+        sa.Column("journal", sa.Text(), nullable=False),
+        sa.Column("position", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("records", sa.Integer(), nullable=False),
+        sa.Column("received_at_ns", sa.BigInteger(), nullable=False),
+        sa.Column("octets", sa.LargeBinary(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("quarantined_at", sa.BigInteger(), nullable=False),
+        sa.Column(
+            "tenant", sa.Text(), server_default=sa.text("'network'"), nullable=False
+        ),
+        sa.PrimaryKeyConstraint("journal", "position", name=op.f("quarantine_key")),
+    )
+    op.create_table(
         "network_object",
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
