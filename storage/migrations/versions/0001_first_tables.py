@@ -109,6 +109,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("acct_multi_session_id IS NOT NULL"),
     )
     op.create_index(
+        "session_by_stopped_at",
+        "session",
+        ["stopped_at"],
+        unique=False,
+        sqlite_where=sa.text("stopped_at IS NOT NULL"),
+        postgresql_where=sa.text("stopped_at IS NOT NULL"),
+    )
+    op.create_index(
         "session_live_by_id",
         "session",
         ["id", "state"],
@@ -146,6 +154,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("usage_key")),
     )
     op.create_index("usage_by_session_id", "usage", ["session_id"], unique=False)
+    op.create_table(
+        "usage_run",
+        sa.Column("run", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("latest_end", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("run", name=op.f("usage_run_key")),
+    )
     op.create_table(
         "rollup_position",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
