@@ -18,7 +18,7 @@ from msgspec import Struct
 from config.addresses import Pool, Reserve
 from config.offers import Offering, Service
 from config.parties import Bsp, Isp
-from config.plant import Area, Line, Nas, Relay, Site
+from config.plant import Area, Line, Nas, Node, Relay, Site
 from config.row import Body, Row, redacted
 from config.values import prefix_of
 
@@ -34,6 +34,7 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     relay: tuple[Relay, ...] = ()
     isp: tuple[Isp, ...] = ()
     pool: tuple[Pool, ...] = ()
+    node: tuple[Node, ...] = ()
     line: tuple[Line, ...] = ()
     offering: tuple[Offering, ...] = ()
     service: tuple[Service, ...] = ()
@@ -51,6 +52,7 @@ KINDS: dict[str, type[Row]] = {
     "relay": Relay,
     "pool": Pool,
     "reserve": Reserve,
+    "node": Node,
     "line": Line,
     "offering": Offering,
     "service": Service,

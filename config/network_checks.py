@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from netaddr import IPAddress, IPNetwork
 
 from config.network import KINDS
+from config.offer_checks import find_offer_conflicts
 from config.problems import Finding, KeyPath, nearest
 from config.values import prefix_of
 
@@ -23,7 +24,8 @@ _REFERENCES = {
     "pool": ("area", "isp"),
     "reserve": ("area",),
     "site": ("area",),
-    "line": ("area",),
+    "node": ("area",),
+    "line": ("area", "node"),
     "offering": ("isp",),
     "service": ("isp", "line", "offering"),
 }
@@ -55,6 +57,7 @@ def find_conflicts(document: Mapping[str, Any]) -> list[Finding]:
         *_overlaps(document),
         *_guarantees(document),
         *_foreign_offerings(document),
+        *find_offer_conflicts(document),
     ]
 
 
@@ -108,7 +111,7 @@ def _twice(document: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _dangling(document: Mapping[str, Any]) -> Iterator[Finding]:
-    known = {kind: _names(document, kind) for kind in ("area", "isp", "line")}
+    known = {kind: _names(document, kind) for kind in ("area", "isp", "line", "node")}
     known["offering"] = _names(document, "offering")
     told: dict[tuple[str, str], str] = {}
     for kind, keys in _REFERENCES.items():

@@ -6,20 +6,34 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from config.plant import Technology
 from config.row import Kbps, Row
 from config.values import Name, Text
 
 Addresses = Annotated[int, Meta(ge=1, le=65_536)]
 
 
+class Component(Row, frozen=True, kw_only=True):
+    """A product of a BSP that is part of an offering."""
+
+    bsp: str
+    product: Text
+
+
 class Offering(Row, frozen=True, kw_only=True):
-    """What an ISP sells."""
+    """What an ISP sells: access, and what comes with it."""
 
     name: Name
     isp: str
     down_kbps: Kbps
     up_kbps: Kbps
     addresses: Addresses = 1
+    technologies: tuple[Technology, ...] = ()
+    """What a line must be made of; empty for anything."""
+    components: tuple[Component, ...] = ()
+    """Products of BSPs that are provisioned with it."""
+    device: bool = False
+    """Whether a device of the subscriber's is configured with it."""
 
 
 class Service(Row, frozen=True, kw_only=True):
@@ -34,3 +48,8 @@ class Service(Row, frozen=True, kw_only=True):
     down_kbps: Kbps | None = None
     up_kbps: Kbps | None = None
     addresses: Addresses | None = None
+    customer: Text | None = None
+    """Whom its ISP sells it to, by the ISP's own name for the customer."""
+    replaces: str | None = None
+    """The service of another ISP on the line that stays until this one is seen to work:
+    what is new on the line gets this one, what is there is renewed as it was."""

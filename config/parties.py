@@ -12,6 +12,10 @@ class Isp(Row, frozen=True, kw_only=True):
     name: Name
     realms: tuple[Text, ...] = ()
     """The realms of its user names (RFC 7542)."""
+    contracts: tuple[str, ...] = ()
+    """The areas in which it has a contract; empty for every area."""
+    approves_identities: bool = False
+    """Whether it is asked, by a signed webhook, before a user id is made."""
 
 
 class Bsp(Row, frozen=True, kw_only=True):

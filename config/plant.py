@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from config.row import Row
+from config.row import Count, Kbps, Row
 from config.values import Address, Name, Prefix, Text
 
 
@@ -53,6 +53,22 @@ class Relay(Row, frozen=True, kw_only=True):
     """Its address as the packet shows it (RFC 2131 section 4.1), IPv4 or IPv6."""
 
 
+Technology = Literal["fttp", "fttc", "dsl", "cable", "fixed_wireless", "ethernet"]
+"""What a line is made of."""
+
+
+class Node(Row, frozen=True, kw_only=True):
+    """An access node: the ports that lines end on, and how fast they can be."""
+
+    name: Name
+    area: str
+    technology: Technology = "fttp"
+    ports: Count
+    """Lines that it can have, those there are included."""
+    down_kbps: Kbps = 1_000_000
+    up_kbps: Kbps = 1_000_000
+
+
 class Line(Row, frozen=True, kw_only=True):
     """A physical line, known by what the relay or NAS says of it."""
 
@@ -62,6 +78,14 @@ class Line(Row, frozen=True, kw_only=True):
     """Agent Circuit ID (RFC 3046 section 3.1, RFC 4679 section 3.3.1)."""
     remote_id: Text | None = None
     """Agent Remote ID (RFC 3046 section 3.2, RFC 4679 section 3.3.2)."""
+    node: str | None = None
+    """The access node that it ends on; its technology and rates hold for the line."""
+    site: Text | None = None
+    """The service address at its other end, by its name in the inventory."""
+    down_kbps: Kbps | None = None
+    """Less than the node's, where the line is too long for that."""
+    up_kbps: Kbps | None = None
+    state: Literal["in_service", "planned", "faulty", "retired"] = "in_service"
 
 
 class Site(Row, frozen=True, kw_only=True):
