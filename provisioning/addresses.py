@@ -76,8 +76,12 @@ class Address(NamedTuple):
     @property
     def normal(self) -> str:
         """The whole, as one line: equal lines are the same address."""
-        parts = (self.words, self.number, self.unit and f"u{self.unit}", self.postcode)
-        return " ".join(part for part in parts if part)
+        return f"{self.number}|{self.unit}|{self.postcode}|{self.words}"
+
+    @property
+    def postcode_key(self) -> str:
+        """Postcode and number: few addresses share both."""
+        return f"{self.postcode} {self.number}" if self.postcode else ""
 
     @property
     def street_key(self) -> str:
@@ -94,9 +98,14 @@ class Candidate(NamedTuple):
     score: int
 
 
+def from_normal(line: str) -> Address:
+    """Read ``Address.normal`` back."""
+    return Address(*line.split("|"))
+
+
 def normalise(text: str) -> Address:
     """Bring an address to its one spelling."""
-    plain = unicodedata.normalize("NFKD", text[:LENGTH].casefold())
+    plain = unicodedata.normalize("NFKD", text[:LENGTH].casefold().replace("|", " "))
     plain = "".join(c for c in plain if not unicodedata.combining(c))
     plain = _SLASHED.sub(r"unit \1 \2", plain)  # 3/12: unit 3 of number 12
     words = (_WORDS.get(word, word) for word in _BLANKS.split(plain))
@@ -123,9 +132,17 @@ def _sound(word: str) -> str:
 
 
 def score(asked: Address, known: Address) -> int:
-    """Say how alike two addresses are; another house number is never alike."""
-    if asked.number != known.number or asked.unit != known.unit:
+    """Say how alike two addresses are; another house number is never alike.
+
+    Where no number was asked for, all of a street are alike, and none can be taken.
+    """
+    if asked.number and (asked.number, asked.unit) != (known.number, known.unit):
         return 0
+    most = 100 if asked.number == known.number else ACCEPT - 1
+    return min(most, _likeness(asked, known))
+
+
+def _likeness(asked: Address, known: Address) -> int:
     likeness = fuzz.token_sort_ratio(asked.words, known.words)
     if asked.postcode == known.postcode:
         return round(likeness)
@@ -135,10 +152,11 @@ def score(asked: Address, known: Address) -> int:
     return round(max(likeness, fuzz.token_set_ratio(asked.words, known.words)))
 
 
-def rank(asked: Address, known: Iterable[tuple[str, str]]) -> list[Candidate]:
-    """Give the best candidates among (site, address as written), the best first."""
+def rank(asked: Address, known: Iterable[tuple[str, str, str]]) -> list[Candidate]:
+    """Give the best among (site, address as written, ``normal``), the best first."""
     scored = (
-        Candidate(site, text, score(asked, normalise(text))) for site, text in known
+        Candidate(site, text, score(asked, from_normal(line)))
+        for site, text, line in known
     )
     good = sorted(
         (one for one in scored if one.score >= SHOW), key=lambda c: (-c.score, c.site)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from config.addresses import Pool
+from config.addresses import Pool, Reserve
 from config.network import KINDS
 from config.offers import Offering, Service
 from config.parties import Bsp, Isp
@@ -54,7 +54,7 @@ class Inventory:
         self.offering: dict[str, Offering] = {}
         self.line: dict[str, Line] = {}
         self.service: dict[str, Service] = {}
-        self._reserves: dict[str, str | None] = {}
+        self.reserve: dict[str, Reserve] = {}
         self._on_line: dict[str, frozenset[str]] = {}
         self._of_user: dict[str, str] = {}
         self._at_site: dict[str, str] = {}
@@ -67,13 +67,21 @@ class Inventory:
 
     def put(self, kind: str, name: str, body: Mapping[str, Any] | None) -> None:
         """Take one object as it is now; None when it is gone."""
-        if kind not in _PLACES:
-            return
-        self._remove(kind, name)
-        if body is None:
-            return
-        row = msgspec.convert(body, KINDS[kind])
-        self._add(kind, name, row)
+        if kind in _PLACES:
+            row = None if body is None else msgspec.convert(body, KINDS[kind])
+            self.restore(kind, name, row)
+
+    def get(self, kind: str, name: str) -> Row | None:
+        """Give one object, to ``restore`` it later."""
+        row: Row | None = getattr(self, kind, {}).get(name)
+        return row
+
+    def restore(self, kind: str, name: str, row: Row | None) -> None:
+        """Make one object what it was; None when it was not there."""
+        if kind in _PLACES:
+            self._remove(kind, name)
+            if row is not None:
+                self._add(kind, name, row)
 
     def services_on(self, line: str) -> list[Service]:
         """Give the services on a line, by name."""
@@ -126,21 +134,16 @@ class Inventory:
 
     def has_reserve(self, area: str) -> bool:
         """Tell whether the Network Provider keeps addresses for an area."""
-        return any(of in (None, area) for of in self._reserves.values())
+        return any(row.area in (None, area) for row in self.reserve.values())
 
     def _remove(self, kind: str, name: str) -> None:
         remove = _PLACES[kind][1]
-        old = getattr(self, kind, {}).pop(name, None)
-        if kind == "reserve":
-            self._reserves.pop(name, None)
+        old = getattr(self, kind).pop(name, None)
         if old is not None and remove is not None:
             remove(self, name, old)
 
     def _add(self, kind: str, name: str, row: Row) -> None:
         add = _PLACES[kind][0]
-        if kind == "reserve":
-            self._reserves[name] = getattr(row, "area", None)
-            return
         getattr(self, kind)[name] = row
         if add is not None:
             add(self, name, row)

@@ -24,12 +24,12 @@ service_site: Final = Table(
     Column("node", Text),
     Column("address", Text, nullable=False),
     Column("normal", Text, nullable=False),
-    Column("postcode", Text, nullable=False),
+    Column("postcode_key", Text, nullable=False),
     Column("street_key", Text, nullable=False),
     tenant(),
 )
 Index("service_site_by_normal", service_site.c.normal)
-Index("service_site_by_postcode", service_site.c.postcode)
+Index("service_site_by_postcode_key", service_site.c.postcode_key)
 Index("service_site_by_street_key", service_site.c.street_key)
 
 customer: Final = Table(

@@ -296,7 +296,7 @@ def upgrade() -> None:
         sa.Column("node", sa.Text(), nullable=True),
         sa.Column("address", sa.Text(), nullable=False),
         sa.Column("normal", sa.Text(), nullable=False),
-        sa.Column("postcode", sa.Text(), nullable=False),
+        sa.Column("postcode_key", sa.Text(), nullable=False),
         sa.Column("street_key", sa.Text(), nullable=False),
         sa.Column(
             "tenant", sa.Text(), server_default=sa.text("'network'"), nullable=False
@@ -305,7 +305,7 @@ def upgrade() -> None:
     )
     op.create_index("service_site_by_normal", "service_site", ["normal"], unique=False)
     op.create_index(
-        "service_site_by_postcode", "service_site", ["postcode"], unique=False
+        "service_site_by_postcode_key", "service_site", ["postcode_key"], unique=False
     )
     op.create_index(
         "service_site_by_street_key", "service_site", ["street_key"], unique=False
