@@ -63,6 +63,7 @@ class Inventory:
         self.lines_on: Counter[str] = Counter()
         self.promised: Counter[tuple[str, str]] = Counter()
         self._promise_to: dict[str, tuple[tuple[str, str], int]] = {}
+        self._offerings: defaultdict[str, list[Offering]] | None = None
         self._rooms: dict[tuple[str, str], int | None] | None = None
 
     def put(self, kind: str, name: str, body: Mapping[str, Any] | None) -> None:
@@ -106,8 +107,11 @@ class Inventory:
 
     def offerings_of(self, isp: str) -> list[Offering]:
         """Give what an ISP sells, by name."""
-        found = (row for row in self.offering.values() if row.isp == isp)
-        return sorted(found, key=lambda row: row.name)
+        if self._offerings is None:
+            self._offerings = defaultdict(list)
+            for name in sorted(self.offering):
+                self._offerings[self.offering[name].isp].append(self.offering[name])
+        return self._offerings.get(isp, [])
 
     def has_contract(self, isp: str, area: str) -> bool:
         """Tell whether an ISP may sell in an area."""
@@ -200,7 +204,11 @@ class Inventory:
     def _recount(self, _name: str, _row: Row) -> None:
         self._rooms = None
 
+    def _relist(self, _name: str, _row: Row) -> None:
+        self._offerings = None
+
     def _recount_promises(self, _name: str, _row: Row) -> None:
+        self._offerings = None
         # An offering that gives more or fewer addresses is rare; counting is not slow.
         for name, service in self.service.items():
             self._withdraw(name)
@@ -216,7 +224,7 @@ _PLACES: Final[dict[str, tuple[_Change | None, _Change | None]]] = {
     "node": (None, None),
     "reserve": (None, None),
     "pool": (Inventory._recount, Inventory._recount),
-    "offering": (Inventory._recount_promises, None),
+    "offering": (Inventory._recount_promises, Inventory._relist),
     "line": (Inventory._add_line, Inventory._remove_line),
     "service": (Inventory._add_service, Inventory._remove_service),
 }

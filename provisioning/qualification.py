@@ -10,8 +10,9 @@ an offer to change over.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
+from itertools import islice
 from typing import Final, NamedTuple
 
 from msgspec import Struct
@@ -102,13 +103,62 @@ class Answer(Struct, frozen=True, omit_defaults=True):
     alternates: tuple[str, ...] = ()
 
 
-class Case(NamedTuple):
-    """One offering at one place, and what is held by others at this moment."""
+class Standing(NamedTuple):
+    """What is so of one ISP at one place, whatever is offered; looked up once.
 
-    inventory: Inventory
+    ``left`` counts the addresses that its pools there have for others than those who
+    have or hold them; None when it has no IPv4 pool there. Rates are in kbit/s, None
+    when nothing says.
+    """
+
+    contract: bool
+    own_service: bool
+    other_service: bool
+    port_free: bool
+    down_kbps: int | None
+    up_kbps: int | None
+    pool: bool
+    left: int | None
+    reserve: bool
+    offerings: Sequence[Offering]
+
+
+class Case(NamedTuple):
+    """One offering at one place."""
+
     place: Place
     offering: Offering
-    held: Callable[[str], int]
+    standing: Standing
+
+
+def standing(
+    inventory: Inventory, place: Place, isp: str, held: Callable[[str], int]
+) -> Standing:
+    """Look up what is so of an ISP at a place; ``held`` says how much is held."""
+    node, line, area = place.node, place.line, place.area
+    sellers = {one.isp for one in inventory.services_on(line.name)} if line else set()
+    port_free = True
+    if line is None and node is not None:
+        used = inventory.lines_on[node.name] + held(f"node:{node.name}")
+        port_free = used < node.ports
+    room = inventory.room(isp, area)
+    left = None
+    if room:
+        taken = inventory.promised[isp, area] + held(f"addresses:{isp}/{area}")
+        left = room - taken
+    down, up = rates(place)
+    return Standing(
+        contract=inventory.has_contract(isp, area),
+        own_service=isp in sellers,
+        other_service=bool(sellers - {isp}),
+        port_free=port_free,
+        down_kbps=down,
+        up_kbps=up,
+        pool=room is not None,
+        left=left,
+        reserve=inventory.has_reserve(area),
+        offerings=inventory.offerings_of(isp),
+    )
 
 
 Found = tuple[Color, Reason] | None
@@ -130,17 +180,13 @@ def _plant(case: Case) -> Found:
 
 
 def _contract(case: Case) -> Found:
-    if case.inventory.has_contract(case.offering.isp, case.place.area):
+    if case.standing.contract:
         return None
     return _red("no_contract", f"no contract in the area {case.place.area!r}")
 
 
 def _port(case: Case) -> Found:
-    node = case.place.node
-    if case.place.line is not None or node is None:
-        return None
-    used = case.inventory.lines_on[node.name] + case.held(f"node:{node.name}")
-    if used < node.ports:
+    if case.standing.port_free:
         return None
     return _red("plant_full", "no port is free for a new line here")
 
@@ -166,7 +212,7 @@ def _technology(case: Case) -> Found:
 
 
 def _rate(case: Case) -> Found:
-    down, up = rates(case.place)
+    down, up = case.standing.down_kbps, case.standing.up_kbps
     offering = case.offering
     if (down is None or offering.down_kbps <= down) and (
         up is None or offering.up_kbps <= up
@@ -176,18 +222,16 @@ def _rate(case: Case) -> Found:
 
 
 def _own_service(case: Case) -> Found:
-    line = case.place.line
-    services = case.inventory.services_on(line.name) if line else []
-    if any(service.isp == case.offering.isp for service in services):
+    if case.standing.own_service:
         return _red("own_service", "your service is on this line: modify it")
     return None
 
 
 def _addresses(case: Case) -> Found:
-    left = addresses_left(case)
+    left = case.standing.left
     if left is None or left >= case.offering.addresses:
         return None
-    if case.inventory.has_reserve(case.place.area):
+    if case.standing.reserve:
         label = "your pool is full: addresses are asked of the reserve when it connects"
         return _yellow("addresses_by_request", label)
     return _red("no_addresses", "your pool has no addresses left in this area")
@@ -232,27 +276,13 @@ def rates(place: Place) -> tuple[int | None, int | None]:
     return min(down, default=None), min(up, default=None)
 
 
-def addresses_left(case: Case) -> int | None:
-    """Count what the ISP has left in the area; None without IPv4 pools there.
-
-    A pool without IPv4 is none here: there the addresses are IPv6's, and enough.
-    """
-    isp, area = case.offering.isp, case.place.area
-    room = case.inventory.room(isp, area)
-    if not room:
-        return None
-    return (
-        room - case.inventory.promised[isp, area] - case.held(f"addresses:{isp}/{area}")
-    )
-
-
 def needs(case: Case) -> list[Need]:
     """List what a green answer holds."""
     place, offering = case.place, case.offering
     found = []
     if place.line is None and place.node is not None:
         found.append(Need(f"node:{place.node.name}", 1))
-    if case.inventory.room(offering.isp, place.area):
+    if case.standing.left is not None:
         resource = f"addresses:{offering.isp}/{place.area}"
         found.append(Need(resource, offering.addresses))
     return found
@@ -261,57 +291,57 @@ def needs(case: Case) -> list[Need]:
 def decide(case: Case, *, alternatives: bool = True) -> Answer:
     """Answer for one offering at one place."""
     found = [rule for rule in (rule(case) for rule in RULES) if rule is not None]
-    color = max((f[0] for f in found), key=_SEVERITY.__getitem__, default=Color.GREEN)
-    reasons = tuple(f[1] for f in found)
+    color, reasons = Color.GREEN, tuple[Reason, ...]()
+    if found:
+        color = max((f[0] for f in found), key=_SEVERITY.__getitem__)
+        reasons = tuple(f[1] for f in found)
     others: tuple[str, ...] = ()
     result = Result.UNQUALIFIED if color is Color.RED else Result.QUALIFIED
-    red = {f[1].code for f in found if f[0] is Color.RED}
-    if alternatives and red and red <= _CURABLE:
-        others = tuple(_alternates(case))
+    if alternatives and color is Color.RED:
+        red = {f[1].code for f in found if f[0] is Color.RED}
+        others = tuple(_alternates(case)) if red <= _CURABLE else ()
         result = Result.ALTERNATE if others else Result.UNQUALIFIED
-    place = case.place
-    down, up = rates(place)
-    services = case.inventory.services_on(place.line.name) if place.line else []
-    built = place.line is not None
-    left = addresses_left(case)
+    place, so = case.place, case.standing
+    visit = place.line is None and color is not Color.RED
     return Answer(
         offering=case.offering.name,
         isp=case.offering.isp,
         result=result,
         color=color,
         reasons=reasons,
-        down_kbps=down,
-        up_kbps=up,
+        down_kbps=so.down_kbps,
+        up_kbps=so.up_kbps,
         technology=place.node.technology if place.node else None,
-        install="none" if built or color is Color.RED else "visit",
-        interval_days=0 if built or color is Color.RED else VISIT_DAYS,
-        change_of_isp=any(one.isp != case.offering.isp for one in services),
-        addresses=_outlook(case, left),
+        install="visit" if visit else "none",
+        interval_days=VISIT_DAYS if visit else 0,
+        change_of_isp=so.other_service,
+        addresses=_outlook(case),
         alternates=others,
     )
 
 
-def _outlook(case: Case, left: int | None) -> Outlook:
+def _outlook(case: Case) -> Outlook:
+    left = case.standing.left
     if left is not None:
         after = left - case.offering.addresses
         return Outlook("public_ipv4" if after >= 0 else "reserve", max(after, 0))
-    # None: no pool at all, or pools of IPv6 alone.
-    known = case.inventory.room(case.offering.isp, case.place.area)
-    return Outlook("unknown" if known is None else "ipv6_only")
+    return Outlook("ipv6_only" if case.standing.pool else "unknown")
 
 
 def _alternates(case: Case) -> list[str]:
-    others = case.inventory.offerings_of(case.offering.isp)
-    good = []
-    for other in sorted(others, key=lambda row: -row.down_kbps):
-        if other.name == case.offering.name:
-            continue
-        answer = decide(case._replace(offering=other), alternatives=False)
-        if answer.color is not Color.RED:
-            good.append(other.name)
-        if len(good) == ALTERNATES:
-            break
-    return good
+    """Give others of the ISP's that are not refused, the fastest first."""
+    others = sorted(case.standing.offerings, key=lambda row: -row.down_kbps)
+    good = (
+        other.name
+        for other in others
+        if other.name != case.offering.name and not _refused(case, other)
+    )
+    return list(islice(good, ALTERNATES))
+
+
+def _refused(case: Case, other: Offering) -> bool:
+    found = (rule(case._replace(offering=other)) for rule in RULES)
+    return any(one is not None and one[0] is Color.RED for one in found)
 
 
 def neutral_order(names: Iterable[str], seed: str) -> list[str]:

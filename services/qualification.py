@@ -31,6 +31,7 @@ from provisioning.qualification import (
     needs,
     neutral_order,
     overall,
+    standing,
 )
 from provisioning.refusal import Refusal
 from services.actor import Actor
@@ -312,9 +313,11 @@ class _Batch:
             )
             isps = neutral_order(contracted, query.seed)
         cases = [
-            Case(inventory, place, offering, self._held.__getitem__)
-            for isp in isps
-            for offering in inventory.offerings_of(isp)
+            Case(place, offering, so)
+            for so in (
+                standing(inventory, place, isp, self._held.__getitem__) for isp in isps
+            )
+            for offering in so.offerings
             if not query.offerings or offering.name in query.offerings
         ]
         return isps, cases

@@ -197,8 +197,11 @@ service_order_item: Final = Table(
     Column("assessment", Text, nullable=False, server_default=text("''")),
     Column("service", Text, nullable=False),
     Column("line", Text),
-    Column("isp", Text, nullable=False),
-    # What the item wants, with sealed secrets; ``provisioning.order_item.Item``.
+    Column("site", Text),
+    Column("user_name", Text),
+    # Numbers of the items that it relies on.
+    Column("relies_on", JSON, nullable=False),
+    # What the item wants, with sealed secrets; ``provisioning.order_rules.Wanted``.
     Column("wanted", JSON, nullable=False),
     Column("errors", JSON, nullable=False),
     tenant(),
@@ -214,6 +217,16 @@ partial_index(
     _OPEN,
     service_order_item.c.service,
 )
+partial_index(
+    "service_order_item_open_by_user_name",
+    _OPEN,
+    service_order_item.c.user_name,
+)
+partial_index(
+    "service_order_item_open_by_site",
+    _OPEN,
+    service_order_item.c.site,
+)
 
 order_task: Final = Table(
     "order_task",
@@ -227,6 +240,7 @@ order_task: Final = Table(
     Column("attempts", Integer, nullable=False),
     Column("due_at", BigInteger, nullable=False),
     Column("deadline_at", BigInteger, nullable=False),
+    Column("about", JSON, nullable=False),
     # What there was before it was done, for undo.
     Column("before", JSON),
     Column("reason", Text, nullable=False, server_default=text("''")),

@@ -125,6 +125,7 @@ def upgrade() -> None:
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("due_at", sa.BigInteger(), nullable=False),
         sa.Column("deadline_at", sa.BigInteger(), nullable=False),
+        sa.Column("about", sa.JSON(), nullable=False),
         sa.Column("before", sa.JSON(), nullable=True),
         sa.Column("reason", sa.Text(), server_default=sa.text("''"), nullable=False),
         sa.Column(
@@ -240,7 +241,9 @@ def upgrade() -> None:
         ),
         sa.Column("service", sa.Text(), nullable=False),
         sa.Column("line", sa.Text(), nullable=True),
-        sa.Column("isp", sa.Text(), nullable=False),
+        sa.Column("site", sa.Text(), nullable=True),
+        sa.Column("user_name", sa.Text(), nullable=True),
+        sa.Column("relies_on", sa.JSON(), nullable=False),
         sa.Column("wanted", sa.JSON(), nullable=False),
         sa.Column("errors", sa.JSON(), nullable=False),
         sa.Column(
@@ -266,6 +269,30 @@ def upgrade() -> None:
         "service_order_item_open_by_service",
         "service_order_item",
         ["service"],
+        unique=False,
+        sqlite_where=sa.text(
+            "state NOT IN ('completed', 'failed', 'cancelled', 'rejected')"
+        ),
+        postgresql_where=sa.text(
+            "state NOT IN ('completed', 'failed', 'cancelled', 'rejected')"
+        ),
+    )
+    op.create_index(
+        "service_order_item_open_by_site",
+        "service_order_item",
+        ["site"],
+        unique=False,
+        sqlite_where=sa.text(
+            "state NOT IN ('completed', 'failed', 'cancelled', 'rejected')"
+        ),
+        postgresql_where=sa.text(
+            "state NOT IN ('completed', 'failed', 'cancelled', 'rejected')"
+        ),
+    )
+    op.create_index(
+        "service_order_item_open_by_user_name",
+        "service_order_item",
+        ["user_name"],
         unique=False,
         sqlite_where=sa.text(
             "state NOT IN ('completed', 'failed', 'cancelled', 'rejected')"
