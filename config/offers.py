@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from config.plant import Technology
 from config.row import Kbps, Row
-from config.values import Name, Text
+from config.values import MacAddress, Name, Text
 
 Addresses = Annotated[int, Meta(ge=1, le=65_536)]
 
@@ -45,6 +45,13 @@ class Service(Row, frozen=True, kw_only=True):
     offering: str
     user_names: tuple[Text, ...] = ()
     password: Text | None = None
+    """In the clear, for small sites and tests; or one of the next two."""
+    password_hash: Text | None = None
+    """argon2 in PHC form, for PAP alone: CHAP needs the password itself."""
+    password_sealed: Text | None = None
+    """Enciphered (``services.credentials``), for PAP, CHAP and MS-CHAP."""
+    mac_addresses: tuple[MacAddress, ...] = ()
+    """Devices authorised by their MAC address, and the only ones when any are given."""
     down_kbps: Kbps | None = None
     up_kbps: Kbps | None = None
     addresses: Addresses | None = None

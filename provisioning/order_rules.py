@@ -45,14 +45,14 @@ class Known(NamedTuple):
 
     ``busy`` has what open orders are about, by kind and name (``line``, ``site``,
     ``service``, ``user_name``), and the order's id; ``sites`` the sites that there
-    are; ``free_name`` gives a service's name that nobody had, ``seal`` enciphers, and
-    ``line_of_token`` opens a line token.
+    are; ``free_name`` gives a service's name that nobody had, ``seal`` enciphers a password
+    for an ISP's service, and ``line_of_token`` opens a line token.
     """
 
     busy: Mapping[tuple[str, str], str]
     sites: frozenset[str]
     free_name: Callable[[str], str]
-    seal: Callable[[str], str]
+    seal: Callable[[str, str, str], str]
     line_of_token: Callable[[str], str | None]
 
 
@@ -132,7 +132,6 @@ def _add(case: _Case) -> Assessed:
     if case.inventory.service.get(name) or case.busy("service", name):
         reason = f"there is a service called {name!r}"
         return case.refuse("service_exists", f"{_SERVICE}/name", reason)
-    password = said.get("password")
     return Wanted(
         action=Action.ADD,
         isp=case.isp,
@@ -141,13 +140,18 @@ def _add(case: _Case) -> Assessed:
         line=line,
         site=site,
         user_name=said.get("userName"),
-        password_sealed=case.known.seal(password) if password else None,
+        password_sealed=_sealed(case, name),
         mac_address=said.get("macAddress"),
         customer=said.get("customer"),
         device=said.get("device"),
         qualification=said.get("qualificationId"),
         replaces=replaced,
     )
+
+
+def _sealed(case: _Case, service: str) -> str | None:
+    password = case.item.characteristics.get("password")
+    return case.known.seal(case.isp, service, password) if password else None
 
 
 def _place(case: _Case) -> tuple[str | None, str | None]:
@@ -237,7 +241,6 @@ def _modify(case: _Case) -> Assessed:
     if refusals:
         return refusals
     said = case.item.characteristics
-    password = said.get("password")
     return Wanted(
         action=Action.MODIFY,
         isp=case.isp,
@@ -245,7 +248,7 @@ def _modify(case: _Case) -> Assessed:
         offering=case.item.offering,
         line=service.line,
         user_name=said.get("userName"),
-        password_sealed=case.known.seal(password) if password else None,
+        password_sealed=_sealed(case, service.name),
         mac_address=said.get("macAddress"),
         customer=said.get("customer"),
         device=said.get("device"),

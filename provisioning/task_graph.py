@@ -56,19 +56,21 @@ class Policy(NamedTuple):
     """How patient a kind is, in seconds, and whether there is a way back.
 
     ``answer_seconds`` is how long a remote party has to answer once; ``wait_seconds``
-    how long it may say "later" in all, 0 where that cannot be.
+    how long it may say "later" in all, 0 where that cannot be; ``alert_seconds`` after
+    how much of that somebody is told.
     """
 
     remote: bool = False
     answer_seconds: int = 0
     wait_seconds: int = 0
+    alert_seconds: int = 0
     no_return: bool = False
 
 
 _DAY: Final = 86_400
 
 POLICIES: Final[dict[Kind, Policy]] = {
-    Kind.LINE: Policy(wait_seconds=90 * _DAY),
+    Kind.LINE: Policy(wait_seconds=90 * _DAY, alert_seconds=30 * _DAY),
     Kind.IDENTITY: Policy(remote=True, answer_seconds=30),
     Kind.DEVICE: Policy(remote=True, answer_seconds=60),
     Kind.BSP: Policy(remote=True, answer_seconds=30),
@@ -78,7 +80,7 @@ POLICIES: Final[dict[Kind, Policy]] = {
     Kind.SERVICE: Policy(),
     Kind.REMOVE: Policy(no_return=True),
     Kind.COA: Policy(),
-    Kind.PROOF: Policy(wait_seconds=14 * _DAY),
+    Kind.PROOF: Policy(wait_seconds=14 * _DAY, alert_seconds=_DAY),
     Kind.TAKEOVER: Policy(no_return=True),
 }
 """A line is built within a quarter; a subscriber connects within two weeks."""
@@ -158,8 +160,14 @@ def asked(task: Task, now: int) -> Task:
     )
 
 
-def settle(task: Task, outcome: Outcome, now: int, jitter: float) -> Task:
-    """Give the task after an outcome; ``jitter`` is 0 to 1, drawn for each retry."""
+def settle(
+    task: Task, outcome: Outcome, now: int, jitter: float, *, way_back: bool = True
+) -> Task:
+    """Give the task after an outcome; ``jitter`` is 0 to 1, drawn for each retry.
+
+    Without a way back, for the item is past its point of no return, a refusal is a
+    dead letter: it cannot be answered by undoing.
+    """
     forward = task.state in _FORWARD
     match outcome:
         case Done(before):
@@ -172,7 +180,8 @@ def settle(task: Task, outcome: Outcome, now: int, jitter: float) -> Task:
             return _wait(task, at, reason, now)
         case Refused(code, reason):
             # Who refuses to undo leaves something behind: that is a person's.
-            state = TaskState.REFUSED if forward else TaskState.UNDO_DEAD
+            dead = TaskState.DEAD if forward else TaskState.UNDO_DEAD
+            state = TaskState.REFUSED if forward and way_back else dead
             return _changed(task, state=state, reason=f"{code}: {reason}")
         case Trouble(reason):
             return _again(task, reason, now, jitter)
@@ -249,6 +258,14 @@ def retried(task: Task, now: int) -> Task:
     """Send a dead letter on its way again, with all its attempts."""
     back = TaskState.PENDING if task.state is TaskState.DEAD else TaskState.UNDO
     return _changed(task, state=back, attempts=0, due_at=now, deadline_at=0)
+
+
+def is_late(task: Task, now: int) -> bool:
+    """Tell whether a task has waited so long that somebody should know."""
+    policy = POLICIES[task.kind]
+    waited = policy.wait_seconds - (task.deadline_at - now)
+    waiting = task.state is TaskState.PENDING and task.deadline_at > 0
+    return waiting and policy.alert_seconds > 0 and waited >= policy.alert_seconds
 
 
 def is_done(tasks: Sequence[Task]) -> bool:

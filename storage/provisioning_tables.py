@@ -202,7 +202,7 @@ service_order_item: Final = Table(
     # Numbers of the items that it relies on.
     Column("relies_on", JSON, nullable=False),
     # What the item wants, with sealed secrets; ``provisioning.order_rules.Wanted``.
-    Column("wanted", JSON, nullable=False),
+    Column("wanted", JSON(none_as_null=True)),
     Column("errors", JSON, nullable=False),
     tenant(),
 )
@@ -242,7 +242,7 @@ order_task: Final = Table(
     Column("deadline_at", BigInteger, nullable=False),
     Column("about", JSON, nullable=False),
     # What there was before it was done, for undo.
-    Column("before", JSON),
+    Column("before", JSON(none_as_null=True)),
     Column("reason", Text, nullable=False, server_default=text("''")),
     tenant(),
 )

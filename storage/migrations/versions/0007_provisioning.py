@@ -126,7 +126,7 @@ def upgrade() -> None:
         sa.Column("due_at", sa.BigInteger(), nullable=False),
         sa.Column("deadline_at", sa.BigInteger(), nullable=False),
         sa.Column("about", sa.JSON(), nullable=False),
-        sa.Column("before", sa.JSON(), nullable=True),
+        sa.Column("before", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("reason", sa.Text(), server_default=sa.text("''"), nullable=False),
         sa.Column(
             "tenant", sa.Text(), server_default=sa.text("'network'"), nullable=False
@@ -244,7 +244,7 @@ def upgrade() -> None:
         sa.Column("site", sa.Text(), nullable=True),
         sa.Column("user_name", sa.Text(), nullable=True),
         sa.Column("relies_on", sa.JSON(), nullable=False),
-        sa.Column("wanted", sa.JSON(), nullable=False),
+        sa.Column("wanted", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("errors", sa.JSON(), nullable=False),
         sa.Column(
             "tenant", sa.Text(), server_default=sa.text("'network'"), nullable=False

@@ -1,0 +1,370 @@
+"""Orders: placed, found, cancelled, sent on their way again; the same for all channels.
+
+An order, its items, tasks, holds and news are one transaction. The ISP's own id of an
+order is the key that makes it happen once: the same body again gives the same order,
+on whichever channel it comes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from provisioning import order as orders
+from provisioning.decomposition import decompose
+from provisioning.line_token import line_of
+from provisioning.order import Item, Order
+from provisioning.order_body import ItemBody, OrderBody, read_order, shown
+from provisioning.order_rules import Known, Wanted, assess, claims
+from provisioning.order_states import ENDED, Assessment, State
+from provisioning.refusal import Refusal
+from services.actor import Actor
+from services.order_capacity import Claim, claim
+from services.provisioning import ObjectChange, Transaction, log_changes
+from services.qualification_life import invalidate
+from storage import holds, outbox
+from storage import orders as stored
+from storage.outbox import Event
+from storage.sites import sites_named
+
+BODY_BYTES: Final = 256 * 1024
+_NAMES: Final = 1000
+
+
+class Keys(NamedTuple):
+    """What secrets are kept with: ``seal`` enciphers a password for an ISP's service
+    (isp, service, password), the others are keys of 32 octets."""
+
+    seal: Callable[[str, str, str], str]
+    digest_key: bytes
+    token_key: bytes
+
+
+class Placed(NamedTuple):
+    """An order, and whether it is new. A refused one is in the state ``rejected``."""
+
+    order: Order
+    is_new: bool
+    refusals: tuple[Refusal, ...] = ()
+
+
+def place(
+    transaction: Transaction,
+    actor: Actor,
+    body: Mapping[str, Any],
+    *,
+    keys: Keys,
+    new_id: Callable[[], str],
+    held: bool = False,
+) -> Placed | list[Refusal]:
+    """Take an order; ``held`` keeps it as a draft until it is released.
+
+    What cannot be read as an order, or has the id of another one
+    (``external_id_conflict``), is refused and leaves nothing; what can be read and
+    cannot be carried out is kept as a rejected order.
+    """
+    isp = actor.isp
+    if isp is None:
+        return [Refusal("isp_missing", "", "say on behalf of which ISP")]
+    if isp not in transaction.inventory.isp:
+        return [Refusal("unknown_isp", "", f"there is no ISP called {isp!r}")]
+    encoded = msgspec.json.encode(body, order="deterministic")
+    if len(encoded) > BODY_BYTES:
+        return [Refusal("body_too_large", "", f"at most {BODY_BYTES} bytes")]
+    read = read_order(body)
+    if isinstance(read, list):
+        return read
+    digest = hashlib.blake2b(encoded, key=keys.digest_key[:64], digest_size=32)
+    same = stored.find_external(transaction.connection, isp, read.external_id)
+    if same is not None:
+        found = stored.load(transaction.connection, [same])[same]
+        if found.digest != digest.hexdigest():
+            reason = f"{read.external_id!r} is the id of another order"
+            return [Refusal("external_id_conflict", "/externalId", reason)]
+        return Placed(found, False, _refusals(found))
+    order = Order(
+        id=new_id(),
+        external_id=read.external_id,
+        tenant=isp,
+        digest=digest.hexdigest(),
+        channel=actor.channel,
+        actor=actor.name,
+        on_behalf=actor.on_behalf,
+        ordered_at=transaction.now,
+        start_at=max(read.start_at, transaction.now),
+        body=shown(body),
+    )
+    _accept_or_reject(transaction, order, read, keys)
+    if order.state is State.ACKNOWLEDGED and (held or read.start_at > transaction.now):
+        waiting = State.HELD if held else State.PENDING
+        for item in order.items.values():
+            item.state = waiting
+        order.state = waiting
+    order.due_at = None if held or order.ended else order.start_at
+    stored.add(transaction.connection, [order])
+    _tell_placed(transaction, actor, order)
+    return Placed(order, True, _refusals(order))
+
+
+def _accept_or_reject(
+    transaction: Transaction, order: Order, read: OrderBody, keys: Keys
+) -> None:
+    known = _known(transaction, read, keys, order.tenant)
+    assessed = assess(read, order.tenant, transaction.inventory, known)
+    wanted = {n: one for n, one in assessed.items() if isinstance(one, Wanted)}
+    claimed = claim(transaction, order.id, wanted)
+    errors = {n: one for n, one in assessed.items() if not isinstance(one, Wanted)}
+    for number, refusals in claimed.refusals.items():
+        pointer = read.items[number].pointer
+        errors[number] = [
+            one._replace(pointer=pointer + one.pointer) for one in refusals
+        ]
+    for body in read.items:
+        order.items[body.number] = _item(body, wanted.get(body.number))
+    if errors:
+        _reject(order, assessed.keys(), errors)
+    else:
+        _accept(transaction, order, wanted, claimed)
+
+
+def _item(body: ItemBody, wanted: Wanted | None) -> Item:
+    return Item(
+        number=body.number,
+        id=body.id,
+        action=body.action,
+        state=State.ACKNOWLEDGED,
+        wanted=wanted,
+        relies_on=body.relies_on,
+    )
+
+
+def _reject(order: Order, assessed: Any, errors: Mapping[int, list[Refusal]]) -> None:
+    """Refuse the whole order, and say of each item what is known of it."""
+    for item in order.items.values():
+        item.state = State.REJECTED
+        told = [
+            {**one._asdict(), "item": item.number, "at": order.ordered_at}
+            for one in errors.get(item.number, [])
+        ]
+        item.errors += told
+        order.errors += told
+        if not told:
+            seen = item.number in assessed
+            item.assessment = Assessment.VALIDATED if seen else Assessment.UNASSESSED
+    order.state = State.REJECTED
+    order.completed_at = order.ordered_at
+
+
+def _accept(
+    transaction: Transaction, order: Order, wanted: dict[int, Wanted], claimed: Claim
+) -> None:
+    connection, inventory = transaction.connection, transaction.inventory
+    relies_on = {number: order.items[number].relies_on for number in wanted}
+    tasks = decompose(wanted, relies_on, inventory, order.start_at)
+    order.tasks = {task.number: task for task in tasks}
+    order.milestones += [{**one, "at": order.ordered_at} for one in claimed.notes]
+    places = [f"{k}:{n}" for w in wanted.values() for k, n in claims(w) if k in _PLACES]
+    for one in wanted.values():
+        if one.qualification is not None:
+            invalidate(transaction, [], one.qualification)
+    if any(one.action == "add" or one.offering for one in wanted.values()):
+        ordered = {one.qualification for one in wanted.values()} - {None}
+        invalidate(transaction, places, next(iter(ordered), None) or "")
+    holds.change(connection, made=claimed.holds)
+
+
+_PLACES: Final = frozenset({"line", "site"})
+
+
+def _known(transaction: Transaction, read: OrderBody, keys: Keys, isp: str) -> Known:
+    """Look up, for all items at once, what the rules ask of the database."""
+    connection, inventory = transaction.connection, transaction.inventory
+    asked: list[tuple[str, str]] = []
+    tokens: dict[str, str | None] = {}
+    for item in read.items:
+        asked += [(k, n) for k, n in item.places.items() if k in _PLACES]
+        token = item.places.get("connection")
+        if token is not None:
+            line = line_of(token, transaction.now, keys.token_key)
+            tokens[token] = line
+            asked += [("line", line)] if line else []
+        line_at = inventory.line_at(item.places.get("site", ""))
+        asked += [("line", line_at.name)] if line_at else []
+        if item.service is not None:
+            asked.append(("service", item.service))
+            service = inventory.service.get(item.service)
+            asked += [("line", service.line)] if service else []
+        if "userName" in item.characteristics:
+            asked.append(("user_name", item.characteristics["userName"]))
+    sites = sites_named(connection, [n for k, n in asked if k == "site"])
+    given: Counter[str] = Counter()
+
+    def free_name(start: str) -> str:
+        taken = stored.names_like(connection, start)
+        names = [start, *(f"{start}-{number}" for number in range(2, _NAMES))]
+        free = [n for n in names if n not in taken and n not in inventory.service]
+        given[start] += 1
+        return free[given[start] - 1]
+
+    return Known(
+        busy=stored.busy(connection, asked),
+        sites=frozenset(sites),
+        free_name=free_name,
+        seal=keys.seal,
+        line_of_token=tokens.get,
+    )
+
+
+def _tell_placed(transaction: Transaction, actor: Actor, order: Order) -> None:
+    """Tell the ISP of its order; of one on its behalf it is told who placed it."""
+    body = {
+        "state": order.state.value,
+        "externalId": order.external_id,
+        "channel": order.channel,
+    }
+    if order.on_behalf is not None:
+        body |= {"onBehalfOf": order.on_behalf, "orderedBy": order.actor}
+        after = {"externalId": order.external_id, "state": order.state.value}
+        log_changes(
+            transaction.connection,
+            actor,
+            [ObjectChange("order", order.id, None, after)],
+            transaction.now,
+            f"on behalf of {order.on_behalf}",
+        )
+    event = Event(
+        order.tenant, "ServiceOrderCreateEvent", order.id, line_of_order(order), body
+    )
+    outbox.publish(transaction.connection, [event], transaction.now)
+
+
+def line_of_order(order: Order) -> str | None:
+    """Give the line whose news an order's are; None when there is none yet."""
+    lines = (item.wanted.line for item in order.items.values() if item.wanted)
+    return next((line for line in lines if line), None)
+
+
+def _refusals(order: Order) -> tuple[Refusal, ...]:
+    if order.state is not State.REJECTED:
+        return ()
+    return tuple(Refusal(e["code"], e["pointer"], e["reason"]) for e in order.errors)
+
+
+def find(transaction: Transaction, actor: Actor, order_id: str) -> Order | None:
+    """Give an order; None for one that is not there or another tenant's."""
+    order = stored.load(transaction.connection, [order_id]).get(order_id)
+    return order if order and actor.sees in (None, order.tenant) else None
+
+
+def listed(
+    transaction: Transaction, actor: Actor, wanted: stored.Filter
+) -> list[Order]:
+    """List orders, the newest first; of the actor's tenant, whatever is asked for."""
+    mine = wanted if actor.sees is None else wanted._replace(tenant=actor.sees)
+    ids = stored.list_ids(transaction.connection, mine)
+    found = stored.load(transaction.connection, ids)
+    return [found[id_] for id_ in ids]
+
+
+def cancel(
+    transaction: Transaction,
+    actor: Actor,
+    order_id: str,
+    *,
+    reason: str,
+    new_id: Callable[[], str],
+) -> dict[str, Any] | None:
+    """Make TMF641's cancel task; None when there is no such order of the actor's.
+
+    It is ``done`` when nothing was to undo, ``inProgress`` while it is undone, and
+    ``terminatedWithError`` past the point of no return.
+    """
+    order = find(transaction, actor, order_id)
+    if order is None:
+        return None
+    before = stored.snapshot(order)
+    refused = orders.cancel(order, transaction.now)
+    ended = "done" if order.ended else "inProgress"
+    row = {
+        "id": new_id(),
+        "order_id": order.id,
+        "at": transaction.now,
+        "actor": actor.name,
+        "reason": reason[:500],
+        "state": "terminatedWithError" if refused else ended,
+        "message": refused,
+        "tenant": order.tenant,
+    }
+    stored.add_cancel(transaction.connection, row)
+    save(transaction, order, before)
+    return row
+
+
+def retry(transaction: Transaction, actor: Actor, order_id: str) -> int | None:
+    """Send an order's dead letters on their way again; how many there were."""
+    order = find(transaction, actor, order_id)
+    if order is None:
+        return None
+    before = stored.snapshot(order)
+    count = orders.retry(order, transaction.now)
+    if count:
+        after = {"retried": count}
+        change = ObjectChange("order", order.id, None, after)
+        log_changes(
+            transaction.connection,
+            actor,
+            [change],
+            transaction.now,
+            "retry",
+            order.tenant,
+        )
+    save(transaction, order, before)
+    return count
+
+
+def release(transaction: Transaction, actor: Actor, order_id: str) -> Order | None:
+    """Let a held order begin; None when there is none of the actor's."""
+    order = find(transaction, actor, order_id)
+    if order is None or order.state is not State.HELD:
+        return None
+    before = stored.snapshot(order)
+    for item in order.items.values():
+        item.state = State.PENDING
+    orders.advance(order, transaction.now)
+    save(transaction, order, before)
+    return order
+
+
+def save(transaction: Transaction, order: Order, before: stored.Snapshot) -> None:
+    """Write what changed of an order, release what it needs no more, tell its news."""
+    connection, now = transaction.connection, transaction.now
+    stored.save(connection, [(order, before)])
+    ended = [
+        f"{order.id}/{number}"
+        for number, item in order.items.items()
+        if item.state in ENDED and before.items[number]["state"] != item.state.value
+    ]
+    if ended:
+        holds.change(connection, gone=holds.holds_of(connection, ended))
+    if order.ended:
+        stored.end_cancels(connection, [order.id])
+    line = line_of_order(order)
+    outbox.publish(
+        connection,
+        [
+            Event(
+                order.tenant,
+                news.type,
+                order.id,
+                line,
+                {"externalId": order.external_id, **news.body},
+            )
+            for news in order.news
+        ],
+        now,
+    )
+    order.news.clear()

@@ -1,0 +1,397 @@
+"""Orders with their items and tasks: read whole, written where they changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from sqlalchemy import Connection, Select, bindparam, insert, select, update
+
+from provisioning.order import Item, Order
+from provisioning.order_rules import Wanted
+from provisioning.order_states import Action, Assessment, State
+from provisioning.task_graph import DEAD, Kind, Task, TaskState
+from storage.provisioning_tables import (
+    cancel_order,
+    order_task,
+    service_order,
+    service_order_item,
+    service_record,
+)
+
+_AT_ONCE: Final = 500
+
+_ENDED: Final = ("completed", "failed", "cancelled", "rejected")
+
+
+class Filter(NamedTuple):
+    """Which orders to list; None for all. The newest come first."""
+
+    tenant: str | None = None
+    state: str | None = None
+    external_id: str | None = None
+    line: str | None = None
+    dead: bool = False
+    limit: int = 100
+    offset: int = 0
+
+
+def _in(query: Select[Any], column: Any) -> Any:
+    return query.where(column.in_(bindparam("keys", expanding=True)))
+
+
+_ORDERS: Final = _in(select(service_order), service_order.c.id)
+_ITEMS: Final = _in(select(service_order_item), service_order_item.c.order_id)
+_TASKS: Final = _in(select(order_task), order_task.c.order_id)
+
+
+def load(connection: Connection, ids: Iterable[str]) -> dict[str, Order]:
+    """Read whole orders by id; who is not there is not in the answer."""
+    wanted, found = sorted(set(ids)), dict[str, Order]()
+    for start in range(0, len(wanted), _AT_ONCE):
+        keys = {"keys": wanted[start : start + _AT_ONCE]}
+        for row in connection.execute(_ORDERS, keys):
+            found[row.id] = _order(row)
+        for row in connection.execute(_ITEMS, keys):
+            found[row.order_id].items[row.number] = _item(row)
+        for row in connection.execute(_TASKS, keys):
+            found[row.order_id].tasks[row.number] = _task(row)
+    for order in found.values():
+        order.items = dict(sorted(order.items.items()))
+        order.tasks = dict(sorted(order.tasks.items()))
+    return found
+
+
+def find_external(connection: Connection, tenant: str, external_id: str) -> str | None:
+    """Give the id of the order that an ISP calls so."""
+    query = select(service_order.c.id).where(
+        service_order.c.tenant == tenant, service_order.c.external_id == external_id
+    )
+    return connection.scalar(query)
+
+
+def due(connection: Connection, now: int, limit: int) -> list[str]:
+    """Give the ids of orders that are to be looked at, the longest due first."""
+    at = service_order.c.due_at
+    query = select(service_order.c.id).where(at.is_not(None), at <= now)
+    return list(connection.scalars(query.order_by(at).limit(limit)))
+
+
+def hurry(connection: Connection, services: Sequence[str], now: int) -> None:
+    """Let the manager look at once at open orders about these services."""
+    item = service_order_item.c
+    for start in range(0, len(services), _AT_ONCE):
+        about = select(item.order_id).where(
+            item.service.in_(services[start : start + _AT_ONCE]),
+            item.state.not_in(_ENDED),
+        )
+        at = service_order.c.due_at
+        connection.execute(
+            update(service_order)
+            .where(service_order.c.id.in_(about), at > now)
+            .values(due_at=now)
+        )
+        task = order_task.c
+        connection.execute(
+            update(order_task)
+            .where(
+                task.order_id.in_(about),
+                task.kind == Kind.PROOF,
+                task.state == TaskState.PENDING,
+                task.due_at > now,
+            )
+            .values(due_at=now)
+        )
+
+
+def busy(
+    connection: Connection, claims: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], str]:
+    """Say which order has each of these lines, sites, services or user names open."""
+    found: dict[tuple[str, str], str] = {}
+    by_kind: dict[str, list[str]] = {}
+    for kind, name in claims:
+        by_kind.setdefault(kind, []).append(name)
+    for kind, names in sorted(by_kind.items()):
+        column = service_order_item.c[kind]
+        query = select(column, service_order_item.c.order_id).where(
+            column.in_(names), service_order_item.c.state.not_in(_ENDED)
+        )
+        found |= {(kind, row[0]): row[1] for row in connection.execute(query)}
+    return found
+
+
+def names_like(connection: Connection, start: str) -> set[str]:
+    """Give the names of services that orders made and that begin so."""
+    name = service_record.c.name
+    query = select(name).where(name.startswith(start, autoescape=True))
+    return set(connection.scalars(query))
+
+
+def list_ids(connection: Connection, wanted: Filter) -> list[str]:
+    """Give the ids of the orders that match, the newest first."""
+    order = service_order.c
+    query = select(order.id)
+    for column, value in (
+        (order.tenant, wanted.tenant),
+        (order.state, wanted.state),
+        (order.external_id, wanted.external_id),
+    ):
+        if value is not None:
+            query = query.where(column == value)
+    if wanted.line is not None:
+        item = service_order_item.c
+        of_line = select(item.order_id).where(item.line == wanted.line)
+        query = query.where(order.id.in_(of_line))
+    if wanted.dead:
+        dead = select(order_task.c.order_id).where(order_task.c.state.in_(sorted(DEAD)))
+        query = query.where(order.id.in_(dead))
+    query = query.order_by(order.ordered_at.desc(), order.id)
+    return list(connection.scalars(query.limit(wanted.limit).offset(wanted.offset)))
+
+
+_UPDATE_ORDER: Final = (
+    update(service_order)
+    .where(service_order.c.id == bindparam("which"))
+    .values(
+        {
+            name: bindparam(f"new_{name}")
+            for name in (
+                "state",
+                "start_at",
+                "completed_at",
+                "due_at",
+                "milestones",
+                "alerts",
+                "errors",
+            )
+        }
+    )
+)
+_UPDATE_ITEM: Final = (
+    update(service_order_item)
+    .where(
+        service_order_item.c.order_id == bindparam("which"),
+        service_order_item.c.number == bindparam("place"),
+    )
+    .values(
+        {
+            name: bindparam(f"new_{name}")
+            for name in ("state", "line", "wanted", "errors")
+        }
+    )
+)
+_UPDATE_TASK: Final = (
+    update(order_task)
+    .where(
+        order_task.c.order_id == bindparam("which"),
+        order_task.c.number == bindparam("place"),
+    )
+    .values(
+        {
+            name: bindparam(f"new_{name}")
+            for name in (
+                "state",
+                "attempts",
+                "due_at",
+                "deadline_at",
+                "before",
+                "reason",
+            )
+        }
+    )
+)
+
+
+def add(connection: Connection, orders: Sequence[Order]) -> None:
+    """Write new orders."""
+    connection.execute(insert(service_order), [_order_row(o) for o in orders])
+    items = [_item_row(o, item) for o in orders for item in o.items.values()]
+    connection.execute(insert(service_order_item), items)
+    tasks = [_task_row(o, task) for o in orders for task in o.tasks.values()]
+    if tasks:
+        connection.execute(insert(order_task), tasks)
+
+
+def save(connection: Connection, changed: Sequence[tuple[Order, Snapshot]]) -> None:
+    """Write what differs from how the orders were read."""
+    headers, items, tasks = [], [], []
+    for order, before in changed:
+        header = _header(order)
+        if header != before.header:
+            headers.append({"which": order.id, **_new(header)})
+        for number, item in order.items.items():
+            row = _life(item)
+            if row != before.items.get(number):
+                items.append({"which": order.id, "place": number, **_new(row)})
+        for number, task in order.tasks.items():
+            if task != before.tasks.get(number):
+                row = {name: getattr(task, name) for name in _TASK_LIFE}
+                row["state"] = task.state.value
+                tasks.append({"which": order.id, "place": number, **_new(row)})
+    for statement, rows in (
+        (_UPDATE_ORDER, headers),
+        (_UPDATE_ITEM, items),
+        (_UPDATE_TASK, tasks),
+    ):
+        if rows:
+            connection.execute(statement, rows)
+
+
+_TASK_LIFE: Final = ("state", "attempts", "due_at", "deadline_at", "before", "reason")
+
+
+class Snapshot(NamedTuple):
+    """How an order was when it was read, to find what changed."""
+
+    header: Mapping[str, Any]
+    items: Mapping[int, Mapping[str, Any]]
+    tasks: Mapping[int, Task]
+
+
+def snapshot(order: Order) -> Snapshot:
+    """Remember how an order is now."""
+    return Snapshot(
+        _header(order),
+        {number: _life(item) for number, item in order.items.items()},
+        dict(order.tasks),
+    )
+
+
+def add_cancel(connection: Connection, row: Mapping[str, Any]) -> None:
+    """Write a cancel task with how it ended."""
+    connection.execute(insert(cancel_order), row)
+
+
+def find_cancels(
+    connection: Connection, tenant: str | None, order_id: str
+) -> list[Any]:
+    """Give the cancel tasks of an order."""
+    query = select(cancel_order).where(cancel_order.c.order_id == order_id)
+    if tenant is not None:
+        query = query.where(cancel_order.c.tenant == tenant)
+    return list(connection.execute(query.order_by(cancel_order.c.at)))
+
+
+def end_cancels(connection: Connection, order_ids: Sequence[str]) -> None:
+    """Say that cancels in progress are done."""
+    connection.execute(
+        update(cancel_order)
+        .where(
+            cancel_order.c.order_id.in_(order_ids), cancel_order.c.state == "inProgress"
+        )
+        .values(state="done")
+    )
+
+
+def _new(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"new_{name}": value for name, value in row.items()}
+
+
+def _header(order: Order) -> dict[str, Any]:
+    return {
+        "state": order.state.value,
+        "start_at": order.start_at,
+        "completed_at": order.completed_at,
+        "due_at": order.due_at,
+        "milestones": list(order.milestones),
+        "alerts": list(order.alerts),
+        "errors": list(order.errors),
+    }
+
+
+def _life(item: Item) -> dict[str, Any]:
+    return {
+        "state": item.state.value,
+        "line": item.wanted.line if item.wanted else None,
+        "wanted": msgspec.to_builtins(item.wanted),
+        "errors": list(item.errors),
+    }
+
+
+def _order_row(order: Order) -> dict[str, Any]:
+    return {
+        **_header(order),
+        "id": order.id,
+        "external_id": order.external_id,
+        "digest": order.digest,
+        "channel": order.channel,
+        "actor": order.actor,
+        "on_behalf": order.on_behalf,
+        "ordered_at": order.ordered_at,
+        "body": order.body,
+        "tenant": order.tenant,
+    }
+
+
+def _item_row(order: Order, item: Item) -> dict[str, Any]:
+    wanted = item.wanted
+    return {
+        **_life(item),
+        "order_id": order.id,
+        "number": item.number,
+        "item_id": item.id,
+        "action": item.action.value,
+        "assessment": item.assessment.value,
+        "service": wanted.service if wanted else "",
+        "site": wanted.site if wanted else None,
+        "user_name": wanted.user_name if wanted else None,
+        "relies_on": list(item.relies_on),
+        "tenant": order.tenant,
+    }
+
+
+def _task_row(order: Order, task: Task) -> dict[str, Any]:
+    row = msgspec.to_builtins(task)
+    return {**row, "order_id": order.id, "tenant": order.tenant}
+
+
+def _order(row: Any) -> Order:
+    return Order(
+        id=row.id,
+        external_id=row.external_id,
+        tenant=row.tenant,
+        digest=row.digest,
+        channel=row.channel,
+        actor=row.actor,
+        on_behalf=row.on_behalf,
+        ordered_at=row.ordered_at,
+        start_at=row.start_at,
+        body=row.body,
+        state=State(row.state),
+        completed_at=row.completed_at,
+        due_at=row.due_at,
+        milestones=row.milestones,
+        alerts=row.alerts,
+        errors=row.errors,
+    )
+
+
+def _item(row: Any) -> Item:
+    return Item(
+        number=row.number,
+        id=row.item_id,
+        action=Action(row.action),
+        state=State(row.state),
+        wanted=None if row.wanted is None else msgspec.convert(row.wanted, Wanted),
+        relies_on=tuple(row.relies_on),
+        assessment=Assessment(row.assessment),
+        errors=row.errors,
+    )
+
+
+def _task(row: Any) -> Task:
+    return Task(
+        number=row.number,
+        item=row.item,
+        kind=Kind(row.kind),
+        state=TaskState(row.state),
+        after=tuple(row.after),
+        attempts=row.attempts,
+        due_at=row.due_at,
+        deadline_at=row.deadline_at,
+        before=row.before,
+        reason=row.reason,
+        about=row.about,
+    )
