@@ -27,6 +27,7 @@ from provisioning.task_graph import (
     Task,
     TaskState,
     compensate,
+    dead_letter,
     is_done,
     is_late,
     is_undone,
@@ -130,6 +131,14 @@ def settled(
     if changed.state is TaskState.REFUSED:
         code, _, reason = changed.reason.partition(": ")
         fail_item(order, changed.item, code, reason, now)
+    advance(order, now)
+
+
+def stopped(order: Order, number: int, state: TaskState, reason: str, now: int) -> None:
+    """Make a task a dead letter at once: a person has to look at it."""
+    task = order.tasks[number]
+    order.tasks[number] = dead_letter(task, state, reason)
+    _alert(order, order.tasks[number], now)
     advance(order, now)
 
 

@@ -45,8 +45,8 @@ class Known(NamedTuple):
 
     ``busy`` has what open orders are about, by kind and name (``line``, ``site``,
     ``service``, ``user_name``), and the order's id; ``sites`` the sites that there
-    are; ``free_name`` gives a service's name that nobody had, ``seal`` enciphers a password
-    for an ISP's service, and ``line_of_token`` opens a line token.
+    are; ``free_name`` gives a service's name that nobody had, ``seal`` enciphers a
+    password for an ISP's service, and ``line_of_token`` opens a line token.
     """
 
     busy: Mapping[tuple[str, str], str]

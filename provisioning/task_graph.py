@@ -254,6 +254,12 @@ def compensate(tasks: Sequence[Task], now: int) -> list[Task]:
     ]
 
 
+def dead_letter(task: Task, state: TaskState, reason: str) -> Task:
+    """Make a task a dead letter without more attempts."""
+    assert state in DEAD
+    return _changed(task, state=state, deadline_at=0, reason=reason)
+
+
 def retried(task: Task, now: int) -> Task:
     """Send a dead letter on its way again, with all its attempts."""
     back = TaskState.PENDING if task.state is TaskState.DEAD else TaskState.UNDO
