@@ -171,6 +171,21 @@ LEDGER_FAILURES = _counter(
     "Batches that the database refused; they are tried again.",
 )
 
+ORDER_STEPS = _counter(
+    "fairlane_order_steps_total",
+    "Orders that the provisioning manager has taken a step further.",
+)
+ORDER_FAILURES = _counter(
+    "fairlane_order_failures_total",
+    "Orders whose task became a dead letter by an internal error.",
+)
+ORDER_CALLS = _counter(
+    "fairlane_order_calls_total",
+    "Questions to devices, ISPs and BSPs, by what was asked and how it ended.",
+    "kind",
+    "outcome",
+)
+
 
 def documentation() -> str:
     """Return docs/metrics.md: the table as a page."""
