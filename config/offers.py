@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from config.plant import Technology
 from config.row import Kbps, Row
-from config.values import MacAddress, Name, Text
+from config.values import Address, Block, MacAddress, Name, Text
 
 Addresses = Annotated[int, Meta(ge=1, le=65_536)]
+Sessions = Annotated[int, Meta(ge=1, le=1000)]
+Seconds = Annotated[int, Meta(ge=60, le=2**31 - 1)]
 
 
 class Component(Row, frozen=True, kw_only=True):
@@ -34,6 +36,10 @@ class Offering(Row, frozen=True, kw_only=True):
     """Products of BSPs that are provisioned with it."""
     device: bool = False
     """Whether a device of the subscriber's is configured with it."""
+    simultaneous_use: Sessions | None = None
+    """Sessions at a time; None for no limit."""
+    session_timeout_seconds: Seconds | None = None
+    """Seconds after which the NAS ends a session (RFC 2865 section 5.27)."""
 
 
 class Service(Row, frozen=True, kw_only=True):
@@ -50,6 +56,8 @@ class Service(Row, frozen=True, kw_only=True):
     """argon2 in PHC form, for PAP alone: CHAP needs the password itself."""
     password_sealed: Text | None = None
     """Enciphered (``services.credentials``), for PAP, CHAP and MS-CHAP."""
+    state: Literal["active", "suspended"] = "active"
+    """A suspended one gets the walled garden, or nothing."""
     mac_addresses: tuple[MacAddress, ...] = ()
     """Devices authorised by their MAC address, and the only ones when any are given."""
     down_kbps: Kbps | None = None
@@ -60,3 +68,10 @@ class Service(Row, frozen=True, kw_only=True):
     replaces: str | None = None
     """The service of another ISP on the line that stays until this one is seen to work:
     what is new on the line gets this one, what is there is renewed as it was."""
+    simultaneous_use: Sessions | None = None
+    session_timeout_seconds: Seconds | None = None
+    pool: str | None = None
+    """Pool for its sessions; None for its ISP's pool in the line's area."""
+    framed_ip_address: Address | None = None
+    framed_ipv6_prefix: Block | None = None
+    delegated_ipv6_prefix: Block | None = None

@@ -25,7 +25,6 @@ from storage.database import (
     open_database,
 )
 
-
 _NETWORK_FILE = Actor("network file", NETWORK, "network_file")
 
 
