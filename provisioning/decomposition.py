@@ -105,8 +105,8 @@ def _delete(wanted: Wanted, inventory: Inventory) -> Iterator[Stage]:
     service = inventory.service[wanted.service]
     components = _components(service.offering, inventory)
     return _stages(
+        [(Kind.COA, {})],  # its sessions are found while it is there
         [(Kind.REMOVE, {})],
-        [(Kind.COA, {})],
         _about(Kind.BSP_REMOVE, components),
         [(Kind.RATING_CLOSE, {})],
     )

@@ -17,11 +17,11 @@ from provisioning.order import Item, Order
 from provisioning.order_rules import Wanted
 from provisioning.order_states import Action
 from provisioning.outcomes import Done, Later, Outcome
-from provisioning.proof import Sign, proves
+from provisioning.proof import proves
 from provisioning.task_graph import Kind, Task
 from services.actor import Actor
 from services.provisioning import ObjectChange, Transaction
-from storage import holds, outbox, service_records
+from storage import holds, line_leases, outbox, service_records
 from storage.outbox import Event
 
 _LINE_SECONDS: Final = (60, 3600)
@@ -29,37 +29,30 @@ _PROOF_SECONDS: Final = (1, 300)
 
 
 class Coa(Protocol):
-    """Asks the NAS of a service's sessions to let them go or change, durably."""
+    """Tells the NAS of a service's sessions, durably, once the transaction commits."""
 
-    def __call__(
-        self, transaction: Transaction, service: Service, *, reason: str
-    ) -> None:
-        """Queue it in the transaction; the service may be gone from the network."""
+    def change(self, transaction: Transaction, service: Service, by: str) -> None:
+        """Bring the sessions to what the service is entitled to now."""
+
+    def disconnect(self, transaction: Transaction, service: Service, by: str) -> None:
+        """End the sessions; the service is still in the network when this is asked."""
 
 
 class Rating(Protocol):
-    """Opens and closes the account of a service; saying no is an outcome."""
+    """Opens and closes the subscription of a service; saying no is an outcome."""
 
     def open(self, transaction: Transaction, service: Service) -> Outcome:
-        """Make sure that the service's use can be rated and charged."""
+        """Make sure that the service's use is charged from now on."""
 
     def close(self, transaction: Transaction, service: Service) -> Outcome:
         """End it, at the transaction's time."""
 
 
-class Leases(Protocol):
-    """Gives the leases of a line, as signs that its service works."""
-
-    def __call__(self, transaction: Transaction, line: str) -> list[Sign]:
-        """Give those that are in force."""
-
-
 class Ports(NamedTuple):
-    """What the tasks that are ours need of other concerns."""
+    """What the tasks that are ours need of access and of rating."""
 
     coa: Coa
     rating: Rating
-    leases: Leases
 
 
 class Work(NamedTuple):
@@ -190,7 +183,13 @@ def _service_undo(work: Work) -> Outcome:
     if before is None:
         return Done()  # it was never done
     connection, name = work.transaction.connection, work.wanted.service
+    service = work.transaction.inventory.service.get(name)
+    coa, by = work.ports.coa, f"order {work.order.id}"
+    if service is not None and before["service"] is None:
+        coa.disconnect(work.transaction, service, by)
     work.change(name, before["service"])
+    if service is not None and before["service"] is not None:
+        coa.change(work.transaction, service, by)
     if before["record"] is None:
         service_records.remove(connection, name)
     else:
@@ -228,12 +227,12 @@ def _terminate(work: Work, service: Service) -> None:
 
 
 def _coa(work: Work) -> Outcome:
-    """Let sessions come back with what is so now; of a change of ISP the old ones stay
-    until the new ones are seen."""
-    service = _subject(work)
-    if service is not None and not service.replaces:
-        reason = f"order {work.order.id}"
-        work.ports.coa(work.transaction, service, reason=reason)
+    """Let sessions be what the service is now, or end with it."""
+    service = work.transaction.inventory.service.get(work.wanted.service)
+    if service is not None:
+        coa, by = work.ports.coa, f"order {work.order.id}"
+        tell = coa.disconnect if work.item.action is Action.DELETE else coa.change
+        tell(work.transaction, service, by)
     return Done()
 
 
@@ -278,7 +277,9 @@ def _proof(work: Work) -> Outcome:
     if service is None or record is None:
         return Later(transaction.now + _PROOF_SECONDS[1], "the service is gone")
     signs = service_records.signs_of_users(transaction.connection, service.user_names)
-    signs += work.ports.leases(transaction, service.line)
+    signs += line_leases.signs_of(
+        transaction.connection, service.line, service.name, transaction.now
+    )
     since = int(record["changed_at"])
     if not proves(service, transaction.inventory, signs, since):
         first, longest = _PROOF_SECONDS
@@ -302,7 +303,7 @@ def _takeover(work: Work) -> Outcome:
     closed = work.ports.rating.close(transaction, old)
     if not isinstance(closed, Done):
         return closed
-    work.ports.coa(transaction, old, reason=f"order {work.order.id}")
+    work.ports.coa.disconnect(transaction, old, f"order {work.order.id}")
     _terminate(work, old)
     told = {"state": "terminated", "reason": "change of ISP", "service": old.name}
     event = Event(old.isp, "ServiceStateChangeEvent", old.name, old.line, told)
@@ -316,7 +317,7 @@ LOCAL: Final[dict[Kind, tuple[Adapter, Adapter | None]]] = {
     Kind.RATING_CLOSE: (_rating_close, None),
     Kind.SERVICE: (_service, _service_undo),
     Kind.REMOVE: (_remove, None),
-    Kind.COA: (_coa, _coa),
+    Kind.COA: (_coa, _nothing),
     Kind.PROOF: (_proof, _nothing),
     Kind.TAKEOVER: (_takeover, None),
 }

@@ -36,12 +36,14 @@ from provisioning.qualification import (
 from provisioning.refusal import Refusal
 from services.actor import Actor
 from services.provisioning import ObjectChange, Transaction, log_changes
-from storage import holds, qualifications
+from storage import holds, line_leases, qualifications
 from storage.holds import Hold
 from storage.sites import Site, sites_like, sites_named
 
 BATCH: Final = 128
 """Questions in one transaction: a hundred share a commit, and none waits long."""
+
+_WHERE: Final = ("site", "line", "address", "token", "source")
 
 _OFFERINGS: Final = 50
 """Offerings asked for at once."""
@@ -55,8 +57,9 @@ class Override(Struct, frozen=True):
 
 
 class Query(Struct, frozen=True, kw_only=True):
-    """One question: where (one of site, line, address or token), and what.
+    """One question: where (one of site, line, address, token or source), and what.
 
+    ``source`` is the address that the question came from: its lease says the line.
     ``isp`` None asks for every ISP (TMF645's query), which holds nothing; ``offerings``
     empty asks for all of the ISP's. ``seed`` orders the ISPs, and is kept.
     """
@@ -67,6 +70,7 @@ class Query(Struct, frozen=True, kw_only=True):
     line: str | None = None
     address: str | None = None
     token: str | None = None
+    source: str | None = None
     offerings: tuple[str, ...] = ()
     external_id: str = ""
     alternatives: bool = True
@@ -131,9 +135,9 @@ def qualify(
 
 def _refusal(transaction: Transaction, query: Query) -> Refusal | None:
     inventory = transaction.inventory
-    given = [w for w in ("site", "line", "address", "token") if getattr(query, w)]
+    given = [where for where in _WHERE if getattr(query, where)]
     if len(given) != 1:
-        reason = "name exactly one of site, line, address and token"
+        reason = f"name exactly one of {', '.join(_WHERE)}"
         return Refusal("place_ambiguous" if given else "place_missing", "", reason)
     if query.address is not None and len(query.address) > addresses.LENGTH:
         reason = f"an address has at most {addresses.LENGTH} characters"
@@ -164,7 +168,7 @@ def _find(
         if query.address and query.override is None
     }
     named = [q.override.site if q.override else q.site for q in queries]
-    lines = {id(query): _line_name(query, transaction.now, key) for query in queries}
+    lines = {id(query): _line_name(transaction, query, key) for query in queries}
     of_lines = (inventory.line.get(name or "") for name in lines.values())
     wanted = [*filter(None, named), *(x.site for x in of_lines if x and x.site)]
     sites = sites_named(connection, wanted)
@@ -172,7 +176,7 @@ def _find(
     found = []
     for query, name in zip(queries, named, strict=True):
         line = inventory.line.get(lines[id(query)] or "")
-        if query.line or query.token:
+        if query.line or query.token or query.source:
             found.append(_by_line(transaction, line, sites))
         elif name:
             found.append(_by_site(transaction, sites.get(name)))
@@ -182,7 +186,10 @@ def _find(
     return found
 
 
-def _line_name(query: Query, now: int, key: bytes) -> str | None:
+def _line_name(transaction: Transaction, query: Query, key: bytes) -> str | None:
+    now = transaction.now
+    if query.source:
+        return line_leases.line_of(transaction.connection, query.source, now)
     return line_of(query.token, now, key) if query.token else query.line
 
 

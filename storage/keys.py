@@ -32,6 +32,10 @@ class Keys(NamedTuple):
     """Seals passwords (AES-256-GCM)."""
     class_tokens: bytes
     """Signs Class (``radius.class_token``)."""
+    order_digests: bytes
+    """Digests the bodies of orders, which may hold passwords."""
+    line_tokens: bytes
+    """Signs line tokens (``provisioning.line_token``)."""
 
 
 def load_keys(settings: Settings) -> Keys:
@@ -40,6 +44,8 @@ def load_keys(settings: Settings) -> Keys:
     return Keys(
         hmac.digest(master, b"fairlane credentials 1", "sha256"),
         hmac.digest(master, b"fairlane class tokens 1", "sha256"),
+        hmac.digest(master, b"fairlane order digests 1", "sha256"),
+        hmac.digest(master, b"fairlane line tokens 1", "sha256"),
     )
 
 

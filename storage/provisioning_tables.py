@@ -75,6 +75,19 @@ service_record: Final = Table(
 )
 Index("service_record_by_line", service_record.c.line)
 
+# What is charged from when to when: closed_at is null while it is.
+subscription: Final = Table(
+    "subscription",
+    metadata,
+    Column("id", KEY, primary_key=True, autoincrement=True),
+    Column("service", Text, nullable=False),
+    Column("offering", Text, nullable=False),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("closed_at", BigInteger),
+    tenant(),
+)
+Index("subscription_by_service", subscription.c.service)
+
 # Who changed which object when, and what it was before: rows are only ever added.
 object_change: Final = Table(
     "object_change",

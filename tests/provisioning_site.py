@@ -10,12 +10,12 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
+from netaddr import IPAddress
 from sqlalchemy import insert
 
 from config.offers import Service
 from provisioning.order import Order
 from provisioning.outcomes import Done, Outcome
-from provisioning.proof import Sign
 from services import orders
 from services.actor import Actor
 from services.adapters import Ports
@@ -24,6 +24,7 @@ from services.orders import Keys, Placed
 from services.provisioning import Provisioning, Transaction
 from storage import network
 from storage.database import Database
+from storage.lease_tables import lease
 from storage.orders import Filter
 from storage.sites import put_sites
 from storage.tables import SESSION_COLUMNS, session
@@ -180,7 +181,6 @@ class Parties:
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
         self.answers: dict[str, Outcome | Exception] = {}
-        self.leases: dict[str, list[Sign]] = {}
 
     def answer(self, name: str, about: str) -> Outcome:
         """Answer one question."""
@@ -192,16 +192,20 @@ class Parties:
 
     def ports(self) -> Ports:
         """Give them as the ports of the adapters."""
-        return Ports(coa=self.coa, rating=_Rating(self), leases=self.lease)
+        return Ports(coa=_Coa(self), rating=_Rating(self))
 
-    def coa(self, _transaction: Transaction, service: Service, *, reason: str) -> None:
-        """Let a service's sessions go."""
-        del reason
-        self.answer("coa", service.name)
 
-    def lease(self, _transaction: Transaction, line: str) -> list[Sign]:
-        """Give the leases of a line."""
-        return self.leases.get(line, [])
+class _Coa:
+    def __init__(self, parties: Parties) -> None:
+        self._parties = parties
+
+    def change(self, _transaction: Transaction, service: Service, _by: str) -> None:
+        """Change a service's sessions."""
+        self._parties.answer("coa", service.name)
+
+    def disconnect(self, _transaction: Transaction, service: Service, _by: str) -> None:
+        """End a service's sessions."""
+        self._parties.answer("disconnect", service.name)
 
 
 class _Rating:
@@ -298,6 +302,26 @@ class Site:
         }
         with self.database.write.begin() as connection:
             connection.execute(insert(session).values(row))
+
+    def lease(self, line: str, service: str, address: str) -> None:
+        """Let the address server give a line an address for its service, now."""
+        row = {
+            "address": int(IPAddress(address)),
+            "pool": "any",
+            "line": line,
+            "service": service,
+            "owner": "aurora",
+            "generation": 1,
+            "kind": 0,
+            "hardware": b"",
+            "client_id": b"",
+            "agent": b"",
+            "started_at": self.now,
+            "extended_at": self.now,
+            "expires_at": self.now + 3600,
+        }
+        with self.database.write.begin() as connection:
+            connection.execute(insert(lease).values(row))
 
     def order(self, order_id: str, actor: Actor = AURORA) -> Order:
         """Read an order."""

@@ -20,7 +20,6 @@ from sqlalchemy import select
 from provisioning.order_states import State
 from provisioning.order_view import service_order
 from provisioning.outcomes import Refused, Trouble
-from provisioning.proof import Sign
 from services import orders
 from services.actor import Actor
 from services.order_manager import settle
@@ -85,7 +84,7 @@ def test_a_lease_of_the_isp_s_pool_proves_a_service_without_user_name(
     sent["serviceOrderItem"][0]["service"]["serviceCharacteristic"] = []
     order = site.place(sent)
     site.run()
-    site.parties.leases["line1"] = [Sign("100.64.0.3", site.now)]
+    site.lease("line1", "aurora-line1", "100.64.0.3")
     site.run(seconds=2)
 
     assert State.COMPLETED == site.order(order.id).state

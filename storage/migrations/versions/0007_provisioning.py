@@ -337,3 +337,18 @@ def upgrade() -> None:
     op.create_index(
         "service_site_by_street_key", "service_site", ["street_key"], unique=False
     )
+    op.create_table(
+        "subscription",
+        sa.Column("id", _KEY, autoincrement=True, nullable=False),
+        sa.Column("service", sa.Text(), nullable=False),
+        sa.Column("offering", sa.Text(), nullable=False),
+        sa.Column("opened_at", sa.BigInteger(), nullable=False),
+        sa.Column("closed_at", sa.BigInteger(), nullable=True),
+        sa.Column(
+            "tenant", sa.Text(), server_default=sa.text("'network'"), nullable=False
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("subscription_key")),
+    )
+    op.create_index(
+        "subscription_by_service", "subscription", ["service"], unique=False
+    )

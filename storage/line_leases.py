@@ -1,0 +1,41 @@
+"""The address server's leases, as provisioning asks for them: by line, by address."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from netaddr import AddrFormatError, IPAddress
+from sqlalchemy import Connection, select
+
+from provisioning.proof import Sign
+from storage.lease_tables import lease
+
+_SIGNS: Final = 20
+
+
+def signs_of(connection: Connection, line: str, service: str, now: int) -> list[Sign]:
+    """Give the leases in force that a line has for a service."""
+    table = lease.c
+    query = select(table.address, table.extended_at).where(
+        table.line == line,
+        table.service == service,
+        table.ended_at.is_(None),
+        table.expires_at > now,
+    )
+    rows = connection.execute(query.limit(_SIGNS))
+    return [Sign(str(IPAddress(row.address, 4)), row.extended_at) for row in rows]
+
+
+def line_of(connection: Connection, address: str, now: int) -> str | None:
+    """Give the line that has an IPv4 address leased now; None when none has."""
+    try:
+        wanted = IPAddress(address)
+    except (AddrFormatError, ValueError):
+        return None
+    if wanted.version != 4:
+        return None
+    table = lease.c
+    query = select(table.line).where(
+        table.address == int(wanted), table.ended_at.is_(None), table.expires_at > now
+    )
+    return connection.scalar(query)
