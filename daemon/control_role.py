@@ -17,7 +17,10 @@ import uvicorn
 
 from controlplane.rest.application import Check, Clocks, build
 from daemon import clock, dynamic_authorization, versions
+from daemon.provisioning import ports
+from daemon.provisioning_manager import ProvisioningManager
 from daemon.role import RoleContext
+from services.provisioning import Provisioning
 from storage.database import StorageError, check_writable, open_database
 from telemetry import logs, multiprocess
 
@@ -113,6 +116,8 @@ async def run(role: RoleContext) -> None:
         )
     )
     await role.ready()
+    manager = ProvisioningManager(Provisioning(database), ports(settings), {})
+    managing = asyncio.create_task(manager.run())
     access = asyncio.create_task(dynamic_authorization.run(role, database))
     watching = asyncio.create_task(known.watch(lambda: check_writable(database)))
     serving = asyncio.create_task(server.serve(sockets=role.sockets["http"]))
@@ -137,8 +142,9 @@ async def run(role: RoleContext) -> None:
         told.cancel()
         watching.cancel()
         access.cancel()
+        managing.cancel()
         await serving
-        await asyncio.gather(watching, access, return_exceptions=True)
+        await asyncio.gather(watching, access, managing, return_exceptions=True)
         database.close()
     if not role.stopping.is_set():
         raise RuntimeError("the HTTP server ended by itself")
