@@ -70,17 +70,20 @@ def go_on(
     for service in left:
         if len(progress.placed) + progress.open >= move.at_once:
             break
-        body = _body(
-            move, service, inventory.offering[move.offerings[service.offering]]
-        )
+        offering = inventory.offering[move.offerings[service.offering]]
+        body = _body(move, service, offering)
         if body["externalId"] in moving:
             continue
         placed = orders.place(transaction, on_behalf, body, keys=keys, new_id=new_id)
-        if isinstance(placed, Placed) and not placed.refusals and placed.is_new:
+        if not isinstance(placed, Placed):
+            progress.refused.append((service.name, placed[0]))
+        elif placed.refusals:
+            progress.refused.append((service.name, placed.refusals[0]))
+        elif placed.is_new:
             progress.placed.append(placed.order.id)
-        elif not isinstance(placed, Placed) or placed.refusals:
-            told = placed.refusals if isinstance(placed, Placed) else tuple(placed)
-            progress.refused.append((service.name, told[0]))
+        else:
+            reason = f"order {placed.order.id} is {placed.order.state}"
+            progress.refused.append((service.name, Refusal("move_ended", "", reason)))
     return progress
 
 
@@ -107,8 +110,12 @@ def _prefix(move: Move) -> str:
 
 
 def _body(move: Move, service: Service, offering: Offering) -> dict[str, object]:
-    """Make the order; the subscriber's new user name comes from its ISP later."""
-    said = [{"name": "customer", "value": service.customer}] if service.customer else []
+    """Make the order of one move."""
+    known = {
+        "customer": service.customer,
+        "userName": move.user_names.get(service.name),
+    }
+    said = [{"name": name, "value": value} for name, value in known.items() if value]
     return {
         "externalId": f"{_prefix(move)}{service.name}"[:100],
         "description": f"exit of {move.leaver}",

@@ -1,4 +1,4 @@
-"""Reads what reconciliation compares: network, orders, subscriptions, sessions, leases."""
+"""Reads what reconciliation compares: the network, orders, subscriptions, sessions."""
 
 from __future__ import annotations
 
@@ -36,17 +36,18 @@ def report(
     for name in sorted(names):
         body, record = services.get(name), records.get(name)
         charged = open_ones.get(name)
-        owner = body["isp"] if body else None
-        owner = owner or (record or charged).tenant if (record or charged) else owner
+        known = record if record is not None else charged
+        owner = (
+            body["isp"] if body else known.tenant if known is not None else "network"
+        )
         if tenant is not None and owner != tenant:
             continue
-        offering = body["offering"] if body else None
-        offering = offering or getattr(record or charged, "offering", "")
+        offering = body["offering"] if body else known.offering if known else ""
         old = record is not None and now - record.changed_at > QUIET_SECONDS
         facts.append(
             Facts(
                 service=name,
-                tenant=owner or "network",
+                tenant=owner,
                 offering=offering,
                 is_there=body is not None,
                 state=record.state if record else None,
@@ -77,7 +78,8 @@ def _seen(
         session.c.state != "closed", session.c.user_name.is_not(None)
     )
     for user in connection.scalars(live.distinct()):
-        found[owners.get(user.casefold(), user)] = "session"
+        if user is not None:
+            found[owners.get(user.casefold(), user)] = "session"
     table = lease.c
     leased = select(table.service).where(
         table.service.is_not(None), table.ended_at.is_(None), table.expires_at > now
