@@ -25,7 +25,8 @@ from typing import Any
 from sqlalchemy import insert
 
 from bench.load.latency import Latency
-from daemon.qualification_desk import QualificationDesk
+from daemon.desk import Desk
+from daemon.provisioning import qualification_desk
 from provisioning.qualification import Color
 from provisioning.refusal import Refusal
 from services.actor import Actor
@@ -144,7 +145,7 @@ class _Tally:
 
 
 async def _steady(
-    desk: QualificationDesk, sites: int, rate: int, seconds: float
+    desk: Desk[Query, Qualification | Refusal], sites: int, rate: int, seconds: float
 ) -> _Tally:
     chance, tally = random.Random(1), _Tally()
     asked = set()
@@ -167,7 +168,9 @@ async def _steady(
     return tally
 
 
-async def _most(desk: QualificationDesk, sites: int, seconds: float) -> float:
+async def _most(
+    desk: Desk[Query, Qualification | Refusal], sites: int, seconds: float
+) -> float:
     chance, count = random.Random(2), 0
     end = time.monotonic() + seconds
 
@@ -200,7 +203,7 @@ def main() -> None:
     if not filled:
         _fill(database, given.sites)
     print(f"{given.sites} sites made in {time.monotonic() - began:.0f} s")
-    desk = QualificationDesk(Provisioning(database))
+    desk = qualification_desk(Provisioning(database), b"")
     began = time.monotonic()
     asyncio.run(_steady(desk, given.sites, 100, 1))
     print(f"network read and first answers in {time.monotonic() - began:.1f} s")

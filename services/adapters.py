@@ -143,6 +143,7 @@ def _service(work: Work) -> Outcome:
             "changed_at": transaction.now,
             "tenant": work.order.tenant,
         },
+        is_new=record is None,
     )
     return Done(before_body)
 
@@ -272,6 +273,11 @@ def _rating_close(work: Work) -> Outcome:
 
 def _proof(work: Work) -> Outcome:
     transaction = work.transaction
+    if not work.task.attempts:
+        # What was written in this very transaction nobody has seen yet.
+        return Later(
+            transaction.now + _PROOF_SECONDS[0], "no packet of it was seen yet"
+        )
     service = transaction.inventory.service.get(work.wanted.service)
     record = service_records.find(transaction.connection, work.wanted.service)
     if service is None or record is None:

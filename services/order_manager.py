@@ -26,7 +26,7 @@ from provisioning.task_graph import (
     runnable,
 )
 from services.adapters import Ports, Work, perform
-from services.orders import save
+from services.orders import save, save_all
 from services.provisioning import Transaction
 from storage import orders as stored
 from storage import service_records
@@ -71,17 +71,38 @@ class Step(NamedTuple):
 def step(transaction: Transaction, ports: Ports, draw: Callable[[], float]) -> Step:
     """Take every order that is due as far as it goes; ``draw`` gives 0 to 1."""
     ids = stored.due(transaction.connection, transaction.now, ORDERS_AT_ONCE)
+    try:
+        with transaction.savepoint():
+            return _together(transaction, ports, ids, draw)
+    except StorageError:
+        raise
+    except Exception:  # noqa: BLE001  a bug: found again below, by itself
+        return _one_by_one(transaction, ports, ids, draw)
+
+
+def _together(
+    transaction: Transaction, ports: Ports, ids: list[str], draw: Callable[[], float]
+) -> Step:
+    """Take all orders further at once: as long as no bug stops one, none needs more."""
     found = stored.load(transaction.connection, ids)
     made = Step(len(ids), [], [])
+    changed = []
     for id_ in ids:
-        order = found[id_]
-        before = stored.snapshot(order)
-        calls: list[Call] = []
+        changed.append((found[id_], stored.snapshot(found[id_])))
+        _run(transaction, ports, found[id_], made.calls, draw)
+    save_all(transaction, changed)
+    return made
+
+
+def _one_by_one(
+    transaction: Transaction, ports: Ports, ids: list[str], draw: Callable[[], float]
+) -> Step:
+    """Take each order further in a savepoint of its own."""
+    made = Step(len(ids), [], [])
+    for id_ in ids:
         try:
             with transaction.savepoint():
-                _run(transaction, ports, order, calls, draw)
-                save(transaction, order, before)
-            made.calls.extend(calls)
+                made.calls.extend(_together(transaction, ports, [id_], draw).calls)
         except StorageError:
             raise
         except Exception as error:  # noqa: BLE001  a bug, told by the caller's log

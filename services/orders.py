@@ -8,8 +8,8 @@ on whichever channel it comes.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -32,7 +32,6 @@ from storage.outbox import Event
 from storage.sites import sites_named
 
 BODY_BYTES: Final = 256 * 1024
-_NAMES: Final = 1000
 
 
 class Keys(NamedTuple):
@@ -50,6 +49,32 @@ class Placed(NamedTuple):
     order: Order
     is_new: bool
     refusals: tuple[Refusal, ...] = ()
+
+
+class Command(NamedTuple):
+    """One order to be placed; ``held`` keeps it as a draft until it is released."""
+
+    actor: Actor
+    body: Mapping[str, Any]
+    held: bool = False
+
+
+BATCH: Final = 32
+"""Orders placed in one transaction: they share its commit, and none waits long."""
+
+
+def place_all(
+    transaction: Transaction,
+    commands: Sequence[Command],
+    *,
+    keys: Keys,
+    new_id: Callable[[], str],
+) -> list[Placed | list[Refusal]]:
+    """Take orders in their turn; each sees those before it."""
+    return [
+        place(transaction, actor, body, keys=keys, new_id=new_id, held=held)
+        for actor, body, held in commands
+    ]
 
 
 def place(
@@ -201,14 +226,15 @@ def _known(transaction: Transaction, read: OrderBody, keys: Keys, isp: str) -> K
         if "userName" in item.characteristics:
             asked.append(("user_name", item.characteristics["userName"]))
     sites = sites_named(connection, [n for k, n in asked if k == "site"])
-    given: Counter[str] = Counter()
+    given: set[str] = set()
 
     def free_name(start: str) -> str:
-        taken = stored.names_like(connection, start)
-        names = [start, *(f"{start}-{number}" for number in range(2, _NAMES))]
-        free = [n for n in names if n not in taken and n not in inventory.service]
-        given[start] += 1
-        return free[given[start] - 1]
+        taken = stored.names_like(connection, start) | given
+        numbered = (f"{start}-{number}" for number in itertools.count(2))
+        names = itertools.chain([start], numbered)
+        name = next(n for n in names if n not in taken and n not in inventory.service)
+        given.add(name)
+        return name
 
     return Known(
         busy=stored.busy(connection, asked),
@@ -340,19 +366,27 @@ def release(transaction: Transaction, actor: Actor, order_id: str) -> Order | No
 
 
 def save(transaction: Transaction, order: Order, before: stored.Snapshot) -> None:
-    """Write what changed of an order, release what it needs no more, tell its news."""
+    """Write what changed of one order; see ``save_all``."""
+    save_all(transaction, [(order, before)])
+
+
+def save_all(
+    transaction: Transaction, changed: Sequence[tuple[Order, stored.Snapshot]]
+) -> None:
+    """Write what changed of orders, release what they need no more, tell their news."""
     connection, now = transaction.connection, transaction.now
-    stored.save(connection, [(order, before)])
+    stored.save(connection, changed)
     ended = [
         f"{order.id}/{number}"
+        for order, before in changed
         for number, item in order.items.items()
         if item.state in ENDED and before.items[number]["state"] != item.state.value
     ]
     if ended:
         holds.change(connection, gone=holds.holds_of(connection, ended))
-    if order.ended:
-        stored.end_cancels(connection, [order.id])
-    line = line_of_order(order)
+    cancelled = [order.id for order, _ in changed if order.state is State.CANCELLED]
+    if cancelled:
+        stored.end_cancels(connection, cancelled)
     outbox.publish(
         connection,
         [
@@ -360,11 +394,13 @@ def save(transaction: Transaction, order: Order, before: stored.Snapshot) -> Non
                 order.tenant,
                 news.type,
                 order.id,
-                line,
+                line_of_order(order),
                 {"externalId": order.external_id, **news.body},
             )
+            for order, _ in changed
             for news in order.news
         ],
         now,
     )
-    order.news.clear()
+    for order, _ in changed:
+        order.news.clear()

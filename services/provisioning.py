@@ -24,6 +24,7 @@ from storage.database import Database
 from storage.provisioning_tables import object_change
 
 _CHANGES_AT_ONCE: Final = 10_000
+_LOG: Final = insert(object_change)
 
 
 class ObjectChange(NamedTuple):
@@ -50,6 +51,8 @@ class Transaction:
         self.inventory = inventory
         self.now = now
         self._before: list[tuple[str, str, Row | None]] = []
+        self._unwritten: list[ObjectChange] = []
+        self._log: list[dict[str, Any]] = []
         self._number = inventory.number
 
     def change(
@@ -63,20 +66,34 @@ class Transaction:
         made = list(changes)
         if not made:
             return
-        applied = [network.Change(c.action, c.kind, c.name, c.after) for c in made]
-        self.inventory.number = network.apply(self.connection, applied, self.now)
         for one in made:
             self._before.append((one.kind, one.name, self.inventory.get(*one[:2])))
             self.inventory.put(one.kind, one.name, one.after)
-        log_changes(self.connection, actor, made, self.now, reason, tenant)
+        self._unwritten += made
+        self._log += log_rows(actor, made, self.now, reason, tenant)
+
+    def flush(self) -> None:
+        """Write what was changed since the last time, many in one statement.
+
+        A transaction and a savepoint end with it; who reads the network's objects by
+        SQL in between calls it first.
+        """
+        if self._unwritten:
+            made, self._unwritten = self._unwritten, []
+            applied = [network.Change(c.action, c.kind, c.name, c.after) for c in made]
+            self.inventory.number = network.apply(self.connection, applied, self.now)
+            rows, self._log = self._log, []
+            self.connection.execute(_LOG, rows)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Do a part that may fail alone: then it is undone, and the rest goes on."""
+        self.flush()
         kept, number = len(self._before), self.inventory.number
         try:
             with self.connection.begin_nested():
                 yield
+                self.flush()
         except BaseException:
             self._forget(kept, number)
             raise
@@ -89,6 +106,7 @@ class Transaction:
         while len(self._before) > kept:
             self.inventory.restore(*self._before.pop())
         self.inventory.number = number
+        self._unwritten, self._log = [], []
 
 
 class Provisioning:
@@ -110,6 +128,7 @@ class Provisioning:
                     follow(connection, self._inventory)
                     transaction = Transaction(connection, self._inventory, now)
                     yield transaction
+                    transaction.flush()
             except BaseException:
                 if transaction is not None:
                     transaction.forget()
@@ -139,7 +158,20 @@ def log_changes(
     tenant: str | None = None,
 ) -> None:
     """Write the change log: who, when, what it was and what it is; never a secret."""
-    rows = [
+    rows = log_rows(actor, changes, now, reason, tenant)
+    if rows:
+        connection.execute(_LOG, rows)
+
+
+def log_rows(
+    actor: Actor,
+    changes: Iterable[ObjectChange],
+    now: int,
+    reason: str,
+    tenant: str | None,
+) -> list[dict[str, Any]]:
+    """Make the rows of the change log, secrets blotted out."""
+    return [
         {
             "at": now,
             "actor": actor.name,
@@ -154,8 +186,6 @@ def log_changes(
         }
         for one in changes
     ]
-    if rows:
-        connection.execute(insert(object_change), rows)
 
 
 def _shown(body: Mapping[str, Any] | None) -> Any:

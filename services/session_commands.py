@@ -5,6 +5,7 @@ from __future__ import annotations
 from config.offers import Service
 from services import coa
 from services.provisioning import Transaction
+from storage import service_records
 
 
 class SessionCommands:
@@ -17,7 +18,14 @@ class SessionCommands:
         self._class_key = class_key
 
     def change(self, transaction: Transaction, service: Service, by: str) -> None:
-        """Bring the sessions to what the service is entitled to now."""
+        """Bring the sessions to what the service is entitled to now.
+
+        Most services have none yet when this is asked: then one look is enough.
+        """
+        connection, users = transaction.connection, service.user_names
+        if users and not service_records.signs_of_users(connection, users):
+            return
+        transaction.flush()  # it reads the service where everyone else does
         coa.request_coa(
             transaction.connection,
             tenant=service.isp,
@@ -29,6 +37,7 @@ class SessionCommands:
 
     def disconnect(self, transaction: Transaction, service: Service, by: str) -> None:
         """End the sessions."""
+        transaction.flush()
         coa.request_disconnect(
             transaction.connection,
             tenant=service.isp,

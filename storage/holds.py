@@ -34,6 +34,8 @@ _OF: Final = select(
     hold.c.owner, hold.c.resource, hold.c.quantity, hold.c.tenant
 ).where(hold.c.owner.in_(bindparam("keys", expanding=True)))
 _DELETE: Final = delete(hold).where(hold.c.owner == bindparam("gone"))
+_PUT: Final = insert(hold)
+_NEW: Final = insert(held)
 _ADD: Final = (
     update(held)
     .where(held.c.resource == bindparam("which"))
@@ -72,24 +74,23 @@ def change(
         owners = sorted({one.owner for one in gone})
         connection.execute(_DELETE, [{"gone": owner} for owner in owners])
     if made:
-        connection.execute(insert(hold), [one._asdict() for one in made])
+        connection.execute(_PUT, [one._asdict() for one in made])
     more: Counter[str] = Counter()
     for one in made:
         more[one.resource] += one.quantity
+    _begin(connection, more)
     for one in gone:
         more[one.resource] -= one.quantity
-    _add(connection, {key: n for key, n in more.items() if n})
+    changed = [{"which": key, "more": n} for key, n in sorted(more.items()) if n]
+    if changed:
+        connection.execute(_ADD, changed)
 
 
-def _add(connection: Connection, more: Mapping[str, int]) -> None:
-    if not more:
-        return
+def _begin(connection: Connection, more: Mapping[str, int]) -> None:
+    """Make the sums that are not there yet."""
     known: set[str] = set()
     for keys in _parts(more):
         known |= {row[0] for row in connection.execute(_SUMS, {"keys": keys})}
     new = [{"resource": key, "quantity": 0} for key in sorted(more.keys() - known)]
     if new:
-        connection.execute(insert(held), new)
-    connection.execute(
-        _ADD, [{"which": key, "more": n} for key, n in sorted(more.items())]
-    )
+        connection.execute(_NEW, new)

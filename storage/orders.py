@@ -46,6 +46,34 @@ _ITEMS: Final = _in(select(service_order_item), service_order_item.c.order_id)
 _TASKS: Final = _in(select(order_task), order_task.c.order_id)
 
 
+_EXTERNAL: Final = select(service_order.c.id).where(
+    service_order.c.tenant == bindparam("of"),
+    service_order.c.external_id == bindparam("called"),
+)
+_BUSY: Final = {
+    kind: select(service_order_item.c[kind], service_order_item.c.order_id).where(
+        service_order_item.c[kind].in_(bindparam("keys", expanding=True)),
+        service_order_item.c.state.not_in(_ENDED),
+    )
+    for kind in ("line", "site", "service", "user_name")
+}
+_NAMES: Final = select(service_record.c.name).where(
+    service_record.c.name >= bindparam("first"),
+    service_record.c.name < bindparam("last"),
+)
+_DUE: Final = (
+    select(service_order.c.id)
+    .where(
+        service_order.c.due_at.is_not(None), service_order.c.due_at <= bindparam("now")
+    )
+    .order_by(service_order.c.due_at)
+    .limit(bindparam("most"))
+)
+_NEW_ORDER: Final = insert(service_order)
+_NEW_ITEM: Final = insert(service_order_item)
+_NEW_TASK: Final = insert(order_task)
+
+
 def load(connection: Connection, ids: Iterable[str]) -> dict[str, Order]:
     """Read whole orders by id; who is not there is not in the answer."""
     wanted, found = sorted(set(ids)), dict[str, Order]()
@@ -65,17 +93,12 @@ def load(connection: Connection, ids: Iterable[str]) -> dict[str, Order]:
 
 def find_external(connection: Connection, tenant: str, external_id: str) -> str | None:
     """Give the id of the order that an ISP calls so."""
-    query = select(service_order.c.id).where(
-        service_order.c.tenant == tenant, service_order.c.external_id == external_id
-    )
-    return connection.scalar(query)
+    return connection.scalar(_EXTERNAL, {"of": tenant, "called": external_id})
 
 
 def due(connection: Connection, now: int, limit: int) -> list[str]:
     """Give the ids of orders that are to be looked at, the longest due first."""
-    at = service_order.c.due_at
-    query = select(service_order.c.id).where(at.is_not(None), at <= now)
-    return list(connection.scalars(query.order_by(at).limit(limit)))
+    return list(connection.scalars(_DUE, {"now": now, "most": limit}))
 
 
 def hurry(connection: Connection, services: Sequence[str], now: int) -> None:
@@ -114,19 +137,15 @@ def busy(
     for kind, name in claims:
         by_kind.setdefault(kind, []).append(name)
     for kind, names in sorted(by_kind.items()):
-        column = service_order_item.c[kind]
-        query = select(column, service_order_item.c.order_id).where(
-            column.in_(names), service_order_item.c.state.not_in(_ENDED)
-        )
-        found |= {(kind, row[0]): row[1] for row in connection.execute(query)}
+        rows = connection.execute(_BUSY[kind], {"keys": names})
+        found |= {(kind, row[0]): row[1] for row in rows}
     return found
 
 
 def names_like(connection: Connection, start: str) -> set[str]:
     """Give the names of services that orders made and that begin so."""
-    name = service_record.c.name
-    query = select(name).where(name.startswith(start, autoescape=True))
-    return set(connection.scalars(query))
+    given = {"first": start, "last": f"{start}\U0010ffff"}
+    return set(connection.scalars(_NAMES, given))
 
 
 def list_ids(connection: Connection, wanted: Filter) -> list[str]:
@@ -206,12 +225,12 @@ _UPDATE_TASK: Final = (
 
 def add(connection: Connection, orders: Sequence[Order]) -> None:
     """Write new orders."""
-    connection.execute(insert(service_order), [_order_row(o) for o in orders])
+    connection.execute(_NEW_ORDER, [_order_row(o) for o in orders])
     items = [_item_row(o, item) for o in orders for item in o.items.values()]
-    connection.execute(insert(service_order_item), items)
+    connection.execute(_NEW_ITEM, items)
     tasks = [_task_row(o, task) for o in orders for task in o.tasks.values()]
     if tasks:
-        connection.execute(insert(order_task), tasks)
+        connection.execute(_NEW_TASK, tasks)
 
 
 def save(connection: Connection, changed: Sequence[tuple[Order, Snapshot]]) -> None:

@@ -7,11 +7,13 @@ nothing below it; webhooks, MQTT and the replayable cursor of REST read the same
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, func, insert, select
 
 from storage.provisioning_tables import outbox_event
+
+_PUT: Final = insert(outbox_event)
 
 
 class Event(NamedTuple):
@@ -42,7 +44,7 @@ def publish(connection: Connection, events: Iterable[Event], now: int) -> None:
         {**event._asdict(), "body": dict(event.body), "at": now} for event in events
     ]
     if rows:
-        connection.execute(insert(outbox_event), rows)
+        connection.execute(_PUT, rows)
 
 
 def events_since(

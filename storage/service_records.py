@@ -13,9 +13,15 @@ from storage.tables import session
 
 _SIGNS: Final = 20
 _SESSIONS_AT_ONCE: Final = 5000
+_PUT: Final = insert(service_record)
 _FIND: Final = select(service_record).where(service_record.c.name == bindparam("which"))
 _DELETE: Final = delete(service_record).where(
     service_record.c.name == bindparam("which")
+)
+_MOVE: Final = (
+    update(service_record)
+    .where(service_record.c.name == bindparam("which"))
+    .values(state=bindparam("new_state"), changed_at=bindparam("at"))
 )
 _USERS: Final = (
     select(session.c.framed_ip_address, session.c.last_arrival_at)
@@ -34,10 +40,11 @@ def find(connection: Connection, name: str) -> dict[str, Any] | None:
     return None if row is None else dict(row._mapping)
 
 
-def put(connection: Connection, row: dict[str, Any]) -> None:
-    """Write a record in place of the one there was."""
-    connection.execute(_DELETE, {"which": row["name"]})
-    connection.execute(insert(service_record), row)
+def put(connection: Connection, row: dict[str, Any], *, is_new: bool = False) -> None:
+    """Write a record in place of the one there was, if any was."""
+    if not is_new:
+        connection.execute(_DELETE, {"which": row["name"]})
+    connection.execute(_PUT, row)
 
 
 def remove(connection: Connection, name: str) -> None:
@@ -47,11 +54,8 @@ def remove(connection: Connection, name: str) -> None:
 
 def move(connection: Connection, name: str, state: str, now: int) -> None:
     """Give a record another state (TMF638)."""
-    connection.execute(
-        update(service_record)
-        .where(service_record.c.name == name)
-        .values(state=state, changed_at=now)
-    )
+    row = {"which": name, "new_state": state, "at": now}
+    connection.execute(_MOVE, row)
 
 
 def signs_of_users(connection: Connection, users: tuple[str, ...]) -> list[Sign]:
