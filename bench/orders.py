@@ -243,7 +243,7 @@ async def _run(
         query = select(service_order.c.state, func.count()).group_by(
             service_order.c.state
         )
-        print({state: count for state, count in connection.execute(query)})
+        print(", ".join(f"{row[1]} {row[0]}" for row in connection.execute(query)))
 
 
 def main() -> None:

@@ -119,6 +119,9 @@ def _query(chance: random.Random, sites: int) -> Query:
     return Query(actor=actor, isp=isp, address=address)
 
 
+_Desk = Desk[Query, Qualification | Refusal]
+
+
 class _Tally:
     def __init__(self) -> None:
         self.latency = Latency()
@@ -144,9 +147,7 @@ class _Tally:
         )
 
 
-async def _steady(
-    desk: Desk[Query, Qualification | Refusal], sites: int, rate: int, seconds: float
-) -> _Tally:
+async def _steady(desk: _Desk, sites: int, rate: int, seconds: float) -> _Tally:
     chance, tally = random.Random(1), _Tally()
     asked = set()
     loop = asyncio.get_running_loop()
@@ -168,9 +169,7 @@ async def _steady(
     return tally
 
 
-async def _most(
-    desk: Desk[Query, Qualification | Refusal], sites: int, seconds: float
-) -> float:
+async def _most(desk: _Desk, sites: int, seconds: float) -> float:
     chance, count = random.Random(2), 0
     end = time.monotonic() + seconds
 

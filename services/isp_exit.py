@@ -18,7 +18,7 @@ from services import orders
 from services.actor import NETWORK, Actor
 from services.orders import Keys, Placed
 from services.provisioning import Transaction
-from storage.orders import Filter
+from storage.order_queries import Filter
 
 
 class Move(NamedTuple):

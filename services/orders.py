@@ -26,7 +26,7 @@ from services.actor import Actor
 from services.order_capacity import Claim, claim
 from services.provisioning import ObjectChange, Transaction, log_changes
 from services.qualification_life import invalidate
-from storage import holds, outbox
+from storage import holds, order_queries, outbox
 from storage import orders as stored
 from storage.outbox import Event
 from storage.sites import sites_named
@@ -287,11 +287,11 @@ def find(transaction: Transaction, actor: Actor, order_id: str) -> Order | None:
 
 
 def listed(
-    transaction: Transaction, actor: Actor, wanted: stored.Filter
+    transaction: Transaction, actor: Actor, wanted: order_queries.Filter
 ) -> list[Order]:
     """List orders, the newest first; of the actor's tenant, whatever is asked for."""
     mine = wanted if actor.sees is None else wanted._replace(tenant=actor.sees)
-    ids = stored.list_ids(transaction.connection, mine)
+    ids = order_queries.list_ids(transaction.connection, mine)
     found = stored.load(transaction.connection, ids)
     return [found[id_] for id_ in ids]
 
@@ -325,7 +325,7 @@ def cancel(
         "message": refused,
         "tenant": order.tenant,
     }
-    stored.add_cancel(transaction.connection, row)
+    order_queries.add_cancel(transaction.connection, row)
     save(transaction, order, before)
     return row
 
@@ -386,7 +386,7 @@ def save_all(
         holds.change(connection, gone=holds.holds_of(connection, ended))
     cancelled = [order.id for order, _ in changed if order.state is State.CANCELLED]
     if cancelled:
-        stored.end_cancels(connection, cancelled)
+        order_queries.end_cancels(connection, cancelled)
     outbox.publish(
         connection,
         [

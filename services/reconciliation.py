@@ -77,14 +77,11 @@ def _seen(
     live = select(session.c.user_name).where(
         session.c.state != "closed", session.c.user_name.is_not(None)
     )
-    for user in connection.scalars(live.distinct()):
-        if user is not None:
-            found[owners.get(user.casefold(), user)] = "session"
+    for user in filter(None, connection.scalars(live.distinct())):
+        found[owners.get(user.casefold(), user)] = "session"
     table = lease.c
     leased = select(table.service).where(
         table.service.is_not(None), table.ended_at.is_(None), table.expires_at > now
     )
-    for name in connection.scalars(leased.distinct()):
-        if name:
-            found[name] = "lease"
+    found |= {name: "lease" for name in connection.scalars(leased.distinct()) if name}
     return found

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Select, bindparam, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, insert, select, text, update
 
 from provisioning.order import Item, Order
 from provisioning.order_rules import Wanted
 from provisioning.order_states import Action, Assessment, State
-from provisioning.task_graph import DEAD, Kind, Task, TaskState
+from provisioning.task_graph import Kind, Task, TaskState
 from storage.provisioning_tables import (
-    cancel_order,
+    OPEN_ITEM,
     order_task,
     service_order,
     service_order_item,
@@ -22,19 +22,7 @@ from storage.provisioning_tables import (
 
 _AT_ONCE: Final = 500
 
-_ENDED: Final = ("completed", "failed", "cancelled", "rejected")
-
-
-class Filter(NamedTuple):
-    """Which orders to list; None for all. The newest come first."""
-
-    tenant: str | None = None
-    state: str | None = None
-    external_id: str | None = None
-    line: str | None = None
-    dead: bool = False
-    limit: int = 100
-    offset: int = 0
+_OPEN: Final = text(f"service_order_item.{OPEN_ITEM}")
 
 
 def _in(query: Select[Any], column: Any) -> Any:
@@ -53,7 +41,7 @@ _EXTERNAL: Final = select(service_order.c.id).where(
 _BUSY: Final = {
     kind: select(service_order_item.c[kind], service_order_item.c.order_id).where(
         service_order_item.c[kind].in_(bindparam("keys", expanding=True)),
-        service_order_item.c.state.not_in(_ENDED),
+        _OPEN,
     )
     for kind in ("line", "site", "service", "user_name")
 }
@@ -68,6 +56,24 @@ _DUE: Final = (
     )
     .order_by(service_order.c.due_at)
     .limit(bindparam("most"))
+)
+_HURRY_ORDERS: Final = (
+    update(service_order)
+    .where(
+        service_order.c.id.in_(bindparam("keys", expanding=True)),
+        service_order.c.due_at > bindparam("now"),
+    )
+    .values(due_at=bindparam("now"))
+)
+_HURRY_PROOFS: Final = (
+    update(order_task)
+    .where(
+        order_task.c.order_id.in_(bindparam("keys", expanding=True)),
+        order_task.c.kind == Kind.PROOF,
+        order_task.c.state == TaskState.PENDING,
+        order_task.c.due_at > bindparam("now"),
+    )
+    .values(due_at=bindparam("now"))
 )
 _NEW_ORDER: Final = insert(service_order)
 _NEW_ITEM: Final = insert(service_order_item)
@@ -103,29 +109,12 @@ def due(connection: Connection, now: int, limit: int) -> list[str]:
 
 def hurry(connection: Connection, services: Sequence[str], now: int) -> None:
     """Let the manager look at once at open orders about these services."""
-    item = service_order_item.c
     for start in range(0, len(services), _AT_ONCE):
-        about = select(item.order_id).where(
-            item.service.in_(services[start : start + _AT_ONCE]),
-            item.state.not_in(_ENDED),
-        )
-        at = service_order.c.due_at
-        connection.execute(
-            update(service_order)
-            .where(service_order.c.id.in_(about), at > now)
-            .values(due_at=now)
-        )
-        task = order_task.c
-        connection.execute(
-            update(order_task)
-            .where(
-                task.order_id.in_(about),
-                task.kind == Kind.PROOF,
-                task.state == TaskState.PENDING,
-                task.due_at > now,
-            )
-            .values(due_at=now)
-        )
+        keys = {"keys": services[start : start + _AT_ONCE]}
+        ids = sorted({row[1] for row in connection.execute(_BUSY["service"], keys)})
+        if ids:
+            connection.execute(_HURRY_ORDERS, {"keys": ids, "now": now})
+            connection.execute(_HURRY_PROOFS, {"keys": ids, "now": now})
 
 
 def busy(
@@ -146,28 +135,6 @@ def names_like(connection: Connection, start: str) -> set[str]:
     """Give the names of services that orders made and that begin so."""
     given = {"first": start, "last": f"{start}\U0010ffff"}
     return set(connection.scalars(_NAMES, given))
-
-
-def list_ids(connection: Connection, wanted: Filter) -> list[str]:
-    """Give the ids of the orders that match, the newest first."""
-    order = service_order.c
-    query = select(order.id)
-    for column, value in (
-        (order.tenant, wanted.tenant),
-        (order.state, wanted.state),
-        (order.external_id, wanted.external_id),
-    ):
-        if value is not None:
-            query = query.where(column == value)
-    if wanted.line is not None:
-        item = service_order_item.c
-        of_line = select(item.order_id).where(item.line == wanted.line)
-        query = query.where(order.id.in_(of_line))
-    if wanted.dead:
-        dead = select(order_task.c.order_id).where(order_task.c.state.in_(sorted(DEAD)))
-        query = query.where(order.id.in_(dead))
-    query = query.order_by(order.ordered_at.desc(), order.id)
-    return list(connection.scalars(query.limit(wanted.limit).offset(wanted.offset)))
 
 
 _UPDATE_ORDER: Final = (
@@ -275,32 +242,6 @@ def snapshot(order: Order) -> Snapshot:
         _header(order),
         {number: _life(item) for number, item in order.items.items()},
         dict(order.tasks),
-    )
-
-
-def add_cancel(connection: Connection, row: Mapping[str, Any]) -> None:
-    """Write a cancel task with how it ended."""
-    connection.execute(insert(cancel_order), row)
-
-
-def find_cancels(
-    connection: Connection, tenant: str | None, order_id: str
-) -> list[Any]:
-    """Give the cancel tasks of an order."""
-    query = select(cancel_order).where(cancel_order.c.order_id == order_id)
-    if tenant is not None:
-        query = query.where(cancel_order.c.tenant == tenant)
-    return list(connection.execute(query.order_by(cancel_order.c.at)))
-
-
-def end_cancels(connection: Connection, order_ids: Sequence[str]) -> None:
-    """Say that cancels in progress are done."""
-    connection.execute(
-        update(cancel_order)
-        .where(
-            cancel_order.c.order_id.in_(order_ids), cancel_order.c.state == "inProgress"
-        )
-        .values(state="done")
     )
 
 

@@ -219,25 +219,26 @@ service_order_item: Final = Table(
     Column("errors", JSON, nullable=False),
     tenant(),
 )
-_OPEN: Final = "state NOT IN ('completed', 'failed', 'cancelled', 'rejected')"
+# Written out in queries too: with bound values SQLite would not use the partial index.
+OPEN_ITEM: Final = "state NOT IN ('completed', 'failed', 'cancelled', 'rejected')"
 partial_index(
     "service_order_item_open_by_line",
-    _OPEN,
+    OPEN_ITEM,
     service_order_item.c.line,
 )
 partial_index(
     "service_order_item_open_by_service",
-    _OPEN,
+    OPEN_ITEM,
     service_order_item.c.service,
 )
 partial_index(
     "service_order_item_open_by_user_name",
-    _OPEN,
+    OPEN_ITEM,
     service_order_item.c.user_name,
 )
 partial_index(
     "service_order_item_open_by_site",
-    _OPEN,
+    OPEN_ITEM,
     service_order_item.c.site,
 )
 

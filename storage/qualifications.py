@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, text, update
 
 from storage.provisioning_tables import lead, qualification
 
@@ -20,10 +20,12 @@ class Open(NamedTuple):
     place: str
 
 
+# Written out: with a bound value SQLite would not use the partial index.
+_IS_OPEN: Final = text("qualification.state = 'open'")
 _OPEN: Final = select(
     qualification.c.id, qualification.c.tenant, qualification.c.place
 ).where(
-    qualification.c.state == "open",
+    _IS_OPEN,
     qualification.c.place.in_(bindparam("places", expanding=True)),
 )
 _CLOSE: Final = (
@@ -52,7 +54,7 @@ def close(connection: Connection, ids: Iterable[str], state: str) -> None:
 def expired(connection: Connection, now: int, limit: int) -> list[str]:
     """Give the ids of green answers whose time is over."""
     table = qualification.c
-    query = select(table.id).where(table.state == "open", table.expires_at <= now)
+    query = select(table.id).where(_IS_OPEN, table.expires_at <= now)
     return list(connection.scalars(query.order_by(table.expires_at).limit(limit)))
 
 

@@ -25,7 +25,7 @@ from services.provisioning import Provisioning, Transaction
 from storage import network
 from storage.database import Database
 from storage.lease_tables import lease
-from storage.orders import Filter
+from storage.order_queries import Filter
 from storage.sites import put_sites
 from storage.tables import SESSION_COLUMNS, session
 

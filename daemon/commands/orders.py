@@ -32,7 +32,7 @@ from services import orders
 from services.actor import NETWORK, Actor
 from services.provisioning import Provisioning, Transaction
 from storage.keys import KeyFileError
-from storage.orders import Filter
+from storage.order_queries import Filter
 
 COLUMNS = ("id", "isp", "external_id", "state", "ordered_at", "services", "problem")
 _TASKS = ("number", "item", "kind", "state", "attempts", "due_at", "reason")
