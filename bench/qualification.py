@@ -6,7 +6,7 @@
 A city is made: so many sites at streets, on nodes, one in twenty with a line that is
 built, ISPs with pools and offerings. Then questions arrive one by one at the rate, each
 at its own moment whatever became of those before: seven in ten have the address as it
-is, two have a slip in the street, one names a line; each holds what its green answer
+is, two have a slip in the street, one names a line; half of them ask for one offering, half for all three; each holds what its green answer
 promises, on disk. Last, as many as can be are asked. The database given by URL must be
 empty; --data keeps the one that is made.
 """
@@ -25,7 +25,7 @@ from typing import Any
 from sqlalchemy import insert
 
 from bench.load.latency import Latency
-from daemon.desk import Desk
+from daemon.desk import Desk, DeskBusyError
 from daemon.provisioning import qualification_desk
 from provisioning.qualification import Color
 from provisioning.refusal import Refusal
@@ -106,17 +106,18 @@ def _fill(database: Database, sites: int) -> None:
 def _query(chance: random.Random, sites: int) -> Query:
     isp = chance.choice(_ISPS)
     actor = Actor("bench", isp, "rest")
+    offerings = (f"{isp}-500",) if chance.random() < 0.5 else ()
     site, kind = chance.randrange(sites), chance.random()
     if kind < 0.1:
         line = site // _SITES_A_NODE * _SITES_A_NODE + site % _LINES_A_NODE
-        return Query(actor=actor, isp=isp, line=f"line{line}")
+        return Query(actor=actor, isp=isp, line=f"line{line}", offerings=offerings)
     address = _address(site)
     if kind < 0.3:
         letters = list(address)
         place = next(i for i, c in enumerate(letters) if c.isalpha()) + 3
         letters[place] = "x"
         address = "".join(letters)
-    return Query(actor=actor, isp=isp, address=address)
+    return Query(actor=actor, isp=isp, address=address, offerings=offerings)
 
 
 _Desk = Desk[Query, Qualification | Refusal]
@@ -125,7 +126,7 @@ _Desk = Desk[Query, Qualification | Refusal]
 class _Tally:
     def __init__(self) -> None:
         self.latency = Latency()
-        self.answers = self.green = self.refused = self.found = 0
+        self.turned_away = self.answers = self.green = self.refused = self.found = 0
         self.longest = 0.0
 
     def count(self, answer: Qualification | Refusal, seconds: float) -> None:
@@ -141,7 +142,7 @@ class _Tally:
         p50, p99 = (self.latency.quantile(q) * 1000 for q in (0.5, 0.99))
         return (
             f"{self.answers} answers, {self.found} places found, "
-            f"{self.green} green, {self.refused} refused; "
+            f"{self.green} green, {self.refused} refused, {self.turned_away} turned away; "
             f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, "
             f"longest {self.longest * 1000:.1f} ms"
         )
@@ -153,7 +154,11 @@ async def _steady(desk: _Desk, sites: int, rate: int, seconds: float) -> _Tally:
     loop = asyncio.get_running_loop()
 
     async def one(due: float) -> None:
-        answer = await desk.ask(_query(chance, sites))
+        try:
+            answer = await desk.ask(_query(chance, sites))
+        except DeskBusyError:
+            tally.turned_away += 1
+            return
         tally.count(answer, loop.time() - due)
 
     started = loop.time()

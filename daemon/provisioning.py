@@ -12,8 +12,9 @@ from daemon.desk import Desk
 from provisioning.refusal import Refusal
 from services.adapters import Ports
 from services.credentials import NONCE_OCTETS, seal_password
+from services.order_assessment import Keys
 from services.orders import BATCH as ORDERS
-from services.orders import Command, Keys, Placed, place_all
+from services.orders import Command, Placed, place_all
 from services.provisioning import Provisioning
 from services.qualification import BATCH as QUALIFICATIONS
 from services.qualification import Qualification, Query, qualify

@@ -113,8 +113,8 @@ def normalise(text: str) -> Address:
     unit, line = _take(_UNIT, line, last=False)
     postcode, line = _take(_POSTCODE, line, last=True)
     number, line = _take(_NUMBER, line, last=False)
-    if not number and re.fullmatch(r"[0-9]{4,5}", postcode):
-        # A long number with none beside it may be the house's as well.
+    if not number and postcode and plain.lstrip().startswith(postcode):
+        # A long number that comes first is the house's.
         number, postcode = postcode, ""
     return Address(number, unit, postcode.replace(" ", ""), " ".join(line.split()))
 

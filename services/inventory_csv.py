@@ -109,7 +109,7 @@ def _bodies(connection: Connection, kind: str) -> Iterator[Body]:
         table = TABLES[kind][1]
         query = select(*(table.c[n] for n in columns(kind))).order_by(table.c.name)
         rows = connection.execute(query, execution_options={"yield_per": _AT_ONCE})
-        yield from (dict(row._mapping) for row in rows)
+        yield from ({str(k): v for k, v in row._mapping.items()} for row in rows)
         return
     objects = network.read_network(connection)
     yield from (body for (of, _), body in objects.items() if of == kind)
@@ -140,7 +140,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def read(kind: str, lines: Iterable[str]) -> tuple[list[FileRow], list[Mistake]]:
-    """Read a file into objects; every mistake is told."""
+    """Read a file into what it says of each object; every mistake is told."""
     reader = csv.reader(lines)
     heading = next(reader, [])
     known = columns(kind)
@@ -164,17 +164,14 @@ def read(kind: str, lines: Iterable[str]) -> tuple[list[FileRow], list[Mistake]]
             continue
         try:
             body = _body(dict(zip(heading, cells, strict=True)), lists)
-            row = msgspec.convert(body, _structure(kind), strict=False)
-        except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        except msgspec.DecodeError as error:
             mistakes.append(Mistake(line, str(error)))
             continue
-        made = msgspec.json.decode(msgspec.json.encode(row))
-        if seen.setdefault(made["name"], line) != line:
-            first = seen[made["name"]]
-            mistakes.append(
-                Mistake(line, f"{made['name']!r} is in line {first} already")
-            )
-        rows.append(FileRow(line, made))
+        name = str(body.get("name", ""))
+        if seen.setdefault(name, line) != line:
+            first = seen[name]
+            mistakes.append(Mistake(line, f"{name!r} is in line {first} already"))
+        rows.append(FileRow(line, body))
     return rows, mistakes
 
 
@@ -199,31 +196,36 @@ def _body(cells: Mapping[str, str], lists: frozenset[str]) -> dict[str, Any]:
 
 def difference(
     transaction: Transaction, kind: str, rows: Sequence[FileRow], *, complete: bool
-) -> list[ObjectChange]:
-    """List what a file changes; a complete one takes away what it does not have."""
+) -> tuple[list[ObjectChange], list[Mistake]]:
+    """List what a file changes, and what is no such object.
+
+    What a file of fewer columns does not say is left as it is; a complete file takes
+    away the objects that it does not have.
+    """
     stored = {body["name"]: body for body in _bodies(transaction.connection, kind)}
     if kind in TABLES:
-        stored = {name: _bare(kind, body) for name, body in stored.items()}
-    found = []
+        stored = {name: _plain(kind, body) for name, body in stored.items()}
+    found, mistakes = [], []
     for row in rows:
-        name = row.body["name"]
+        name = row.body.get("name", "")
         before = stored.pop(name, None)
-        after = {
-            key: (before or {}).get(key) if value == _BLOTTED else value
-            for key, value in row.body.items()
-        }
-        # What a file of fewer columns does not say is left as it is.
-        if before is not None:
-            after = {**{k: v for k, v in before.items() if k not in after}, **after}
+        old = before or {}
+        said = {k: old.get(k) if v == _BLOTTED else v for k, v in row.body.items()}
+        try:
+            after = _plain(kind, old | said)
+        except msgspec.ValidationError as error:
+            mistakes.append(Mistake(row.line, str(error)))
+            continue
         if before != after:
             found.append(ObjectChange(kind, name, before, after))
     if complete:
         found += [ObjectChange(kind, name, old, None) for name, old in stored.items()]
-    return found
+    return found, mistakes
 
 
-def _bare(kind: str, body: Body) -> Body:
-    row = msgspec.convert(body, _structure(kind))
+def _plain(kind: str, body: Body) -> Body:
+    """Make a body what the network file would have: typed, without defaults."""
+    row = msgspec.convert(body, _structure(kind), strict=False)
     made: Body = msgspec.json.decode(msgspec.json.encode(row))
     return made
 
@@ -232,6 +234,8 @@ def mistakes_between(
     transaction: Transaction, changes: Sequence[ObjectChange], rows: Sequence[FileRow]
 ) -> list[Mistake]:
     """Hold the network as it would be against the rules between its rows."""
+    if not changes or changes[0].kind in TABLES:
+        return []
     places = {row.body["name"]: row.line for row in rows}
     objects = network.read_network(transaction.connection)
     for change in changes:

@@ -16,7 +16,8 @@ from provisioning.inventory import Inventory
 from provisioning.refusal import Refusal
 from services import orders
 from services.actor import NETWORK, Actor
-from services.orders import Keys, Placed
+from services.order_assessment import Keys
+from services.orders import Placed
 from services.provisioning import Transaction
 from storage.order_queries import Filter
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any, Final
 
 import msgspec
@@ -42,11 +43,14 @@ def end(transaction: Transaction, ids: list[str], state: str) -> None:
         holds.change(connection, gone=holds.holds_of(connection, ids))
 
 
-def invalidate(transaction: Transaction, places: list[str], ordered: str = "") -> None:
-    """End the green answers for places that are ordered; ``ordered`` is what with."""
+def invalidate(
+    transaction: Transaction, places: list[str], ordered: Container[str | None]
+) -> None:
+    """End the green answers for places that are ordered; ``ordered`` are those that the
+    order names."""
     known = [one.id for one in qualifications.open_at(transaction.connection, places)]
-    end(transaction, [one for one in known if one != ordered], "invalidated")
-    end(transaction, [one for one in known if one == ordered], "ordered")
+    end(transaction, [one for one in known if one not in ordered], "invalidated")
+    end(transaction, [one for one in known if one in ordered], "ordered")
 
 
 def leave_lead(

@@ -77,8 +77,8 @@ def _seen(
     live = select(session.c.user_name).where(
         session.c.state != "closed", session.c.user_name.is_not(None)
     )
-    for user in filter(None, connection.scalars(live.distinct())):
-        found[owners.get(user.casefold(), user)] = "session"
+    users = [str(user) for user in connection.scalars(live.distinct())]
+    found |= {owners.get(user.casefold(), user): "session" for user in users}
     table = lease.c
     leased = select(table.service).where(
         table.service.is_not(None), table.ended_at.is_(None), table.expires_at > now

@@ -19,8 +19,9 @@ from provisioning.outcomes import Done, Outcome
 from services import orders
 from services.actor import Actor
 from services.adapters import Ports
+from services.order_assessment import Keys
 from services.order_manager import Call, Step, settle, step
-from services.orders import Keys, Placed
+from services.orders import Placed
 from services.provisioning import Provisioning, Transaction
 from storage import network
 from storage.database import Database

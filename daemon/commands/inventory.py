@@ -63,10 +63,12 @@ def import_(
     rows, mistakes = inventory_csv.read(kind, file)
     _tell(file.name, mistakes)
     with transaction_of(load_or_exit(configuration)) as transaction:
-        changes = inventory_csv.difference(transaction, kind, rows, complete=complete)
-        if kind not in inventory_csv.TABLES:
-            found = inventory_csv.mistakes_between(transaction, changes, rows)
-            _tell(file.name, found)
+        changes, mistakes = inventory_csv.difference(
+            transaction, kind, rows, complete=complete
+        )
+        _tell(file.name, mistakes)
+        found = inventory_csv.mistakes_between(transaction, changes, rows)
+        _tell(file.name, found)
         if not dry_run:
             inventory_csv.take(transaction, staff(), kind, changes)
     for change in changes:
