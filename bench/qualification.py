@@ -6,9 +6,10 @@
 A city is made: so many sites at streets, on nodes, one in twenty with a line that is
 built, ISPs with pools and offerings. Then questions arrive one by one at the rate, each
 at its own moment whatever became of those before: seven in ten have the address as it
-is, two have a slip in the street, one names a line; half of them ask for one offering, half for all three; each holds what its green answer
-promises, on disk. Last, as many as can be are asked. The database given by URL must be
-empty; --data keeps the one that is made.
+is, two have a slip in the street, one names a line; half of them ask for one offering,
+half for all three; each holds what its green answer promises, on disk. Last, as many as
+can be are asked. The database given by URL must be empty; --data keeps the one that is
+made.
 """
 
 from __future__ import annotations
@@ -142,7 +143,8 @@ class _Tally:
         p50, p99 = (self.latency.quantile(q) * 1000 for q in (0.5, 0.99))
         return (
             f"{self.answers} answers, {self.found} places found, "
-            f"{self.green} green, {self.refused} refused, {self.turned_away} turned away; "
+            f"{self.green} green, {self.refused} refused, "
+            f"{self.turned_away} turned away; "
             f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, "
             f"longest {self.longest * 1000:.1f} ms"
         )

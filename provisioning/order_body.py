@@ -142,6 +142,15 @@ def read_order(body: Any) -> OrderBody | list[Refusal]:
     )
 
 
+def names(order: OrderBody) -> set[str]:
+    """Give every name that an order is about: places, services, users."""
+    found: set[str] = set()
+    for item in order.items:
+        found |= {*item.places.values(), item.characteristics.get("userName", "")}
+        found |= {item.service or "", item.characteristics.get("qualificationId", "")}
+    return found - {""}
+
+
 def shown(body: Any) -> Any:
     """Copy an order's body without its secrets, to be kept and shown."""
     if isinstance(body, Mapping):

@@ -18,7 +18,7 @@ from provisioning.order_rules import Wanted
 from provisioning.order_states import Action
 from provisioning.outcomes import Done, Later, Outcome
 from provisioning.proof import proves
-from provisioning.task_graph import Kind, Task
+from provisioning.task_graph import POLICIES, Kind, Task
 from services.actor import Actor
 from services.provisioning import ObjectChange, Transaction
 from storage import holds, line_leases, outbox, service_records
@@ -127,9 +127,7 @@ def _service(work: Work) -> Outcome:
         before_body = {"service": was, "record": record}
     body = _body(wanted, before)
     work.change(wanted.service, body)
-    held = holds.holds_of(connection, [work.owner])
-    if held:
-        holds.change(connection, gone=held)
+    transaction.release(work.owner)  # the addresses are the service's now
     state = "inactive" if wanted.action is Action.ADD else "active"
     service_records.put(
         connection,
@@ -279,15 +277,11 @@ def _proof(work: Work) -> Outcome:
             transaction.now + _PROOF_SECONDS[0], "no packet of it was seen yet"
         )
     service = transaction.inventory.service.get(work.wanted.service)
-    record = service_records.find(transaction.connection, work.wanted.service)
-    if service is None or record is None:
+    if service is None:
         return Later(transaction.now + _PROOF_SECONDS[1], "the service is gone")
-    signs = service_records.signs_of_users(transaction.connection, service.user_names)
-    signs += line_leases.signs_of(
-        transaction.connection, service.line, service.name, transaction.now
-    )
-    since = int(record["changed_at"])
-    if not proves(service, transaction.inventory, signs, since):
+    # Waiting began when the service was written.
+    since = work.task.deadline_at - POLICIES[Kind.PROOF].wait_seconds
+    if not _is_seen(transaction, service, since):
         first, longest = _PROOF_SECONDS
         wait = min(first << min(work.task.attempts, 9), longest)
         return Later(transaction.now + wait, "no packet of it was seen yet")
@@ -295,6 +289,17 @@ def _proof(work: Work) -> Outcome:
         transaction.connection, service.name, "active", transaction.now
     )
     return Done({"since": since})
+
+
+def _is_seen(transaction: Transaction, service: Service, since: int) -> bool:
+    connection, inventory = transaction.connection, transaction.inventory
+    sessions = service_records.signs_of_users(connection, service.user_names)
+    if proves(service, inventory, sessions, since):
+        return True
+    leases = line_leases.signs_of(
+        connection, service.line, service.name, transaction.now
+    )
+    return proves(service, inventory, leases, since)
 
 
 def _takeover(work: Work) -> Outcome:

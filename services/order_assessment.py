@@ -20,8 +20,8 @@ from provisioning.refusal import Refusal
 from services.order_capacity import Claim, claim
 from services.provisioning import Transaction
 from services.qualification_life import invalidate
-from storage import holds
 from storage import orders as stored
+from storage.holds import Hold
 from storage.sites import sites_named
 
 
@@ -35,13 +35,20 @@ class Keys(NamedTuple):
 
 
 def accept_or_reject(
-    transaction: Transaction, order: Order, read: OrderBody, keys: Keys
-) -> None:
-    """Give an order its items and tasks, or the reasons why it is refused."""
+    transaction: Transaction,
+    order: Order,
+    read: OrderBody,
+    keys: Keys,
+    unwritten: Mapping[str, int],
+) -> list[Hold]:
+    """Give an order its items and tasks, or the reasons why it is refused.
+
+    Gives what it holds; ``unwritten`` is what others of its transaction do.
+    """
     known = _known(transaction, read, keys, order.tenant)
     assessed = assess(read, order.tenant, transaction.inventory, known)
     wanted = {n: one for n, one in assessed.items() if isinstance(one, Wanted)}
-    claimed = claim(transaction, order.id, wanted)
+    claimed = claim(transaction, order.id, wanted, unwritten)
     errors = {n: one for n, one in assessed.items() if not isinstance(one, Wanted)}
     for number, refusals in claimed.refusals.items():
         pointer = read.items[number].pointer
@@ -52,8 +59,9 @@ def accept_or_reject(
         order.items[body.number] = _item(body, wanted.get(body.number))
     if errors:
         _reject(order, assessed.keys(), errors)
-    else:
-        _accept(transaction, order, wanted, claimed)
+        return []
+    _accept(transaction, order, wanted, claimed)
+    return claimed.holds
 
 
 def _item(body: ItemBody, wanted: Wanted | None) -> Item:
@@ -87,7 +95,7 @@ def _reject(order: Order, assessed: Any, errors: Mapping[int, list[Refusal]]) ->
 def _accept(
     transaction: Transaction, order: Order, wanted: dict[int, Wanted], claimed: Claim
 ) -> None:
-    connection, inventory = transaction.connection, transaction.inventory
+    inventory = transaction.inventory
     relies_on = {number: order.items[number].relies_on for number in wanted}
     tasks = decompose(wanted, relies_on, inventory, order.start_at)
     order.tasks = {task.number: task for task in tasks}
@@ -96,7 +104,6 @@ def _accept(
     if any(one.action == "add" or one.offering for one in wanted.values()):
         ordered = {one.qualification for one in wanted.values()}
         invalidate(transaction, places, ordered)
-    holds.change(connection, made=claimed.holds)
 
 
 _PLACES: Final = frozenset({"line", "site"})

@@ -30,9 +30,15 @@ class Claim(NamedTuple):
 
 
 def claim(
-    transaction: Transaction, order_id: str, items: Mapping[int, Wanted]
+    transaction: Transaction,
+    order_id: str,
+    items: Mapping[int, Wanted],
+    unwritten: Mapping[str, int],
 ) -> Claim:
-    """Hold every item against the rules of qualification, and count what it needs."""
+    """Hold every item against the rules of qualification, and count what it needs.
+
+    ``unwritten`` is what orders of the same transaction hold beyond what is stored.
+    """
     claimed = Claim([], {}, [])
     sought = {n: w for n, w in items.items() if w.offering is not None}
     if not sought:
@@ -45,6 +51,7 @@ def claim(
         if place.node is not None:
             resources.add(f"node:{place.node.name}")
     held = holds.sums(transaction.connection, resources)
+    held.update({one: unwritten[one] for one in resources if one in unwritten})
     for number, wanted in sought.items():
         place = places[number]
         if wanted.qualification is not None:

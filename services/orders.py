@@ -8,6 +8,7 @@ on whichever channel it comes.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -15,7 +16,8 @@ import msgspec
 
 from provisioning import order as orders
 from provisioning.order import Order
-from provisioning.order_body import read_order, shown
+from provisioning.order_body import OrderBody, names, read_order, shown
+from provisioning.order_rules import claims
 from provisioning.order_states import ENDED, State
 from provisioning.refusal import Refusal
 from services.actor import Actor
@@ -23,6 +25,7 @@ from services.order_assessment import Keys, accept_or_reject
 from services.provisioning import ObjectChange, Transaction, log_changes
 from storage import holds, order_queries, outbox
 from storage import orders as stored
+from storage.holds import Hold
 from storage.outbox import Event
 
 BODY_BYTES: Final = 256 * 1024
@@ -56,10 +59,10 @@ def place_all(
     new_id: Callable[[], str],
 ) -> list[Placed | list[Refusal]]:
     """Take orders in their turn; each sees those before it."""
-    return [
-        place(transaction, actor, body, keys=keys, new_id=new_id, held=held)
-        for actor, body, held in commands
-    ]
+    batch = _Batch(transaction, keys, new_id)
+    placed = [batch.place(command) for command in commands]
+    batch.write()
+    return placed
 
 
 def place(
@@ -77,50 +80,119 @@ def place(
     (``external_id_conflict``), is refused and leaves nothing; what can be read and
     cannot be carried out is kept as a rejected order.
     """
-    isp = actor.isp
-    if isp is None:
-        return [Refusal("isp_missing", "", "say on behalf of which ISP")]
-    if isp not in transaction.inventory.isp:
-        return [Refusal("unknown_isp", "", f"there is no ISP called {isp!r}")]
-    encoded = msgspec.json.encode(body, order="deterministic")
-    if len(encoded) > BODY_BYTES:
-        return [Refusal("body_too_large", "", f"at most {BODY_BYTES} bytes")]
-    read = read_order(body)
-    if isinstance(read, list):
-        return read
-    digest = hashlib.blake2b(encoded, key=keys.digest_key[:64], digest_size=32)
-    same = stored.find_external(transaction.connection, isp, read.external_id)
-    if same is not None:
-        found = stored.load(transaction.connection, [same])[same]
-        if found.digest != digest.hexdigest():
-            reason = f"{read.external_id!r} is the id of another order"
-            return [Refusal("external_id_conflict", "/externalId", reason)]
-        return Placed(found, False, _refusals(found))
-    order = Order(
-        id=new_id(),
-        external_id=read.external_id,
-        tenant=isp,
-        digest=digest.hexdigest(),
-        channel=actor.channel,
-        actor=actor.name,
-        on_behalf=actor.on_behalf,
-        ordered_at=transaction.now,
-        start_at=max(read.start_at, transaction.now),
-        body=shown(body),
-    )
-    accept_or_reject(transaction, order, read, keys)
-    if order.state is State.ACKNOWLEDGED and (held or read.start_at > transaction.now):
-        waiting = State.HELD if held else State.PENDING
-        for item in order.items.values():
-            item.state = waiting
-        order.state = waiting
-    order.due_at = None if held or order.ended else order.start_at
-    stored.add(transaction.connection, [order])
-    _tell_placed(transaction, actor, order)
-    return Placed(order, True, _refusals(order))
+    command = Command(actor, body, held)
+    return place_all(transaction, [command], keys=keys, new_id=new_id)[0]
 
 
-def _tell_placed(transaction: Transaction, actor: Actor, order: Order) -> None:
+class _Batch:
+    """Orders of one transaction, written together.
+
+    An order that is about something that an unwritten one is about waits for that to
+    be written, so that all it looks up is there.
+    """
+
+    def __init__(
+        self, transaction: Transaction, keys: Keys, new_id: Callable[[], str]
+    ) -> None:
+        self._transaction = transaction
+        self._keys = keys
+        self._new_id = new_id
+        self._orders: list[Order] = []
+        self._events: list[Event] = []
+        self._holds: list[Hold] = []
+        self._held: Counter[str] = Counter()
+        self._about: set[str] = set()
+        self._claims: set[tuple[str, str]] = set()
+
+    def place(self, command: Command) -> Placed | list[Refusal]:
+        """Take one order."""
+        transaction, actor = self._transaction, command.actor
+        isp = actor.isp
+        if isp is None:
+            return [Refusal("isp_missing", "", "say on behalf of which ISP")]
+        if isp not in transaction.inventory.isp:
+            return [Refusal("unknown_isp", "", f"there is no ISP called {isp!r}")]
+        encoded = msgspec.json.encode(command.body, order="deterministic")
+        if len(encoded) > BODY_BYTES:
+            return [Refusal("body_too_large", "", f"at most {BODY_BYTES} bytes")]
+        read = read_order(command.body)
+        if isinstance(read, list):
+            return read
+        about = {f"{isp}/{read.external_id}", *names(read)}
+        if about & self._about:
+            self.write()
+        self._about |= about
+        key = self._keys.digest_key
+        digest = hashlib.blake2b(encoded, key=key, digest_size=32).hexdigest()
+        same = stored.find_external(transaction.connection, isp, read.external_id)
+        if same is not None:
+            found = stored.load(transaction.connection, [same])[same]
+            if found.digest != digest:
+                reason = f"{read.external_id!r} is the id of another order"
+                return [Refusal("external_id_conflict", "/externalId", reason)]
+            return Placed(found, False, _refusals(found))
+        order, made = self._taken(command, read, isp, digest)
+        if self._claims & _claims(order):
+            # By a token, or by its site: the same line in other words.
+            self.write()
+            order, made = self._taken(command, read, isp, digest)
+        self._keep(actor, order, made)
+        return Placed(order, True, _refusals(order))
+
+    def _taken(
+        self, command: Command, read: OrderBody, isp: str, digest: str
+    ) -> tuple[Order, list[Hold]]:
+        now, actor = self._transaction.now, command.actor
+        order = Order(
+            id=self._new_id(),
+            external_id=read.external_id,
+            tenant=isp,
+            digest=digest,
+            channel=actor.channel,
+            actor=actor.name,
+            on_behalf=actor.on_behalf,
+            ordered_at=now,
+            start_at=max(read.start_at, now),
+            body=shown(command.body),
+        )
+        made = accept_or_reject(self._transaction, order, read, self._keys, self._held)
+        waits = command.held or read.start_at > now
+        if order.state is State.ACKNOWLEDGED and waits:
+            order.state = State.HELD if command.held else State.PENDING
+            for item in order.items.values():
+                item.state = order.state
+        order.due_at = None if command.held or order.ended else order.start_at
+        return order, made
+
+    def _keep(self, actor: Actor, order: Order, made: list[Hold]) -> None:
+        for hold in made:
+            self._held[hold.resource] += hold.quantity
+        self._holds += made
+        self._orders.append(order)
+        self._events.append(_placed_event(self._transaction, actor, order))
+        self._claims |= _claims(order)
+
+    def write(self) -> None:
+        """Write what was taken since the last time."""
+        connection = self._transaction.connection
+        if self._orders:
+            stored.add(connection, self._orders)
+            holds.change(connection, made=self._holds)
+            outbox.publish(connection, self._events, self._transaction.now)
+        self._orders, self._events, self._holds = [], [], []
+        self._held.clear()
+        self._about.clear()
+        self._claims.clear()
+
+
+def _claims(order: Order) -> set[tuple[str, str]]:
+    if order.ended:
+        return set()
+    wanted = (item.wanted for item in order.items.values() if item.wanted)
+    return {one for each in wanted for one in claims(each)}
+
+
+def _placed_event(transaction: Transaction, actor: Actor, order: Order) -> Event:
     """Tell the ISP of its order; of one on its behalf it is told who placed it."""
     body = {
         "state": order.state.value,
@@ -137,10 +209,8 @@ def _tell_placed(transaction: Transaction, actor: Actor, order: Order) -> None:
             transaction.now,
             f"on behalf of {order.on_behalf}",
         )
-    event = Event(
-        order.tenant, "ServiceOrderCreateEvent", order.id, line_of_order(order), body
-    )
-    outbox.publish(transaction.connection, [event], transaction.now)
+    line = line_of_order(order)
+    return Event(order.tenant, "ServiceOrderCreateEvent", order.id, line, body)
 
 
 def line_of_order(order: Order) -> str | None:

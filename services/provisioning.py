@@ -19,7 +19,7 @@ from sqlalchemy import Connection, insert
 from config.row import Row, redacted
 from provisioning.inventory import Inventory
 from services.actor import Actor
-from storage import network
+from storage import holds, network
 from storage.database import Database
 from storage.provisioning_tables import object_change
 
@@ -53,6 +53,7 @@ class Transaction:
         self._before: list[tuple[str, str, Row | None]] = []
         self._unwritten: list[ObjectChange] = []
         self._log: list[dict[str, Any]] = []
+        self._released: list[str] = []
         self._number = inventory.number
 
     def change(
@@ -72,6 +73,10 @@ class Transaction:
         self._unwritten += made
         self._log += log_rows(actor, made, self.now, reason, tenant)
 
+    def release(self, owner: str) -> None:
+        """Let an owner's holds go when the transaction ends: it has what it needs."""
+        self._released.append(owner)
+
     def flush(self) -> None:
         """Write what was changed since the last time, many in one statement.
 
@@ -84,6 +89,10 @@ class Transaction:
             self.inventory.number = network.apply(self.connection, applied, self.now)
             rows, self._log = self._log, []
             self.connection.execute(_LOG, rows)
+        if self._released:
+            owners, self._released = self._released, []
+            gone = holds.holds_of(self.connection, owners)
+            holds.change(self.connection, gone=gone)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -106,7 +115,7 @@ class Transaction:
         while len(self._before) > kept:
             self.inventory.restore(*self._before.pop())
         self.inventory.number = number
-        self._unwritten, self._log = [], []
+        self._unwritten, self._log, self._released = [], [], []
 
 
 class Provisioning:

@@ -17,13 +17,14 @@ from provisioning_site import (
 )
 from sqlalchemy import select
 
+from provisioning.line_token import issue
 from provisioning.order_states import State
 from provisioning.order_view import service_order
 from provisioning.outcomes import Refused, Trouble
 from services import orders
 from services.actor import Actor
 from services.order_manager import settle
-from services.orders import Placed
+from services.orders import Command, Placed
 from services.provisioning import ObjectChange
 from storage import service_records
 from storage.columns import metadata
@@ -341,6 +342,28 @@ def test_two_orders_for_one_line_do_not_race(site: Site) -> None:
 
     assert isinstance(placed, Placed)
     assert ["line_has_open_order"] == [one.code for one in placed.refusals]
+
+
+def test_orders_of_one_transaction_see_one_another(site: Site) -> None:
+    """The same line by its name, its site and a token; the same id twice: one order."""
+    by_site, by_token = (body(f"A-{n}", user=f"sub{n}@aurora.example") for n in (2, 3))
+    token = issue("line1", site.now, site.keys.token_key)
+    for sent, place in (
+        (by_site, {"role": "site", "name": "site1"}),
+        (by_token, {"role": "connection", "name": token}),
+    ):
+        sent["serviceOrderItem"][0]["service"]["place"] = [place]
+    commands = [Command(AURORA, one) for one in (body(), by_site, by_token, body())]
+    with site.transaction() as transaction:
+        placed = orders.place_all(
+            transaction, commands, keys=site.keys, new_id=site.new_id
+        )
+    taken = [one for one in placed if isinstance(one, Placed)]
+
+    assert [True, True, True, False] == [one.is_new for one in taken]
+    assert [[], ["line_has_open_order"], ["line_has_open_order"], []] == [
+        [refusal.code for refusal in one.refusals] for one in taken
+    ]
 
 
 FILMS = {"offering": "home-films", "device": "ont-1"}
