@@ -61,14 +61,14 @@ def import_(
 ) -> None:
     """Make objects what FILE says, all or none; what it does not name stays."""
     rows, mistakes = inventory_csv.read(kind, file)
-    _tell(file.name, mistakes)
+    _tell(file, mistakes)
     with transaction_of(load_or_exit(configuration)) as transaction:
         changes, mistakes = inventory_csv.difference(
             transaction, kind, rows, complete=complete
         )
-        _tell(file.name, mistakes)
+        _tell(file, mistakes)
         found = inventory_csv.mistakes_between(transaction, changes, rows)
-        _tell(file.name, found)
+        _tell(file, found)
         if not dry_run:
             inventory_csv.take(transaction, staff(), kind, changes)
     for change in changes:
@@ -77,7 +77,8 @@ def import_(
     click.echo(f"{len(changes)} {verb}" if changes else "nothing to change")
 
 
-def _tell(name: str, mistakes: list[inventory_csv.Mistake]) -> None:
+def _tell(file: IO[str], mistakes: list[inventory_csv.Mistake]) -> None:
+    name = getattr(file, "name", "-")  # standard input may have none
     for mistake in mistakes:
         place = f"{name}:{mistake.line}" if mistake.line else name
         click.echo(f"{place}: {mistake.message}", err=True)

@@ -142,7 +142,7 @@ def place(
     try:
         body = msgspec.json.decode(file.read(orders.BODY_BYTES + 1))
     except msgspec.DecodeError as error:
-        fail(f"{file.name}: {error}")
+        fail(f"no JSON: {error}")
     plan = load_or_exit(configuration)
     with transaction_of(plan) as transaction:
         placed = orders.place(
