@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
 from config.row import Row
-from config.values import Name, Text
+from config.values import Listen, Name, Text
+
+Servers = Annotated[tuple[Listen, ...], Meta(max_length=8)]
 
 
 class Isp(Row, frozen=True, kw_only=True):
@@ -12,6 +18,16 @@ class Isp(Row, frozen=True, kw_only=True):
     name: Name
     realms: tuple[Text, ...] = ()
     """The realms of its user names (RFC 7542)."""
+    authentication_servers: Servers = ()
+    """Its own RADIUS servers, host:port, asked in this order about users of its realms
+    that have no service here (RFC 2865 section 2.3)."""
+    accounting_servers: Servers = ()
+    """Servers, host:port, that get a copy of its subscribers' accounting."""
+    radius_secret: Text | None = None
+    """The secret shared with these servers."""
+    when_down: Literal["reject", "silence"] = "reject"
+    """What its users get while no authentication server answers; ``silence`` lets the
+    NAS turn to another server."""
 
 
 class Bsp(Row, frozen=True, kw_only=True):

@@ -213,24 +213,6 @@ def accounting_response(request: bytes, secret: bytes, proxy_states: bytes) -> b
     return header + signature + proxy_states
 
 
-def access_accept(request: bytes, secret: bytes, proxy_states: bytes) -> bytes:
-    """Build the answer to a Status-Server on the authentication port (RFC 5997).
-
-    The Message-Authenticator comes first, as in every answer to an access packet
-    (CVE-2024-3596), then the Proxy-States in their order.
-    """
-    place = HEADER_OCTETS + 2
-    attributes = bytes((_MESSAGE_AUTHENTICATOR, 18)) + bytes(16) + proxy_states
-    header = _HEADER.pack(
-        Code.ACCESS_ACCEPT, request[1], HEADER_OCTETS + len(attributes)
-    )
-    unsigned = header + request[4:20] + attributes
-    signature = message_authenticator(unsigned, place, secret, request[4:20])
-    attributes = attributes[:2] + signature + proxy_states
-    authenticator = md5(header + request[4:20] + attributes + secret).digest()
-    return header + authenticator + attributes
-
-
 def attribute(kind: int, value: bytes) -> bytes:
     """Encode one attribute; a value of 1 to 253 octets (RFC 2865 section 5)."""
     if not 1 <= len(value) <= 253:

@@ -176,7 +176,7 @@ def test_the_answer_to_status_server_is_signed_first_rfc_5997() -> None:
     request = b"\x0c\x07\x00\x14" + bytes(range(16))
     proxy_state = codec.attribute(33, b"hop")
 
-    reply = codec.access_accept(request, SECRET, proxy_state)
+    reply = access_reply(codec.Code.ACCESS_ACCEPT, request, SECRET, b"", proxy_state)
 
     assert (Code.ACCESS_ACCEPT, 7, 80) == (reply[0], reply[1], reply[20])
     assert proxy_state == reply[38:]
