@@ -2,9 +2,9 @@
 
 What is decided, ``radius.authentication`` decides; what leaves, goes through
 ``radius.access_answers``. This module joins them with what has to be asked elsewhere,
-and none of it waits: a hash goes to a thread, a user of an ISP to its server, a full service to the database,
-and each comes back as a call. Sessions are counted by reservations that all workers
-share, in one transaction for the requests of one read.
+and none of it waits: a hash goes to a thread, a user of an ISP to its server, a full
+service to the database, and each comes back as a call. Sessions are counted by
+reservations that all workers share, in one transaction for the requests of one read.
 """
 
 from __future__ import annotations

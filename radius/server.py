@@ -180,6 +180,8 @@ class RadiusServer:
 
     def _readable(self, listener: _Listener) -> bool:
         listener.duplicates.turn(self._monotonic())
+        if self._access is not None and listener.kind == "authentication":
+            self._access.turn()
         for read in range(_READS):
             datagrams = listener.endpoint.receive()
             if not datagrams:
@@ -191,7 +193,6 @@ class RadiusServer:
 
     def _end_of_read(self, listener: _Listener) -> None:
         if self._access is not None and listener.kind == "authentication":
-            self._access.turn()
             self._access.flush()
         self._commit()
 

@@ -31,7 +31,7 @@ def hash_password(password: str) -> str:
 
 
 def is_hash_of(password_hash: str, password: bytes) -> bool:
-    """Say whether a hash is of this password; takes milliseconds, belongs in a thread."""
+    """Say whether a hash is of this password; for a thread: it takes milliseconds."""
     try:
         return _HASHER.verify(password_hash, password)
     except (VerificationError, InvalidHashError):

@@ -84,12 +84,11 @@ class AccessState:
         uncounted, and ``failure`` says why.
         """
         execute = self._connection.execute
-        taken: list[bool | None] = []
+        taken: list[bool | None]
         try:
             execute("BEGIN IMMEDIATE")
             try:
-                for claim in claims:
-                    taken.append(self._take(claim, now))
+                taken = [self._take(claim, now) for claim in claims]
             except BaseException:
                 execute("ROLLBACK")
                 raise
@@ -119,7 +118,10 @@ class AccessState:
             " ORDER BY taken_at LIMIT ?",
             values,
         )
-        return [Place(*row[:5], bool(row[5])) for row in rows]
+        return [
+            Place(token, service, nas, user, at, seen=bool(seen))
+            for token, service, nas, user, at, seen in rows
+        ]
 
     def release(self, tokens: Iterable[bytes]) -> int:
         """Free places; give how many there were."""
@@ -127,9 +129,7 @@ class AccessState:
         if not rows:
             return 0
         self._connection.execute("BEGIN IMMEDIATE")
-        cursor = self._connection.executemany(
-            "DELETE FROM place WHERE token = ?", rows
-        )
+        cursor = self._connection.executemany("DELETE FROM place WHERE token = ?", rows)
         self._connection.execute("COMMIT")
         return int(cursor.rowcount)
 

@@ -1,4 +1,4 @@
-"""RADIUS access: CoA and Disconnect commands, and how far ISPs have their accounting."""
+"""RADIUS access: CoA and Disconnect commands; how far ISPs have their accounting."""
 
 from __future__ import annotations
 

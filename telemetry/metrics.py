@@ -110,6 +110,17 @@ RADIUS_DROPPED = _counter(
     "reason",
     "nas",
 )
+RADIUS_REFUSED = _counter(
+    "fairlane_radius_refused_total",
+    "Access-Requests that were rejected, by the reason.",
+    "reason",
+    "nas",
+)
+RADIUS_UNSIGNED = _counter(
+    "fairlane_radius_unsigned_total",
+    "Access-Requests without a Message-Authenticator, whatever came of them.",
+    "nas",
+)
 RADIUS_RECEIVE_QUEUE_DROPS = _counter(
     "fairlane_radius_receive_queue_drops_total",
     "Datagrams that the kernel threw away because a receive buffer was full.",

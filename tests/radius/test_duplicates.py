@@ -30,7 +30,7 @@ def test_what_could_not_be_recorded_is_new_when_it_comes_again() -> None:
 
     duplicates.forget([b"a", b"b", b"never seen"])
 
-    assert [None, None] == [duplicates.known(b"a"), duplicates.batch_of(b"b")]
+    assert [None, None] == [duplicates.known(b"a"), duplicates.known(b"b")]
 
 
 def test_a_flood_shortens_memory_and_never_grows_it() -> None:

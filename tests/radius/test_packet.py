@@ -10,6 +10,7 @@ from pyrad.packet import AcctPacket, Packet
 from radius_packets import SECRET, packet
 
 from radius import packet as codec
+from radius.access_reply import access_reply
 from radius.packet import Code, Malformed, Notable
 
 _ATTRIBUTES = st.lists(
