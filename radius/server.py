@@ -165,10 +165,8 @@ class RadiusServer:
         self.watch: Callable[[Sighting], None] | None = None
 
     def listen(self, endpoint: Endpoint, kind: str) -> Callable[[], bool]:
-        """Take on a bound socket; give the function to call when it is readable.
-
-        It says whether anything was there to read.
-        """
+        """Take on a bound socket; give the function to call when it is readable, which
+        says whether anything was there to read."""
         listener = _Listener(endpoint, kind, self._duplicate_seconds)
         self._listeners.append(listener)
         return lambda: self._readable(listener)

@@ -153,6 +153,11 @@ class Subscribers:
         name = self._by_user.get(user.casefold())
         return None if name is None else self._subscriber(name)
 
+    def of_name(self, name: str) -> Subscriber | None:
+        """Find a service by its own name."""
+        known = self._objects.get("service", {})
+        return self._subscriber(name) if name in known else None
+
     def isp_of_realm(self, user: str) -> Body | None:
         """Find the ISP whose realm a User-Name ends with (RFC 7542 section 2.2)."""
         realm = user.rpartition("@")[2]

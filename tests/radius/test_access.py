@@ -439,7 +439,7 @@ def test_a_user_is_let_in_on_his_own_line_alone(site: AccessSite) -> None:
 def test_an_answer_that_no_packet_holds_is_not_sent(tmp_path: Path) -> None:
     """RFC 2865 section 3: 4096 octets; what a request makes us echo is bounded."""
     site = AccessSite(tmp_path, nas={"message_authenticator": "no"})
-    states = attribute(33, bytes(253)) * 15 + attribute(33, bytes(148))
+    states = attribute(33, bytes(253)) * 15 + attribute(33, bytes(155))
     request = pap("sub101@aurora.example", "arctangent", states, signed=False)
 
     assert [] == site.send(request)
