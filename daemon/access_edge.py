@@ -44,7 +44,7 @@ class AccessEdge:
         self, role: RoleContext, database: Database, statistics: Statistics
     ) -> None:
         settings = role.settings
-        keys = load_keys(settings)
+        keys = load_keys(settings, make=True)
         self._class_key = keys.class_tokens
         self._database = database
         self._loop = asyncio.get_running_loop()

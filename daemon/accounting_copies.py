@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from config.values import host_and_port
 from daemon.network_feed import Objects
@@ -49,8 +49,8 @@ class _Link(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        # uvloop's transports are no subclass of asyncio's.
+        self._transport = cast("asyncio.DatagramTransport", transport)
 
     def error_received(self, exc: Exception) -> None:
         """Take a refusal for silence: the server may be back with the next try."""
@@ -133,6 +133,8 @@ class _Copier:
             except (StorageError, JournalError) as error:
                 reason = str(error).splitlines()[0]
                 log.warning("copies wait", isp=self.name, error=reason)
+            except Exception:
+                log.exception("copies ended by themselves", isp=self.name)
             await asyncio.sleep(_PAUSE_SECONDS)
 
     def _read_positions(self) -> dict[str, int]:

@@ -75,6 +75,11 @@ class AccessState:
         self.failure: str | None = None
         self.read_learned()
 
+    @staticmethod
+    def is_there(data_dir: Path) -> bool:
+        """Say whether a daemon has made the file: nobody else should."""
+        return (data_dir / _FILE).exists()
+
     # --- places ------------------------------------------------------------------
 
     def take(self, claims: Sequence[Claim], now: int) -> list[bool | None]:

@@ -36,6 +36,12 @@ realms = ["borealis.example"]
 authentication_servers = ["127.0.0.1:{home.authentication_port}"]
 accounting_servers = ["127.0.0.1:{home.accounting_port}"]
 radius_secret = "{HOME_SECRET}"
+message_authenticator = "no"
+[[isp]]
+name = "unpatched"
+realms = ["unpatched.example"]
+authentication_servers = ["127.0.0.1:{home.authentication_port}"]
+radius_secret = "{HOME_SECRET}"
 [[isp]]
 name = "away"
 realms = ["away.example"]
@@ -101,6 +107,14 @@ def test_a_user_of_an_isp_is_asked_at_its_server_rfc_2865_section_2_3(
     for challenge in (None, b"0123456789abcdef"):
         request = chap(user, "home word", challenge=challenge)
         assert ACCEPT == nas.ask(request, seconds=5)[0]
+
+
+def test_an_answer_that_anybody_could_have_made_is_none_cve_2024_3596(
+    nas: NasSocket,
+) -> None:
+    """Debian 12's FreeRADIUS does not sign: refused unless the operator says so."""
+    user = "anybody@unpatched.example"
+    assert REJECT == nas.ask(pap(user, "home word"), seconds=10)[0]
 
 
 def test_what_the_isp_grants_is_joined_with_what_the_line_gets(
