@@ -63,18 +63,17 @@ class FreeradiusAccess:
 
         url = f"postgresql://fairlane@127.0.0.1:{port}/radius"
         with psycopg.connect(url) as connection:
-            users = "'sub' || n || '@aurora.example' FROM generate_series(0, %s) AS n"
             last = (self._subscribers - 1,)
             connection.execute(
                 "INSERT INTO radcheck (username, attribute, op, value)"
-                f" SELECT u, 'Cleartext-Password', ':=', '{self._password}'"
-                f" FROM (SELECT {users}) AS t(u)",
-                last,
+                " SELECT 'sub' || n || '@aurora.example', 'Cleartext-Password', ':=',"
+                " %s::text FROM generate_series(0, %s) AS n",
+                (self._password, *last),
             )
             connection.execute(
                 "INSERT INTO radreply (username, attribute, op, value)"
-                " SELECT u, 'Mikrotik-Rate-Limit', '=', '100000k/500000k'"
-                f" FROM (SELECT {users}) AS t(u)",
+                " SELECT 'sub' || n || '@aurora.example', 'Mikrotik-Rate-Limit', '=',"
+                " '100000k/500000k' FROM generate_series(0, %s) AS n",
                 last,
             )
             connection.commit()

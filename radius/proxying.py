@@ -19,6 +19,7 @@ from radius.packet import (
     Code,
     Malformed,
     attribute,
+    hmac_md5,
     is_response_authentic,
     message_authenticator,
     trim,
@@ -87,14 +88,14 @@ def forwarded(
     if length > MAXIMUM_OCTETS:
         return b""
     unsigned = _HEADER.pack(Code.ACCESS_REQUEST, identifier, length, authenticator)
-    signature = hmac.digest(home_secret, unsigned + body, "md5")
+    signature = hmac_md5(home_secret, unsigned + body)
     return unsigned + body[:2] + signature + body[18:]
 
 
 def status_server(identifier: int, authenticator: bytes, secret: bytes) -> bytes:
     """Make a Status-Server request (RFC 5997 section 3)."""
     head = _HEADER.pack(Code.STATUS_SERVER, identifier, 38, authenticator)
-    signature = hmac.digest(secret, head + _SIGNATURE, "md5")
+    signature = hmac_md5(secret, head + _SIGNATURE)
     return head + _SIGNATURE[:2] + signature
 
 
