@@ -63,10 +63,11 @@ def read(key: bytes, value: bytes) -> ClassToken | None:
 
 def find(key: bytes, attributes: bytes | None) -> ClassToken | None:
     """Find our token among whole Class attributes, as a session's row keeps them."""
-    place, end = 0, len(attributes or b"")
-    while attributes is not None and place < end:
-        behind = place + max(2, attributes[place + 1])
-        token = read(key, attributes[place + 2 : behind])
+    whole = attributes or b""
+    place = 0
+    while place + 2 <= len(whole):
+        behind = place + max(2, whole[place + 1])
+        token = read(key, whole[place + 2 : behind])
         if token is not None:
             return token
         place = behind

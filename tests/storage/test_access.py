@@ -1,4 +1,4 @@
-"""Commands, positions and sessions of access, on both databases; and the shared file."""
+"""Commands, positions and sessions of access, on both databases; the shared file."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def network(database: Database) -> Database:
 def test_a_service_is_found_by_its_class_then_by_its_users(
     network: Database, rows: Any
 ) -> None:
-    """Class wins over a User-Name that means another; closed sessions are left alone."""
+    """Class wins over a User-Name that means another; what is closed is left alone."""
     rows.add_sessions(
         {"id": 1, "user_name": "u1"},
         {"id": 2, "user_name": "u1", "class_": issued(b"12345678", "s2")},
