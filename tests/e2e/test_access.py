@@ -130,7 +130,7 @@ def test_radclient_is_answered(
 def test_eapol_test_hears_at_once_that_there_is_no_eap(
     daemon: Daemon, tmp_path: Path
 ) -> None:
-    """A supplicant's own tester takes our EAP-Failure for one: no time-out, no retry."""
+    """A supplicant takes our EAP-Failure for one: no time-out, no retry."""
     program = shutil.which("eapol_test")
     if program is None:
         reason = "eapol_test is not installed (Debian: eapoltest)"
