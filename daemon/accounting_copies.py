@@ -153,12 +153,14 @@ class _Copier:
 
     async def _round(self) -> bool:
         """Look at the next records of each journal; say whether there were any."""
-        lag, some = 0, False
-        for journal, reader in (await asyncio.to_thread(self._journals)).items():
+        journals = await asyncio.to_thread(self._journals)
+        # Before anything is delivered: that may take as long as the ISP is away.
+        lag = await asyncio.to_thread(self._lag, journals)
+        metrics.ACCOUNTING_COPIES_LAG_RECORDS.labels(self.name).set(lag)
+        for journal, reader in journals.items():
             position = self._positions.get(journal, 1)
             blocks = await asyncio.to_thread(reader.read, position, _RECORDS)
             if blocks:
-                some = True
                 lost = blocks[0].first - position
                 if lost > 0:
                     self._count("lost", lost)
@@ -166,12 +168,13 @@ class _Copier:
                 await self._deliver(own)
                 behind = blocks[-1].first + blocks[-1].records
                 await asyncio.to_thread(self._write, journal, behind)
-            backlog = await asyncio.to_thread(
-                reader.backlog, self._positions.get(journal, 1)
-            )
-            lag += backlog.records
-        metrics.ACCOUNTING_COPIES_LAG_RECORDS.labels(self.name).set(lag)
-        return some
+        return lag > 0
+
+    def _lag(self, journals: Mapping[str, JournalReader]) -> int:
+        return sum(
+            reader.backlog(self._positions.get(journal, 1)).records
+            for journal, reader in journals.items()
+        )
 
     def _journals(self) -> dict[str, JournalReader]:
         if self._folder.is_dir():

@@ -173,7 +173,12 @@ def test_an_isp_gets_its_accounting_and_a_dead_one_blocks_nobody(
         home.stop()
         late = "late@borealis.example"
         nas.ask(packet(9, status=1, acct_session_id="C9", user_name=late))
-        wait_until(lambda: daemon.metric("fairlane_accounting_copies_lag_records") > 0)
+        wait_until(
+            lambda: (
+                daemon.metric("fairlane_accounting_copies_lag_records", isp="borealis")
+                > 0
+            )
+        )
         home.start()
         wait_until(lambda: late in home.accounting(), seconds=60)
     recorded = home.accounting()
