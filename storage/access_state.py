@@ -20,6 +20,9 @@ from pysqlite3 import dbapi2 as sqlite3
 
 from radius.asked import Claim
 
+StateError = sqlite3.Error
+"""Whatever the file refuses."""
+
 _FILE = "access.db"
 _TABLES = """
 CREATE TABLE IF NOT EXISTS place (
