@@ -172,7 +172,7 @@ async def _run(
     database: Database, settings: Settings, rate: int, seconds: float
 ) -> None:
     provisioning = Provisioning(database)
-    manager = ProvisioningManager(provisioning, ports(settings), {})
+    manager = ProvisioningManager(provisioning, ports(settings, make=True), {})
     keys = order_keys(settings)
     working = asyncio.create_task(manager.run())
     subscribers, follower = _Subscribers(database), _Follower(database)

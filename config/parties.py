@@ -29,6 +29,9 @@ class Isp(Row, frozen=True, kw_only=True):
     """Servers, host:port, that get a copy of its subscribers' accounting."""
     radius_secret: Text | None = None
     """The secret shared with these servers."""
+    message_authenticator: Literal["require", "no"] = "require"
+    """Whether its servers' answers must be signed; one that is not patched against
+    CVE-2024-3596 does not sign them, and its answers can be forged."""
     when_down: Literal["reject", "silence"] = "reject"
     """What its users get while no authentication server answers; ``silence`` lets the
     NAS turn to another server."""

@@ -45,8 +45,8 @@ class AccessSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """File of 32 or more octets from which the keys for sealed credentials and Class
     tokens are derived. Empty: the systemd credential ``fairlane-key``, else a file
     ``key`` that is made in data_dir. All nodes of a site need the same."""
-    reject_delay_seconds: Annotated[float, Meta(ge=0.0, le=2.0)] = 1.0
-    """Seconds before a reject is sent, which slows guessing."""
+    reject_delay_milliseconds: Annotated[int, Meta(ge=0, le=2000)] = 1000
+    """Milliseconds before a reject is sent, which slows guessing."""
     waiting_rejects: Annotated[int, Meta(ge=1, le=1_000_000)] = 65_536
     """Rejects that may wait; beyond it requests are dropped."""
     hash_threads: Annotated[int, Meta(ge=1, le=64)] = 2

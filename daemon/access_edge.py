@@ -24,7 +24,7 @@ from radius.outcomes import Statistics
 from radius.subscribers import Subscribers
 from services.credentials import is_hash_of, unseal_password
 from services.simultaneous_use import Settled, settle
-from storage.access_state import AccessState, Place
+from storage.access_state import AccessState, Place, StateError
 from storage.database import Database, StorageError
 from storage.keys import load_keys
 from telemetry import logs
@@ -44,7 +44,7 @@ class AccessEdge:
         self, role: RoleContext, database: Database, statistics: Statistics
     ) -> None:
         settings = role.settings
-        keys = load_keys(settings)
+        keys = load_keys(settings, make=True)
         self._class_key = keys.class_tokens
         self._database = database
         self._loop = asyncio.get_running_loop()
@@ -123,17 +123,19 @@ class AccessEdge:
     def _settle(self, service: str, done: Callable[[bool], None]) -> None:
         """Look whether one of a service's sessions has ended."""
         task = asyncio.create_task(self._settled(self._state.places(service=service)))
-        task.add_done_callback(lambda ended: done(ended.result()))
+        task.add_done_callback(
+            lambda ended: done(not ended.cancelled() and ended.result())
+        )
 
     async def _settled(self, places: list[Place]) -> bool:
         try:
             async with asyncio.timeout(_SETTLE_SECONDS):
                 found = await asyncio.to_thread(self._look, places)
-        except (TimeoutError, StorageError) as error:
-            log.warning("the sessions of a full service cannot be seen", error=error)
+            self._state.see(found.begun)
+            return self._state.release(found.free) > 0
+        except (TimeoutError, StorageError, StateError) as error:
+            log.warning("places cannot be settled", error=str(error))
             return False
-        self._state.see(found.begun)
-        return self._state.release(found.free) > 0
 
     def _look(self, places: list[Place]) -> Settled:
         with self._database.read.connect() as connection:

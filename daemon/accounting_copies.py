@@ -12,16 +12,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from config.values import host_and_port
 from daemon.network_feed import Objects
 from radius.accounting_copy import copy_of_report, isp_of_report
 from radius.dynamic_authorization import ATTEMPTS, waits
 from radius.packet import Code, is_response_authentic
+from radius.records import RecordReader
 from storage.accounting_copies import read_copy_positions, write_copy_position
 from storage.database import Database, StorageError
-from storage.journal import JournalError, JournalReader, Record
+from storage.journal import Block, JournalError, JournalReader
 from telemetry import logs, metrics
 
 _RECORDS = 2000
@@ -32,6 +33,14 @@ _UNDER_WAY = 128
 _PAUSE_SECONDS = 5.0
 
 log = logs.get_logger("copies")
+
+
+class _Report(NamedTuple):
+    """A packet of a journal: its position, and when its block came (ns since 1970)."""
+
+    position: int
+    received_at_ns: int
+    packet: bytes
 
 
 class _Whose(NamedTuple):
@@ -49,8 +58,8 @@ class _Link(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        # uvloop's transports are no subclass of asyncio's.
+        self._transport = cast("asyncio.DatagramTransport", transport)
 
     def error_received(self, exc: Exception) -> None:
         """Take a refusal for silence: the server may be back with the next try."""
@@ -63,7 +72,7 @@ class _Link(asyncio.DatagramProtocol):
         if is_response_authentic(data, request, self._secret) and not answered.done():
             answered.set_result(None)
 
-    async def deliver(self, record: Record) -> bool | None:
+    async def deliver(self, record: _Report) -> bool | None:
         """Send a copy until it is acknowledged; False when nobody answers.
 
         None when there can be no copy: it would be longer than a packet.
@@ -119,6 +128,7 @@ class _Copier:
         self._folder = folder
         self._class_key = class_key
         self._readers: dict[str, JournalReader] = {}
+        self._records = RecordReader()
         self._positions: dict[str, int] = {}
         self.whose = _Whose({}, {})
 
@@ -133,6 +143,8 @@ class _Copier:
             except (StorageError, JournalError) as error:
                 reason = str(error).splitlines()[0]
                 log.warning("copies wait", isp=self.name, error=reason)
+            except Exception:
+                log.exception("copies ended by themselves", isp=self.name)
             await asyncio.sleep(_PAUSE_SECONDS)
 
     def _read_positions(self) -> dict[str, int]:
@@ -141,23 +153,28 @@ class _Copier:
 
     async def _round(self) -> bool:
         """Look at the next records of each journal; say whether there were any."""
-        lag, some = 0, False
-        for journal, reader in (await asyncio.to_thread(self._journals)).items():
-            position = self._positions.get(journal, 1)
-            records = await asyncio.to_thread(reader.read, position, _RECORDS)
-            if records:
-                some = True
-                lost = records[0].position - position
-                if lost:
-                    self._count("lost", lost)
-                await self._deliver([r for r in records if self._is_own(r)])
-                await asyncio.to_thread(self._write, journal, records[-1].position + 1)
-            backlog = await asyncio.to_thread(
-                reader.backlog, self._positions.get(journal, 1)
-            )
-            lag += backlog.records
+        journals = await asyncio.to_thread(self._journals)
+        # Before anything is delivered: that may take as long as the ISP is away.
+        lag = await asyncio.to_thread(self._lag, journals)
         metrics.ACCOUNTING_COPIES_LAG_RECORDS.labels(self.name).set(lag)
-        return some
+        for journal, reader in journals.items():
+            position = self._positions.get(journal, 1)
+            blocks = await asyncio.to_thread(reader.read, position, _RECORDS)
+            if blocks:
+                lost = blocks[0].first - position
+                if lost > 0:
+                    self._count("lost", lost)
+                own = await asyncio.to_thread(self._own, blocks, position)
+                await self._deliver(own)
+                behind = blocks[-1].first + blocks[-1].records
+                await asyncio.to_thread(self._write, journal, behind)
+        return lag > 0
+
+    def _lag(self, journals: Mapping[str, JournalReader]) -> int:
+        return sum(
+            reader.backlog(self._positions.get(journal, 1)).records
+            for journal, reader in journals.items()
+        )
 
     def _journals(self) -> dict[str, JournalReader]:
         if self._folder.is_dir():
@@ -166,15 +183,25 @@ class _Copier:
                     self._readers[path.name] = JournalReader(path)
         return self._readers
 
-    def _is_own(self, record: Record) -> bool:
-        return self.name == isp_of_report(
-            record.packet,
+    def _own(self, blocks: list[Block], position: int) -> list[_Report]:
+        """Find this ISP's reports from ``position`` on."""
+        found = []
+        for block in blocks:
+            records = self._records.read(block.octets)
+            for at, (_, packet) in enumerate(records, start=block.first):
+                if at >= position and self.name == self._isp_of(packet):
+                    found.append(_Report(at, block.received_at_ns, packet))
+        return found
+
+    def _isp_of(self, packet: bytes) -> str | None:
+        return isp_of_report(
+            packet,
             class_key=self._class_key,
             isp_of_service=self.whose.isp_of_service,
             isp_of_realm=self.whose.isp_of_realm,
         )
 
-    async def _deliver(self, records: list[Record]) -> None:
+    async def _deliver(self, records: list[_Report]) -> None:
         """Send until all are acknowledged, one server after the other."""
         server = 0
         while records:
@@ -193,12 +220,12 @@ class _Copier:
     def _link(self) -> _Link:
         return _Link(self._secret)
 
-    async def _deliver_by(self, link: _Link, records: list[Record]) -> list[Record]:
+    async def _deliver_by(self, link: _Link, records: list[_Report]) -> list[_Report]:
         """Send over one link; give what it did not acknowledge."""
-        left: list[Record] = []
+        left: list[_Report] = []
         gate = asyncio.Semaphore(_UNDER_WAY)
 
-        async def one(record: Record) -> None:
+        async def one(record: _Report) -> None:
             async with gate:
                 if left:  # this server does not answer: do not try it with all
                     left.append(record)

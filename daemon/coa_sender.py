@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
 from typing import Any
 
@@ -75,6 +76,9 @@ class CoaSender:
         self._dictionary = radius_dictionary.read()
         self._random = random.SystemRandom()
         self._limiter = logs.RateLimiter(10)
+        self._known = asyncio.Event()
+        # It tells of each connection; what matters of them is in the commands.
+        logging.getLogger("pyrad").setLevel(logging.ERROR)
 
     async def know(self, objects: Objects) -> None:
         """Take the NAS of the network; connections to changed ones are made anew."""
@@ -86,9 +90,11 @@ class CoaSender:
         for name in [n for n in self._clients if nas.get(n) != self._nas.get(n)]:
             await self._close(name)
         self._nas = nas
+        self._known.set()
 
     async def run(self) -> None:
         """Send what is queued, and judge what was answered, again and again."""
+        await self._known.wait()  # before, every NAS would be one that is no more
         while True:
             try:
                 await self._round()

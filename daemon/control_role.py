@@ -116,7 +116,9 @@ async def run(role: RoleContext) -> None:
         )
     )
     await role.ready()
-    manager = ProvisioningManager(Provisioning(database), ports(settings), {})
+    manager = ProvisioningManager(
+        Provisioning(database), ports(settings, make=True), {}
+    )
     managing = asyncio.create_task(manager.run())
     access = asyncio.create_task(dynamic_authorization.run(role, database))
     watching = asyncio.create_task(known.watch(lambda: check_writable(database)))

@@ -37,7 +37,7 @@ async def run(role: RoleContext, database: Database) -> None:
 
 async def _serve(role: RoleContext, database: Database) -> None:
     settings = role.settings
-    keys = load_keys(settings)
+    keys = load_keys(settings, make=True)
     data_dir = Path(settings.data_dir)
     feed = NetworkFeed(database, data_dir / f"network-{role.label}.json")
     subscribers = Subscribers(

@@ -30,9 +30,12 @@ def new_id() -> str:
     return secrets.token_hex(_ID_OCTETS)
 
 
-def order_keys(settings: Settings) -> Keys:
-    """Make the keys that orders are taken with; raises KeyFileError."""
-    site = load_keys(settings)
+def order_keys(settings: Settings, *, make: bool = False) -> Keys:
+    """Give the keys that orders are taken with; raises KeyFileError.
+
+    With ``make`` they are made where there are none: for the daemon alone.
+    """
+    site = load_keys(settings, make=make)
 
     def seal(isp: str, service: str, password: str) -> str:
         nonce = secrets.token_bytes(NONCE_OCTETS)
@@ -43,9 +46,9 @@ def order_keys(settings: Settings) -> Keys:
     return Keys(seal, site.order_digests, site.line_tokens)
 
 
-def ports(settings: Settings) -> Ports:
+def ports(settings: Settings, *, make: bool = False) -> Ports:
     """Put together what tasks need of access and rating; raises KeyFileError."""
-    commands = SessionCommands(load_keys(settings).class_tokens)
+    commands = SessionCommands(load_keys(settings, make=make).class_tokens)
     return Ports(coa=commands, rating=Subscriptions())
 
 

@@ -178,7 +178,7 @@ async def run(role: RoleContext) -> None:
             readables.append(readable)
     following = asyncio.create_task(_follow(feed, server, access, log))
     tracer = _Tracer(role)
-    _say_health(role, commits, feed, writer)
+    _say_health(role, commits, feed, writer, access)
     role.beat()
     try:
         while not role.stopping.is_set():
@@ -187,7 +187,7 @@ async def run(role: RoleContext) -> None:
             commits.probe(lambda _: None)
             observer.publish(server.statistics, endpoints)
             metrics.JOURNAL_QUEUE_RECORDS.set(server.queued)
-            _say_health(role, commits, feed, writer)
+            _say_health(role, commits, feed, writer, access)
             await role.stopped_within(0.25 if commits.failure else 1.0)
     finally:
         following.cancel()
@@ -223,12 +223,17 @@ async def _open_journal(
 
 
 def _say_health(
-    role: RoleContext, commits: GroupCommit, feed: NetworkFeed, writer: JournalWriter
+    role: RoleContext,
+    commits: GroupCommit,
+    feed: NetworkFeed,
+    writer: JournalWriter,
+    access: AccessEdge,
 ) -> None:
     detail: Mapping[str, Any] = {
         "journal": commits.failure or "writable",
         "next_position": writer.next_position,
         "network": feed.failure or "current",
+        "places": access.failure or "writable",
     }
     role.beat_status.update(healthy=commits.failure is None, detail=detail)
 

@@ -42,9 +42,10 @@ class _Pending(NamedTuple):
 class _Server:
     """One server of one ISP."""
 
-    def __init__(self, where: str, secret: bytes) -> None:
+    def __init__(self, where: str, secret: bytes, *, must_sign: bool) -> None:
         self.address = host_and_port(where)
         self.secret = secret
+        self.must_sign = must_sign
         self.liveness = Liveness()
         self.ports: list[_Port] = []
 
@@ -127,6 +128,7 @@ class _Port:
             home_secret=secret,
             authenticator=asked.packet[4:20],
             proxy_state=pending.proxy_state,
+            must_sign=self.server.must_sign,
         )
         if answer is not None:
             del self.pending[datagram[1]]
@@ -156,12 +158,13 @@ class HomeServers:
             self._forget(name)
         for name, isp in wanted.items():
             secret = isp.get("radius_secret", "")
-            rows = (*isp["authentication_servers"], secret)
+            must_sign = isp.get("message_authenticator", "require") == "require"
+            rows = (*isp["authentication_servers"], secret, must_sign)
             if self._known.get(name) != rows:
                 self._forget(name)
                 self._known[name] = rows
                 self._servers[name] = [
-                    _Server(where, secret.encode())
+                    _Server(where, secret.encode(), must_sign=must_sign)
                     for where in isp["authentication_servers"]
                 ]
         self._silent = {

@@ -93,7 +93,7 @@ class Answers:
         )
         self._statistics.refused[asked.client.name, reason] += 1
         self._see(asked, f"rejected {reason}")
-        delay = self._settings.reject_delay_seconds
+        delay = self._settings.reject_delay_milliseconds / 1000
         self._rejects.append((self._monotonic() + delay, asked, answer))
         if len(self._rejects) == 1:
             self._call_later(delay, self._send_rejects)

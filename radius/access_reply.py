@@ -8,10 +8,9 @@ is its first attribute, so that no prefix chosen by an attacker stands before it
 
 from __future__ import annotations
 
-import hmac
 import struct
 
-from radius.packet import HEADER_OCTETS, MAXIMUM_OCTETS, md5
+from radius.packet import HEADER_OCTETS, MAXIMUM_OCTETS, hmac_md5, md5
 
 _HEADER = struct.Struct("!BBH16s")
 _BLANK = b"\x50\x12" + bytes(16)
@@ -27,6 +26,6 @@ def access_reply(
     if length > MAXIMUM_OCTETS:
         return b""
     head = _HEADER.pack(code, request[1], length, request[4:20])
-    signature = hmac.digest(secret, head + _BLANK + tail, "md5")
+    signature = hmac_md5(secret, head + _BLANK + tail)
     body = b"\x50\x12" + signature + tail
     return head[:4] + md5(head + body + secret).digest() + body

@@ -182,9 +182,9 @@ class AccessServer:
         return str(isp["name"])
 
     def _unknown(self, asked: Asked, request: AccessRequest) -> None:
-        self._note_failure(asked, request)
         # MS-CHAPv2 has to be answered with a proof of the password: no garden then.
         if request.mschap2_response is not None or not self._garden(asked):
+            self._note_failure(asked, request)
             self.answers.reject(asked, Refusal.UNKNOWN_USER)
 
     def _note_failure(self, asked: Asked, request: AccessRequest) -> None:

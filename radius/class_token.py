@@ -8,7 +8,7 @@ the NAS it is opaque. Its octets::
     8  token: random, one for each Access-Accept; names the reservation of a session
     4  issued_at: epoch seconds
     n  the service's name in UTF-8
-    8  the first octets of HMAC-SHA256 over all before, with the site's class key
+    8  BLAKE2s over all before, keyed with the site's class key
 
 The signature keeps apart what we issued from Class values that other servers or an
 operator's hand put there; who knows the NAS's secret could replay one, and no more.
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hmac
 import struct
+from hashlib import blake2s
 from typing import Final, NamedTuple
 
 _MARK: Final = b"FL1"
@@ -39,7 +40,11 @@ class ClassToken(NamedTuple):
 def issue(key: bytes, token: bytes, issued_at: int, service: bytes) -> bytes:
     """Make the value of a Class attribute for a service's name in UTF-8."""
     body = _HEAD.pack(_MARK, token, issued_at & 0xFFFFFFFF) + service
-    return body + hmac.digest(key, body, "sha256")[:_SIGNATURE]
+    return body + _sign(key, body)
+
+
+def _sign(key: bytes, body: bytes) -> bytes:
+    return blake2s(body, key=key, digest_size=_SIGNATURE).digest()
 
 
 def read(key: bytes, value: bytes) -> ClassToken | None:
@@ -47,9 +52,7 @@ def read(key: bytes, value: bytes) -> ClassToken | None:
     if len(value) <= _HEAD.size + _SIGNATURE or not value.startswith(_MARK):
         return None
     body, signature = value[:-_SIGNATURE], value[-_SIGNATURE:]
-    if not hmac.compare_digest(
-        hmac.digest(key, body, "sha256")[:_SIGNATURE], signature
-    ):
+    if not hmac.compare_digest(_sign(key, body), signature):
         return None
     _, token, issued_at = _HEAD.unpack_from(body)
     try:
@@ -60,10 +63,11 @@ def read(key: bytes, value: bytes) -> ClassToken | None:
 
 def find(key: bytes, attributes: bytes | None) -> ClassToken | None:
     """Find our token among whole Class attributes, as a session's row keeps them."""
-    place, end = 0, len(attributes or b"")
-    while attributes is not None and place < end:
-        behind = place + max(2, attributes[place + 1])
-        token = read(key, attributes[place + 2 : behind])
+    whole = attributes or b""
+    place = 0
+    while place + 2 <= len(whole):
+        behind = place + max(2, whole[place + 1])
+        token = read(key, whole[place + 2 : behind])
         if token is not None:
             return token
         place = behind

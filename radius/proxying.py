@@ -19,6 +19,7 @@ from radius.packet import (
     Code,
     Malformed,
     attribute,
+    hmac_md5,
     is_response_authentic,
     message_authenticator,
     trim,
@@ -87,14 +88,14 @@ def forwarded(
     if length > MAXIMUM_OCTETS:
         return b""
     unsigned = _HEADER.pack(Code.ACCESS_REQUEST, identifier, length, authenticator)
-    signature = hmac.digest(home_secret, unsigned + body, "md5")
+    signature = hmac_md5(home_secret, unsigned + body)
     return unsigned + body[:2] + signature + body[18:]
 
 
 def status_server(identifier: int, authenticator: bytes, secret: bytes) -> bytes:
     """Make a Status-Server request (RFC 5997 section 3)."""
     head = _HEADER.pack(Code.STATUS_SERVER, identifier, 38, authenticator)
-    signature = hmac.digest(secret, head + _SIGNATURE, "md5")
+    signature = hmac_md5(secret, head + _SIGNATURE)
     return head + _SIGNATURE[:2] + signature
 
 
@@ -106,12 +107,13 @@ def returned(
     home_secret: bytes,
     authenticator: bytes,
     proxy_state: bytes,
+    must_sign: bool,
 ) -> HomeAnswer | None:
     """Take a home server's answer; None when it is not a good one to this request.
 
-    It must be signed, by its authenticator and by a Message-Authenticator: an unsigned
-    one is what CVE-2024-3596 forges. ``secret`` and ``authenticator`` are those of the
-    NAS, for which hidden values are hidden anew.
+    A Message-Authenticator has to be good, and with ``must_sign`` to be there: an
+    answer without one is what CVE-2024-3596 forges. ``secret`` and ``authenticator``
+    are those of the NAS, for which hidden values are hidden anew.
     """
     packet = trim(datagram)
     if isinstance(packet, Malformed):
@@ -124,10 +126,13 @@ def returned(
     ):
         return None
     place = notable.message_authenticator
-    if not place or not is_response_authentic(packet, request, home_secret):
+    if not is_response_authentic(packet, request, home_secret):
         return None
-    signed = message_authenticator(packet, place, home_secret, request[4:20])
-    if not hmac.compare_digest(signed, packet[place : place + 16]):
+    if place:
+        signed = message_authenticator(packet, place, home_secret, request[4:20])
+        if not hmac.compare_digest(signed, packet[place : place + 16]):
+            return None
+    elif must_sign:
         return None
     parts, is_ours, salt = [], False, 0
     for kind, whole in attributes_of(packet[20:]):

@@ -20,6 +20,9 @@ from pysqlite3 import dbapi2 as sqlite3
 
 from radius.asked import Claim
 
+StateError = sqlite3.Error
+"""Whatever the file refuses."""
+
 _FILE = "access.db"
 _TABLES = """
 CREATE TABLE IF NOT EXISTS place (
@@ -74,6 +77,11 @@ class AccessState:
         self.learned: set[str] = set()
         self.failure: str | None = None
         self.read_learned()
+
+    @staticmethod
+    def is_there(data_dir: Path) -> bool:
+        """Say whether a daemon has made the file: nobody else should."""
+        return (data_dir / _FILE).exists()
 
     # --- places ------------------------------------------------------------------
 

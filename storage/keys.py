@@ -38,9 +38,16 @@ class Keys(NamedTuple):
     """Signs line tokens (``provisioning.line_token``)."""
 
 
-def load_keys(settings: Settings) -> Keys:
-    """Read the master key, or make one where none is configured; KeyFileError."""
-    master = _read(_path(settings))
+def load_keys(settings: Settings, *, make: bool = False) -> Keys:
+    """Read the master key; KeyFileError when there is none.
+
+    With ``make`` one is made where none is configured: for the daemon alone, so that it
+    belongs to whom the daemon runs as.
+    """
+    path = _path(settings)
+    if make and not path.exists() and not settings.access.key_file:
+        _make(path)
+    master = _read(path)
     return Keys(
         hmac.digest(master, b"fairlane credentials 1", "sha256"),
         hmac.digest(master, b"fairlane class tokens 1", "sha256"),
@@ -55,10 +62,7 @@ def _path(settings: Settings) -> Path:
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     if folder and (Path(folder) / CREDENTIAL).exists():
         return Path(folder) / CREDENTIAL
-    path = Path(settings.data_dir) / _OWN_FILE
-    if not path.exists():
-        _make(path)
-    return path
+    return Path(settings.data_dir) / _OWN_FILE
 
 
 def _make(path: Path) -> None:

@@ -11,7 +11,7 @@ import msgspec
 from daemon.commands.listing import print_table
 from daemon.commands.options import configuration_option, json_option, load_or_exit
 from daemon.commands.orders import staff, transaction_of
-from daemon.provisioning import new_id, order_keys
+from daemon.provisioning import new_id
 from provisioning.refusal import Refusal
 from services.qualification import Override, Query, qualify
 
@@ -57,10 +57,8 @@ def command(
         seed=new_id(),
         override=Override(override, reason) if override else None,
     )
-    plan = load_or_exit(configuration)
-    with transaction_of(plan) as transaction:
-        key = order_keys(plan.settings).token_key
-        (answer,) = qualify(transaction, [query], new_id=new_id, token_key=key)
+    with transaction_of(load_or_exit(configuration)) as transaction:
+        (answer,) = qualify(transaction, [query], new_id=new_id)
     if isinstance(answer, Refusal):
         click.echo(f"{answer.pointer or '/'}: {answer.code}: {answer.reason}", err=True)
         sys.exit(1)

@@ -11,9 +11,15 @@ import pytest
 from click.testing import CliRunner, Result
 from provisioning_site import AURORA, Site, body, fill
 
+from config.loader import load_settings
 from daemon.cli import main
 from daemon.desk import WAITING_MAX, Desk, DeskBusyError
-from daemon.provisioning import new_id, order_desk, qualification_desk
+from daemon.provisioning import (
+    new_id,
+    order_desk,
+    order_keys,
+    qualification_desk,
+)
 from daemon.provisioning_manager import ProvisioningManager
 from provisioning.order_states import State
 from provisioning.outcomes import Done, Outcome, Refused
@@ -62,6 +68,7 @@ def configuration(tmp_path: Path) -> Path:
     file.write_text(f'data_dir = "{tmp_path / "data"}"\nnetwork = "network.toml"\n')
     (tmp_path / "network.toml").write_text(NETWORK)
     assert fairlane("apply", "-c", file).exit_code == 0
+    order_keys(load_settings(file), make=True)  # as the daemon does at its first start
     return file
 
 

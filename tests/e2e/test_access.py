@@ -127,6 +127,37 @@ def test_radclient_is_answered(
     assert ("Mikrotik-Rate-Limit" in shown) == (answer == "Access-Accept")
 
 
+def test_eapol_test_hears_at_once_that_there_is_no_eap(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    """A supplicant takes our EAP-Failure for one: no time-out, no retry."""
+    program = shutil.which("eapol_test")
+    if program is None:
+        reason = "eapol_test is not installed (Debian: eapoltest)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    supplicant = tmp_path / "eapol.conf"
+    supplicant.write_text(
+        "network={\n key_mgmt=IEEE8021X\n eap=MD5\n"
+        ' identity="sub101@aurora.example"\n password="arctangent"\n}\n'
+    )
+    port = str(daemon.authentication_port)
+    done = subprocess.run(
+        [
+            *(program, "-c", supplicant, "-a", "127.0.0.1", "-p", port),
+            *("-s", SECRET.decode(), "-t", "10", "-r", "0"),
+        ],
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=30,
+    )
+    assert "code=3 (Access-Reject)" in done.stdout
+    assert "CTRL-EVENT-EAP-FAILURE" in done.stdout
+    assert done.stdout.rstrip().endswith("FAILURE")
+
+
 def test_a_hashed_password_is_checked_and_the_class_comes_back(
     daemon: Daemon,
 ) -> None:
