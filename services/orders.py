@@ -47,7 +47,7 @@ class Command(NamedTuple):
     held: bool = False
 
 
-BATCH: Final = 32
+BATCH: Final = 128
 """Orders placed in one transaction: they share its commit, and none waits long."""
 
 

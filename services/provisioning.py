@@ -125,23 +125,34 @@ class Provisioning:
         self.database = database
         self._inventory = Inventory()
         self._lock = threading.Lock()
+        # Who waits for the lock holds this one, so who just had it comes after him.
+        self._next = threading.Lock()
 
     @contextmanager
     def transaction(self, now: int) -> Iterator[Transaction]:
         """Begin a transaction on the network as it is; raises StorageError."""
-        with self._lock:
-            transaction = None
-            try:
-                with self.database.write.begin() as connection:
-                    network.lock_network(connection)
-                    follow(connection, self._inventory)
-                    transaction = Transaction(connection, self._inventory, now)
-                    yield transaction
-                    transaction.flush()
-            except BaseException:
-                if transaction is not None:
-                    transaction.forget()
-                raise
+        with self._next:
+            self._lock.acquire()
+        try:
+            with self._begun(now) as transaction:
+                yield transaction
+        finally:
+            self._lock.release()
+
+    @contextmanager
+    def _begun(self, now: int) -> Iterator[Transaction]:
+        transaction = None
+        try:
+            with self.database.write.begin() as connection:
+                network.lock_network(connection)
+                follow(connection, self._inventory)
+                transaction = Transaction(connection, self._inventory, now)
+                yield transaction
+                transaction.flush()
+        except BaseException:
+            if transaction is not None:
+                transaction.forget()
+            raise
 
 
 def follow(connection: Connection, inventory: Inventory) -> None:
