@@ -128,13 +128,13 @@ async def run(role: RoleContext) -> None:
     # "ready", which the supervisor waits for before it tells the service manager.
     role.beat_status.update(healthy=True, ready=False, detail={})
     try:
-        while not (serving.done() or told.done()):
+        while not (serving.done() or told.done() or managing.done()):
             ready = server.started and all(check.healthy for check in checks())
             if ready != role.beat_status["ready"]:
                 role.beat_status["ready"] = ready
                 role.beat()
             await asyncio.wait(
-                {serving, told},
+                {serving, told, managing},
                 timeout=VERDICT_SECONDS,
                 return_when=asyncio.FIRST_COMPLETED,
             )
@@ -149,4 +149,6 @@ async def run(role: RoleContext) -> None:
         await asyncio.gather(watching, access, managing, return_exceptions=True)
         database.close()
     if not role.stopping.is_set():
+        if managing.done() and not managing.cancelled():
+            managing.result()  # what ended the provisioning manager is a bug of ours
         raise RuntimeError("the HTTP server ended by itself")
