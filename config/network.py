@@ -18,7 +18,7 @@ from msgspec import Struct
 from config.addresses import Pool, Reserve
 from config.offers import Offering, Service
 from config.parties import Bsp, Isp
-from config.plant import Area, Line, Nas, Relay, Site
+from config.plant import Area, Line, Nas, Node, Relay, Site
 from config.row import Body, Row, redacted
 from config.tariffs import Tariff
 from config.values import prefix_of
@@ -35,6 +35,7 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     relay: tuple[Relay, ...] = ()
     isp: tuple[Isp, ...] = ()
     pool: tuple[Pool, ...] = ()
+    node: tuple[Node, ...] = ()
     line: tuple[Line, ...] = ()
     offering: tuple[Offering, ...] = ()
     service: tuple[Service, ...] = ()
@@ -54,6 +55,7 @@ KINDS: dict[str, type[Row]] = {
     "relay": Relay,
     "pool": Pool,
     "reserve": Reserve,
+    "node": Node,
     "line": Line,
     "offering": Offering,
     "service": Service,
@@ -149,5 +151,10 @@ def _unwise(nas: Nas) -> Iterator[str]:
         yield "its secret is the one every RADIUS manual prints; choose another"
     elif any(len(secret) < MINIMUM_SECRET_CHARACTERS for secret in secrets):
         yield f"a secret is shorter than {MINIMUM_SECRET_CHARACTERS} characters"
+    if nas.message_authenticator != "require":
+        yield (
+            f"message_authenticator is {nas.message_authenticator!r}: its rejects can "
+            "be forged into accepts (CVE-2024-3596)"
+        )
     if prefix_of(nas.address).prefixlen == 0:
         yield f"{nas.address} lets any address in the world be this NAS"

@@ -6,8 +6,13 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from config.row import Row
+from config.row import Count, Kbps, Row
 from config.values import Address, Name, Prefix, Text
+
+Profile = Literal[
+    "generic", "cisco", "juniper", "mikrotik", "nokia", "huawei", "redback"
+]
+SignaturePolicy = Literal["require", "limit-proxy-state", "learn", "no"]
 
 
 class Area(Row, frozen=True, kw_only=True):
@@ -37,6 +42,20 @@ class Nas(Row, frozen=True, kw_only=True):
     """Mbit/s that no session exceeds; a faster counter is not believed."""
     coa_port: Annotated[int, Meta(ge=1, le=65_535)] = 3799
     """UDP port for CoA and Disconnect requests (RFC 5176 section 2.1)."""
+    profile: Profile = "generic"
+    """Whose attributes its replies and CoA requests are written in."""
+    message_authenticator: SignaturePolicy = "require"
+    """Whether its Access-Requests must be signed (CVE-2024-3596): ``require`` each;
+    ``limit-proxy-state`` those with a Proxy-State; ``learn`` likewise, until the first
+    signed one, and from then on for ever all; ``no`` takes all."""
+    line_authorisation: bool = False
+    """Whether a User-Name that is the circuit or MAC address of its own request is
+    authorised by that alone; a Call-Check (RFC 2865 section 5.6) always is."""
+    walled_garden: bool = False
+    """Whether unknown and suspended subscribers get the area's walled garden instead of
+    a reject."""
+    walled_garden_filter: Text | None = None
+    """Filter-Id (RFC 2865 section 5.11) that walls them in."""
 
     def keys(self) -> tuple[bytes, ...]:
         """Give the secrets as octets, the newest first; empty when none is known."""
@@ -53,6 +72,22 @@ class Relay(Row, frozen=True, kw_only=True):
     """Its address as the packet shows it (RFC 2131 section 4.1), IPv4 or IPv6."""
 
 
+Technology = Literal["fttp", "fttc", "dsl", "cable", "fixed_wireless", "ethernet"]
+"""What a line is made of."""
+
+
+class Node(Row, frozen=True, kw_only=True):
+    """An access node: the ports that lines end on, and how fast they can be."""
+
+    name: Name
+    area: str
+    technology: Technology = "fttp"
+    ports: Count
+    """Lines that it can have, those there are included."""
+    down_kbps: Kbps = 1_000_000
+    up_kbps: Kbps = 1_000_000
+
+
 class Line(Row, frozen=True, kw_only=True):
     """A physical line, known by what the relay or NAS says of it."""
 
@@ -62,6 +97,14 @@ class Line(Row, frozen=True, kw_only=True):
     """Agent Circuit ID (RFC 3046 section 3.1, RFC 4679 section 3.3.1)."""
     remote_id: Text | None = None
     """Agent Remote ID (RFC 3046 section 3.2, RFC 4679 section 3.3.2)."""
+    node: str | None = None
+    """The access node that it ends on; its technology and rates hold for the line."""
+    site: Text | None = None
+    """The service address at its other end, by its name in the inventory."""
+    down_kbps: Kbps | None = None
+    """Less than the node's, where the line is too long for that."""
+    up_kbps: Kbps | None = None
+    state: Literal["in_service", "planned", "faulty", "retired"] = "in_service"
 
 
 class Site(Row, frozen=True, kw_only=True):
