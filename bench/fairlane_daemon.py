@@ -37,11 +37,15 @@ Totals = tuple[int, int, int]
 
 
 class FairlaneDaemon:
-    """One Fairlane in a folder below `parent`; `start` and `stop` at will."""
+    """One Fairlane in a folder below `parent`; `start` and `stop` at will.
 
-    def __init__(self, parent: Path | None = None) -> None:
+    `network` is TOML that follows its one NAS.
+    """
+
+    def __init__(self, parent: Path | None = None, *, network: str = "") -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="fairlane-bench-", dir=parent))
         self.address = "127.0.0.1", _free_port(socket.SOCK_DGRAM)
+        self.authentication = "127.0.0.1", _free_port(socket.SOCK_DGRAM)
         self._http = _free_port(socket.SOCK_STREAM)
         self._process: subprocess.Popen[bytes] | None = None
         self._settings = self.folder / "fairlane.toml"
@@ -50,7 +54,7 @@ class FairlaneDaemon:
 database = "sqlite"
 network = "{self.folder}/network.toml"
 [radius]
-authentication_listen = []
+authentication_listen = ["127.0.0.1:{self.authentication[1]}"]
 accounting_listen = ["127.0.0.1:{self.address[1]}"]
 workers = 1
 [dhcp]
@@ -64,7 +68,7 @@ listen = "127.0.0.1:{self._http}"
 name = "bng1"
 address = "127.0.0.1/32"
 secret = "{SECRET}"
-"""
+{network}"""
         )
         (self.folder / "data").mkdir()
 

@@ -149,5 +149,10 @@ def _unwise(nas: Nas) -> Iterator[str]:
         yield "its secret is the one every RADIUS manual prints; choose another"
     elif any(len(secret) < MINIMUM_SECRET_CHARACTERS for secret in secrets):
         yield f"a secret is shorter than {MINIMUM_SECRET_CHARACTERS} characters"
+    if nas.message_authenticator != "require":
+        yield (
+            f"message_authenticator is {nas.message_authenticator!r}: its rejects can "
+            "be forged into accepts (CVE-2024-3596)"
+        )
     if prefix_of(nas.address).prefixlen == 0:
         yield f"{nas.address} lets any address in the world be this NAS"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from config.quantities import Day
 from config.row import Kbps, Row
-from config.values import Name, Text
+from config.values import Address, Block, MacAddress, Name, Text
 
 Addresses = Annotated[int, Meta(ge=1, le=65_536)]
+Sessions = Annotated[int, Meta(ge=1, le=1000)]
+Seconds = Annotated[int, Meta(ge=60, le=2**31 - 1)]
 
 
 class Offering(Row, frozen=True, kw_only=True):
@@ -23,6 +25,10 @@ class Offering(Row, frozen=True, kw_only=True):
     addresses: Addresses = 1
     tariff: str | None = None
     """What the ISP's customers pay for it."""
+    simultaneous_use: Sessions | None = None
+    """Sessions at a time; None for no limit."""
+    session_timeout_seconds: Seconds | None = None
+    """Seconds after which the NAS ends a session (RFC 2865 section 5.27)."""
 
 
 class Service(Row, frozen=True, kw_only=True):
@@ -34,6 +40,15 @@ class Service(Row, frozen=True, kw_only=True):
     offering: str
     user_names: tuple[Text, ...] = ()
     password: Text | None = None
+    """In the clear, for small sites and tests; or one of the next two."""
+    password_hash: Text | None = None
+    """argon2 in PHC form, for PAP alone: CHAP needs the password itself."""
+    password_sealed: Text | None = None
+    """Enciphered (``services.credentials``), for PAP, CHAP and MS-CHAP."""
+    state: Literal["active", "suspended"] = "active"
+    """A suspended one gets the walled garden, or nothing."""
+    mac_addresses: tuple[MacAddress, ...] = ()
+    """Devices authorised by their MAC address, and the only ones when any are given."""
     down_kbps: Kbps | None = None
     up_kbps: Kbps | None = None
     addresses: Addresses | None = None
@@ -41,3 +56,10 @@ class Service(Row, frozen=True, kw_only=True):
     """Services of one account have shared allowances together."""
     billed_from: Day | None = None
     """The first day that fees are for, in the tariff's zone; None: they always were."""
+    simultaneous_use: Sessions | None = None
+    session_timeout_seconds: Seconds | None = None
+    pool: str | None = None
+    """Pool for its sessions; None for its ISP's pool in the line's area."""
+    framed_ip_address: Address | None = None
+    framed_ipv6_prefix: Block | None = None
+    delegated_ipv6_prefix: Block | None = None

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
 from config.row import Row
-from config.values import Name, Text
+from config.values import Listen, Name, Text
+
+Servers = Annotated[tuple[Listen, ...], Meta(max_length=8)]
 
 
 class Isp(Row, frozen=True, kw_only=True):
@@ -14,6 +20,19 @@ class Isp(Row, frozen=True, kw_only=True):
     """The realms of its user names (RFC 7542)."""
     wholesale: str | None = None
     """The Network Provider's tariff that it pays by."""
+    authentication_servers: Servers = ()
+    """Its own RADIUS servers, host:port, asked in this order about users of its realms
+    that have no service here (RFC 2865 section 2.3)."""
+    accounting_servers: Servers = ()
+    """Servers, host:port, that get a copy of its subscribers' accounting."""
+    radius_secret: Text | None = None
+    """The secret shared with these servers."""
+    message_authenticator: Literal["require", "no"] = "require"
+    """Whether its servers' answers must be signed; one that is not patched against
+    CVE-2024-3596 does not sign them, and its answers can be forged."""
+    when_down: Literal["reject", "silence"] = "reject"
+    """What its users get while no authentication server answers; ``silence`` lets the
+    NAS turn to another server."""
 
 
 class Bsp(Row, frozen=True, kw_only=True):

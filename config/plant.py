@@ -9,6 +9,11 @@ from msgspec import Meta
 from config.row import Row
 from config.values import Address, Name, Prefix, Text
 
+Profile = Literal[
+    "generic", "cisco", "juniper", "mikrotik", "nokia", "huawei", "redback"
+]
+SignaturePolicy = Literal["require", "limit-proxy-state", "learn", "no"]
+
 
 class Area(Row, frozen=True, kw_only=True):
     """A part of the network that shares its pools and its relays."""
@@ -37,6 +42,20 @@ class Nas(Row, frozen=True, kw_only=True):
     """Mbit/s that no session exceeds; a faster counter is not believed."""
     coa_port: Annotated[int, Meta(ge=1, le=65_535)] = 3799
     """UDP port for CoA and Disconnect requests (RFC 5176 section 2.1)."""
+    profile: Profile = "generic"
+    """Whose attributes its replies and CoA requests are written in."""
+    message_authenticator: SignaturePolicy = "require"
+    """Whether its Access-Requests must be signed (CVE-2024-3596): ``require`` each;
+    ``limit-proxy-state`` those with a Proxy-State; ``learn`` likewise, until the first
+    signed one, and from then on for ever all; ``no`` takes all."""
+    line_authorisation: bool = False
+    """Whether a User-Name that is the circuit or MAC address of its own request is
+    authorised by that alone; a Call-Check (RFC 2865 section 5.6) always is."""
+    walled_garden: bool = False
+    """Whether unknown and suspended subscribers get the area's walled garden instead of
+    a reject."""
+    walled_garden_filter: Text | None = None
+    """Filter-Id (RFC 2865 section 5.11) that walls them in."""
 
     def keys(self) -> tuple[bytes, ...]:
         """Give the secrets as octets, the newest first; empty when none is known."""

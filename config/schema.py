@@ -38,6 +38,29 @@ class RadiusSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Status-Server requests answered per second and client (RFC 5997 section 4.1)."""
 
 
+class AccessSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who may have access, and how carefully that is decided."""
+
+    key_file: str = ""
+    """File of 32 or more octets from which the keys for sealed credentials and Class
+    tokens are derived. Empty: the systemd credential ``fairlane-key``, else a file
+    ``key`` that is made in data_dir. All nodes of a site need the same."""
+    reject_delay_milliseconds: Annotated[int, Meta(ge=0, le=2000)] = 1000
+    """Milliseconds before a reject is sent, which slows guessing."""
+    waiting_rejects: Annotated[int, Meta(ge=1, le=1_000_000)] = 65_536
+    """Rejects that may wait; beyond it requests are dropped."""
+    hash_threads: Annotated[int, Meta(ge=1, le=64)] = 2
+    """Threads that check argon2 hashes."""
+    waiting_hashes: Annotated[int, Meta(ge=1, le=65_536)] = 256
+    """Passwords that may wait for a thread; beyond it requests are dropped."""
+    password_cache_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 900
+    """Seconds for which a password that matched its hash is known again."""
+    failures_per_user: Annotated[int, Meta(ge=1, le=100_000)] = 10
+    """Wrong credentials a minute, per user and device; then all are rejected unread."""
+    failures_per_nas: Annotated[int, Meta(ge=1, le=10_000_000)] = 6000
+    """Wrong credentials a minute, per NAS."""
+
+
 class DhcpSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The DHCP receiver."""
 
@@ -106,6 +129,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     network: str = ""
     """Network file applied at start, relative to the file that names it; or empty."""
     radius: RadiusSettings = field(default_factory=RadiusSettings)
+    access: AccessSettings = field(default_factory=AccessSettings)
     dhcp: DhcpSettings = field(default_factory=DhcpSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     mqtt: MqttSettings = field(default_factory=MqttSettings)

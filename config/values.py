@@ -134,6 +134,13 @@ def _check_name(text: str) -> str:
     return ""
 
 
+def _check_mac_address(text: str) -> str:
+    if re.fullmatch(r"([0-9a-f]{2}:){5}[0-9a-f]{2}", text):
+        return ""
+    return "must be a MAC address such as 00:00:5e:00:53:01, in small letters"
+
+
+MacAddress = Annotated[str, Meta(extra={"check": _check_mac_address})]
 Listen = Annotated[str, Meta(extra={"check": _check_listen})]
 Prefix = Annotated[str, Meta(extra={"check": _check_prefix})]
 Block = Annotated[str, Meta(extra={"check": _check_block})]

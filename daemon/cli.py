@@ -24,6 +24,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sessions": ("daemon.commands.sessions", "List sessions."),
     "usage": ("daemon.commands.usage", "List usage records."),
     "rate": ("daemon.commands.rate", "Say what usage would cost under a tariff."),
+    "coa": ("daemon.commands.coa", "Change or end sessions that run."),
+    "credential": ("daemon.commands.credential", "Hash or seal a password."),
     "replay": ("daemon.commands.replay", "Run a capture through the accounting."),
     "access": ("daemon.commands.access", "Make, list and revoke clients."),
     "migrate": ("daemon.commands.migrate", "Bring the database to this version."),

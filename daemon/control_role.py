@@ -16,7 +16,7 @@ from typing import Any
 import uvicorn
 
 from controlplane.rest.application import Check, Clocks, build
-from daemon import clock, versions
+from daemon import clock, dynamic_authorization, versions
 from daemon.role import RoleContext
 from storage.database import StorageError, check_writable, open_database
 from telemetry import logs, multiprocess
@@ -113,6 +113,7 @@ async def run(role: RoleContext) -> None:
         )
     )
     await role.ready()
+    access = asyncio.create_task(dynamic_authorization.run(role, database))
     watching = asyncio.create_task(known.watch(lambda: check_writable(database)))
     serving = asyncio.create_task(server.serve(sockets=role.sockets["http"]))
     told = asyncio.create_task(role.stopping.wait())
@@ -135,8 +136,9 @@ async def run(role: RoleContext) -> None:
         server.should_exit = True
         told.cancel()
         watching.cancel()
+        access.cancel()
         await serving
-        await asyncio.gather(watching, return_exceptions=True)
+        await asyncio.gather(watching, access, return_exceptions=True)
         database.close()
     if not role.stopping.is_set():
         raise RuntimeError("the HTTP server ended by itself")

@@ -16,6 +16,7 @@ import structlog
 
 from config.plant import Nas
 from daemon import clock
+from daemon.access_edge import AccessEdge
 from daemon.datagrams import DatagramSocket, address_of
 from daemon.network_feed import POLL_SECONDS, NetworkFeed, Objects
 from daemon.role import RoleContext
@@ -68,6 +69,10 @@ class _Observer:
             metrics.RADIUS_DUPLICATES.inc(count)
         for (nas, reason), count in _taken(statistics.malformed):
             metrics.RADIUS_MALFORMED.labels(reason, nas).inc(count)
+        for (nas, reason), count in _taken(statistics.refused):
+            metrics.RADIUS_REFUSED.labels(reason, nas).inc(count)
+        for nas, count in _taken(statistics.unsigned):
+            metrics.RADIUS_UNSIGNED.labels(nas).inc(count)
         for (nas, reason), count in _taken(statistics.dropped):
             metrics.RADIUS_DROPPED.labels(reason, nas).inc(count)
             if not nas:
@@ -145,6 +150,9 @@ async def run(role: RoleContext) -> None:
 
     writer = await _open_journal(role, log)
     commits = GroupCommit(writer, monotonic=clock.monotonic, observe=observer.commit)
+    statistics = Statistics()
+    access = AccessEdge(role, database, statistics)
+    access.change(objects or {}, None)
     server = RadiusServer(
         table=table,
         commits=commits,
@@ -156,6 +164,8 @@ async def run(role: RoleContext) -> None:
         queue_records=settings.journal.queue_records,
         status_server_per_second=settings.radius.status_server_per_second,
         on_unknown=unknown,
+        access=access.server,
+        statistics=statistics,
     )
     endpoints: list[DatagramSocket] = []
     readables = []
@@ -166,17 +176,18 @@ async def run(role: RoleContext) -> None:
             loop.add_reader(sock, readable)
             endpoints.append(endpoint)
             readables.append(readable)
-    following = asyncio.create_task(_follow(feed, server, log))
+    following = asyncio.create_task(_follow(feed, server, access, log))
     tracer = _Tracer(role)
-    _say_health(role, commits, feed, writer)
+    _say_health(role, commits, feed, writer, access)
     role.beat()
     try:
         while not role.stopping.is_set():
             server.watch = tracer if role.tracing is not None else None
+            access.server.answers.watch = server.watch
             commits.probe(lambda _: None)
             observer.publish(server.statistics, endpoints)
             metrics.JOURNAL_QUEUE_RECORDS.set(server.queued)
-            _say_health(role, commits, feed, writer)
+            _say_health(role, commits, feed, writer, access)
             await role.stopped_within(0.25 if commits.failure else 1.0)
     finally:
         following.cancel()
@@ -188,6 +199,7 @@ async def run(role: RoleContext) -> None:
         while commits.busy or server.queued:
             await commits.drain()
         observer.publish(server.statistics, endpoints)
+        access.close()
         commits.close()
         database.close()
 
@@ -211,23 +223,34 @@ async def _open_journal(
 
 
 def _say_health(
-    role: RoleContext, commits: GroupCommit, feed: NetworkFeed, writer: JournalWriter
+    role: RoleContext,
+    commits: GroupCommit,
+    feed: NetworkFeed,
+    writer: JournalWriter,
+    access: AccessEdge,
 ) -> None:
     detail: Mapping[str, Any] = {
         "journal": commits.failure or "writable",
         "next_position": writer.next_position,
         "network": feed.failure or "current",
+        "places": access.failure or "writable",
     }
     role.beat_status.update(healthy=commits.failure is None, detail=detail)
 
 
 async def _follow(
-    feed: NetworkFeed, server: RadiusServer, log: structlog.stdlib.BoundLogger
+    feed: NetworkFeed,
+    server: RadiusServer,
+    access: AccessEdge,
+    log: structlog.stdlib.BoundLogger,
 ) -> None:
     while True:
         objects = await asyncio.to_thread(feed.poll)
         if objects is not None:
-            server.change_table(nas_table(objects))
-            nas = sum(kind == "nas" for kind, _ in objects)
-            log.info("the network has changed", nas=nas)
+            changed = feed.changed
+            access.change(objects, changed)
+            if changed is None or any(kind == "nas" for kind, _, _ in changed):
+                server.change_table(nas_table(objects))
+                nas = sum(kind == "nas" for kind, _ in objects)
+                log.info("the NAS have changed", nas=nas)
         await asyncio.sleep(POLL_SECONDS)

@@ -110,6 +110,41 @@ RADIUS_DROPPED = _counter(
     "reason",
     "nas",
 )
+RADIUS_REFUSED = _counter(
+    "fairlane_radius_refused_total",
+    "Access-Requests that were rejected, by the reason.",
+    "reason",
+    "nas",
+)
+RADIUS_UNSIGNED = _counter(
+    "fairlane_radius_unsigned_total",
+    "Access-Requests without a Message-Authenticator, whatever came of them.",
+    "nas",
+)
+COA_SENT = _counter(
+    "fairlane_coa_sent_total",
+    "CoA and Disconnect requests sent, retransmissions too.",
+    "kind",
+    "nas",
+)
+COA_COMMANDS = _counter(
+    "fairlane_coa_commands_total",
+    "CoA and Disconnect commands that came to a state.",
+    "kind",
+    "state",
+)
+ACCOUNTING_COPIES = _counter(
+    "fairlane_accounting_copies_total",
+    "Accounting-Requests copied to ISPs, by what came of them.",
+    "isp",
+    "result",
+)
+ACCOUNTING_COPIES_LAG_RECORDS = _gauge(
+    "fairlane_accounting_copies_lag_records",
+    "livemostrecent",
+    "Records of all journals that have yet to be looked at for an ISP's copies.",
+    "isp",
+)
 RADIUS_RECEIVE_QUEUE_DROPS = _counter(
     "fairlane_radius_receive_queue_drops_total",
     "Datagrams that the kernel threw away because a receive buffer was full.",
