@@ -18,11 +18,17 @@ class Pool(Row, frozen=True, kw_only=True):
     isp: str | None = None
     prefixes: Annotated[tuple[Block, ...], Meta(min_length=1)]
     guaranteed: Count = 0
-    """Addresses that the ISP can always have."""
+    """Addresses that the ISP can always have; the reserve stands for what its own
+    prefixes lack.
+    """
     burst: Count = 0
     """Addresses it may have beyond the guaranteed ones, while there are some."""
     lending: Count = 0
     """Addresses it lends to others at most."""
+    vrf: str = ""
+    """Routing table that its addresses live in; they are lent within it only."""
+    routable_in: tuple[str, ...] = ()
+    """Areas, beside its own, that its addresses can be routed to."""
     walled_garden: bool = False
     """For lines that have no service, and the only pool they get."""
 
@@ -32,4 +38,7 @@ class Reserve(Row, frozen=True, kw_only=True):
 
     name: Name
     area: str | None = None
+    """Where it can be granted; everywhere when it is not given."""
+    vrf: str = ""
+    """Routing table that its addresses live in."""
     prefixes: Annotated[tuple[Block, ...], Meta(min_length=1)]
