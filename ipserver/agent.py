@@ -73,7 +73,7 @@ def _read(content: bytes) -> Relayed:
             kept += content[place:following]
         place = following
     kept += content[place:]
-    # RFC 6607 section 8: a server that honours 151 takes 152 out, which tells the relay.
+    # RFC 6607 section 8: who honours 151 takes 152 out, which tells the relay.
     told = SubOption.VPN in found
     return Relayed(
         Agent(

@@ -9,7 +9,7 @@ a pool, a subnet and a parameter request list are made once.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from netaddr import IPAddress, IPNetwork
@@ -76,13 +76,15 @@ class NetworkOptions:
             options |= _encoded(pool)
             self._pools[pool.name] = options
             routers = pool.routers or (area.routers if area is not None else ())
-            for prefix in map(prefix_of, pool.prefixes):
-                if prefix.version == 4:
-                    subnets.append((_subnet(prefix, routers, relays), pool.name))
-        for reserve in network.reserve:
-            for prefix in map(prefix_of, reserve.prefixes):
-                if prefix.version == 4:
-                    subnets.append((_subnet(prefix, (), relays), ""))
+            subnets += [
+                (_subnet(prefix, routers, relays), pool.name)
+                for prefix in _prefixes(pool.prefixes)
+            ]
+        subnets += [
+            (_subnet(prefix, (), relays), "")
+            for reserve in network.reserve
+            for prefix in _prefixes(reserve.prefixes)
+        ]
         subnets.sort()
         self._subnets = [subnet for subnet, _ in subnets]
         self._owners = [pool for _, pool in subnets]
@@ -147,20 +149,24 @@ def unleasable(network: Network) -> frozenset[int]:
     }
     kept: set[int] = set()
     areas = {area.name: area for area in network.area}
-    for holder in (*network.pool, *network.reserve):
-        area = areas.get(holder.area or "")
-        routers: tuple[str, ...] = ()
-        if isinstance(holder, DhcpOptions):
-            routers = holder.routers or (area.routers if area is not None else ())
-        for prefix in map(prefix_of, holder.prefixes):
-            if prefix.version != 4:
-                continue
-            subnet = _subnet(prefix, routers, sorted(relays))
-            kept |= {r for r in relays if subnet.first <= r <= subnet.last}
-            kept |= {int(IPAddress(r)) for r in routers if IPAddress(r) in prefix}
+    holders: list[tuple[tuple[str, ...], tuple[str, ...]]]
+    holders = [(reserve.prefixes, ()) for reserve in network.reserve]
+    for pool in network.pool:
+        area = areas.get(pool.area)
+        routers = pool.routers or (area.routers if area is not None else ())
+        holders.append((pool.prefixes, routers))
+    for prefixes, routers in holders:
+        taken = relays | {int(IPAddress(router)) for router in routers}
+        for prefix in _prefixes(prefixes):
+            kept |= {a for a in taken if prefix.first <= a <= prefix.last}
             if prefix.prefixlen <= 30:
-                kept |= {subnet.first, subnet.last, subnet.router}
+                router = _subnet(prefix, routers, sorted(relays)).router
+                kept |= {prefix.first, prefix.last, router}
     return frozenset(kept)
+
+
+def _prefixes(texts: Iterable[str]) -> list[IPNetwork]:
+    return [prefix for prefix in map(prefix_of, texts) if prefix.version == 4]
 
 
 def _subnet(prefix: IPNetwork, routers: tuple[str, ...], relays: list[int]) -> Subnet:

@@ -94,10 +94,10 @@ def read(octets: bytes, hops_max: int) -> Query | Malformed:
         return Malformed.MESSAGE_TYPE
     if kind[0] not in REQUESTS:
         return Malformed.NOT_A_REQUEST
-    if octets[2] == 0 and _CLIENT_IDENTIFIER not in options:
-        # A LEASEQUERY by address names nobody (RFC 4388 section 6.3).
-        if kind[0] != MessageType.LEASEQUERY:
-            return Malformed.NO_IDENTITY
+    # A LEASEQUERY by address names nobody (RFC 4388 section 6.3).
+    named = octets[2] or _CLIENT_IDENTIFIER in options
+    if not named and kind[0] != MessageType.LEASEQUERY:
+        return Malformed.NO_IDENTITY
     return Query(octets, kind[0], options, truncated)
 
 

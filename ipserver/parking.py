@@ -6,53 +6,50 @@ use; and of one line only the newest counts, because its client forgot the other
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from ipserver.intake import Arrival
 from ipserver.question import Question
 
 PARKED_SECONDS = 2.0
 _PARKED = 1024
 
 
-class Parked(NamedTuple):
-    """A question with where it came from; ``until`` is on the monotonic clock."""
-
+class _Parked(NamedTuple):
     request: str
     until: float
+    arrival: Arrival
     question: Question
-    source: bytes
-    local: bytes
-    listener: int
 
 
 class Parking:
-    """What is parked, by line, the oldest first."""
+    """What is parked, one of each line. ``moment`` is the monotonic clock's seconds."""
 
     def __init__(self) -> None:
-        self._parked: dict[bytes, Parked] = {}
+        self._parked: dict[bytes, _Parked] = {}
 
     def __len__(self) -> int:
         return len(self._parked)
 
-    def park(self, line: bytes, parked: Parked) -> bool:
-        """Keep a question for its line; False when there is no room."""
+    def park(
+        self, request: str, moment: float, arrival: Arrival, question: Question
+    ) -> bool:
+        """Keep what waits for ``request``; False when there is no room."""
+        octets = arrival.query.octets
+        line = octets[24:28] + (question.relayed.agent.octets or octets[28:44])
         self._parked.pop(line, None)
         if len(self._parked) >= _PARKED:
             return False
-        self._parked[line] = parked
+        until = moment + PARKED_SECONDS
+        self._parked[line] = _Parked(request, until, arrival, question)
         return True
 
-    def take(self, request: str) -> list[Parked]:
-        """Give back what waits for a request, and keep it no longer."""
-        return list(self._taken(lambda parked: parked.request == request))
+    def take(self, request: str) -> list[tuple[Arrival, Question]]:
+        """Give what waits for a request, and keep it no longer."""
+        found = [line for line, p in self._parked.items() if p.request == request]
+        return [self._parked.pop(line)[2:] for line in found]
 
-    def overdue(self, now: float) -> int:
-        """Forget what has waited too long; tell how many those are."""
-        return sum(1 for _ in self._taken(lambda parked: parked.until <= now))
-
-    def _taken(self, which: Callable[[Parked], bool]) -> Iterator[Parked]:
-        for line, parked in list(self._parked.items()):
-            if which(parked):
-                del self._parked[line]
-                yield parked
+    def overdue(self, moment: float) -> list[Arrival]:
+        """Give what has waited too long, and keep it no longer."""
+        found = [line for line, p in self._parked.items() if p.until <= moment]
+        return [self._parked.pop(line).arrival for line in found]

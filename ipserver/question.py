@@ -33,17 +33,19 @@ class Question(NamedTuple):
     """A request that is to be answered, and what its reply needs of it.
 
     ``relay`` is None for a client that asks by itself. ``ask`` is None for what the
-    allocation has no part in: INFORM and LEASEQUERY.
+    allocation has no part in: INFORM and LEASEQUERY. ``elsewhere`` tells that the
+    client takes another server's offer, and so declines ours.
     """
 
     query: Query
     relay: Relay | None
     relayed: Relayed
     ask: Ask | None
+    elsewhere: bool = False
 
 
 class Questions:
-    """Reads questions. ``own`` are this server's addresses, as 4 octets each."""
+    """Reads questions; ``subnet_selection`` tells whether option 118 is believed."""
 
     def __init__(self, relays: RelayTable, *, subnet_selection: bool) -> None:
         self._relays = relays
@@ -53,20 +55,18 @@ class Questions:
     def read(
         self, query: Query, relay: Relay | None, own: Container[bytes]
     ) -> Question | Drop:
-        """Give the question, or why there is none."""
+        """Give the question, or why there is none. ``own`` are our addresses."""
         octets, kind, options, _ = query
         content = options.get(_AGENT)
         relayed = NO_AGENT if content is None else self._agents.read(content)
-        area: str | None = ""
-        giaddr = 0
-        link = relayed.link
+        area, giaddr, link, elsewhere = "", 0, relayed.link, False
         if relay is not None:
-            area = relay.area
-            giaddr = relay.giaddr
+            area, giaddr = relay.area, relay.giaddr
             if relayed.vpn is not None:
-                area = self._relays.area_of(relay, relayed.vpn)
-                if area is None:
+                known = self._relays.area_of(relay, relayed.vpn)
+                if known is None:
                     return Drop.VPN
+                area = known
             if not link and self._subnet_selection:
                 link = options.get(_SUBNET, b"")
         if kind == MessageType.DISCOVER:
@@ -79,7 +79,7 @@ class Questions:
                 message = Message.SELECTING
                 address = options.get(_REQUESTED, _NOWHERE)
                 if server != relayed.override and server not in own:
-                    message = Message.ELSEWHERE
+                    elsewhere = True
                 elif address == _NOWHERE:
                     return Drop.INCOMPLETE
             elif address != _NOWHERE:
@@ -117,10 +117,11 @@ class Questions:
                 int.from_bytes(time) if time is not None and len(time) == 4 else 0,
                 _IPV6_ONLY in options.get(_WANTED, b""),
             ),
+            elsewhere,
         )
 
 
-_ENDINGS: Final = {
+_ENDINGS: Final[dict[int, Message]] = {
     MessageType.DECLINE: Message.DECLINE,
     MessageType.RELEASE: Message.RELEASE,
 }

@@ -1,4 +1,4 @@
-"""Replies, from a request and what was decided of it.
+"""The octets of a reply, from a request and the options that were chosen for it.
 
 The fixed fields are copied from the request as RFC 2131 table 3 says, the options are
 joined from octets that are there already, and what does not fit goes into the file and
@@ -20,22 +20,39 @@ MESSAGE_OCTETS: Final = 548
 _MESSAGE_OCTETS_MAX: Final = 1472
 _HEADERS: Final = 28
 
-_ZEROS: Final = bytes(_MESSAGE_OCTETS_MAX)
-_NO_ADDRESS: Final = bytes(4)
+NO_ADDRESS: Final = bytes(4)
 _SNAME_AND_FILE: Final = bytes(192)
 _END: Final = b"\xff"
 _FILE_OCTETS, _SNAME_OCTETS = 128, 64
 _FILE, _SNAME = 1, 2
+_OVERLOAD_OCTETS = 3
+_PADDING: Final = [bytes(octets) for octets in range(BOOTP_OCTETS + 1)]
 
 _TIMES = struct.Struct(">BBIBBIBBI")
 
 
-class Message(NamedTuple):
-    """A reply's octets, and what of it had to be left out."""
+class Content(NamedTuple):
+    """What a reply has in it besides what it copies from the request.
+
+    ``address`` is yiaddr, ``client`` ciaddr. ``own`` are the options that the protocol
+    needs, encoded; ``echo`` is option 82, or empty. ``broadcast`` sets the flag that
+    the client did not.
+    """
+
+    own: bytes
+    echo: bytes
+    limit: int
+    address: bytes = NO_ADDRESS
+    client: bytes = NO_ADDRESS
+    broadcast: bool = False
+
+
+class Squeezed(NamedTuple):
+    """A reply that not everything fitted into, and what had to be left out."""
 
     octets: bytes
-    without_agent: bool = False
-    without_options: bool = False
+    without_agent: bool
+    without_options: bool
 
 
 def times(seconds: int, t1: int, t2: int) -> bytes:
@@ -54,37 +71,27 @@ def size_limit(maximum: bytes) -> int:
     return min(max(wanted, MESSAGE_OCTETS), _MESSAGE_OCTETS_MAX)
 
 
-def build(
-    request: bytes,
-    *,
-    own: bytes,
-    tail: bytes,
-    echo: bytes,
-    limit: int,
-    address: bytes = _NO_ADDRESS,
-    client: bytes = _NO_ADDRESS,
-    broadcast: bool = False,
-    pieces: Sequence[bytes] = (),
-) -> Message:
-    """Build the reply to ``request``.
+def build(request: bytes, content: Content, tail: bytes) -> bytes | None:
+    """Build the reply to ``request``; None when it would be too long.
 
-    ``own`` are the options that the protocol needs, ``tail`` those that the client
-    asked for, ``pieces`` the same one by one for when they do not fit; ``echo`` is
-    option 82. ``address`` is yiaddr, ``client`` ciaddr; ``broadcast`` sets the flag
-    that the client did not.
+    ``tail`` are the network's options, encoded one behind the other.
     """
-    flags = request[10:12]
-    if broadcast:
-        flags = bytes((flags[0] | BROADCAST_FLAG, flags[1]))
-    head = b"\2" + request[1:3] + b"\0" + request[4:8] + b"\0\0" + flags + client
+    own, echo, limit, address, client, broadcast = content
     size = HEADER_OCTETS + len(own) + len(tail) + len(echo) + 1
     if size > limit:
-        return _squeezed(request, head, address, own, echo, limit, pieces)
-    octets = b"".join(
+        return None
+    flags = request[10:12] if not broadcast else _flagged(request)
+    return b"".join(
         (
-            head,
+            b"\2",
+            request[1:3],
+            b"\0",
+            request[4:8],
+            b"\0\0",
+            flags,
+            client,
             address,
-            _NO_ADDRESS,
+            NO_ADDRESS,
             request[24:44],
             _SNAME_AND_FILE,
             COOKIE,
@@ -92,67 +99,49 @@ def build(
             tail,
             echo,
             _END,
-            _ZEROS[: BOOTP_OCTETS - size] if size < BOOTP_OCTETS else b"",
+            _PADDING[BOOTP_OCTETS - size] if size < BOOTP_OCTETS else b"",
         )
     )
-    return Message(octets)
 
 
-def _squeezed(
-    request: bytes,
-    head: bytes,
-    address: bytes,
-    own: bytes,
-    echo: bytes,
-    limit: int,
-    pieces: Sequence[bytes],
-) -> Message:
-    """Fit what fits: the options area first, then file and sname (RFC 2131 4.1).
+def squeeze(request: bytes, content: Content, pieces: Sequence[bytes]) -> Squeezed:
+    """Build a reply that is too long otherwise, from the network's options one by one.
 
-    The agent's information may not be split nor be put there, so its room is kept.
+    The options area is filled first, then file and sname (RFC 2131 section 4.1). Option
+    82 may not be split nor be put there, so its room is kept.
     """
-    overload_octets = 3
-    room = limit - HEADER_OCTETS - len(own) - 1
-    without_agent = len(echo) > room
-    if without_agent:
-        echo = b""
-    room -= len(echo)
+    room = content.limit - HEADER_OCTETS - len(content.own) - 1
+    without_agent = len(content.echo) > room
+    echo = b"" if without_agent else content.echo
     rooms = {
-        0: room - overload_octets,
+        0: room - len(echo) - _OVERLOAD_OCTETS,
         _FILE: _FILE_OCTETS - 1,
         _SNAME: _SNAME_OCTETS - 1,
     }
-    areas: dict[int, list[bytes]] = {0: [], _FILE: [], _SNAME: []}
+    areas: dict[int, list[bytes]] = {area: [] for area in rooms}
     left = False
     for piece in pieces:
-        for area in rooms:
-            if len(piece) <= rooms[area]:
-                rooms[area] -= len(piece)
-                areas[area].append(piece)
-                break
-        else:
+        area = next((a for a, free in rooms.items() if len(piece) <= free), None)
+        if area is None:
             left = True
+            continue
+        rooms[area] -= len(piece)
+        areas[area].append(piece)
     used = (_FILE if areas[_FILE] else 0) | (_SNAME if areas[_SNAME] else 0)
     overload = encode(Option.OVERLOAD, bytes((used,))) if used else b""
+    whole = build(request, content._replace(echo=echo), overload + b"".join(areas[0]))
+    # Own options alone are too long with a client identifier of hundreds of octets.
+    octets = bytearray(whole or b"")
+    if whole is not None:
+        octets[44:108] = _field(areas[_SNAME], _SNAME_OCTETS)
+        octets[108:236] = _field(areas[_FILE], _FILE_OCTETS)
+    return Squeezed(bytes(octets), without_agent, left)
 
-    def field(area: int, octets: int) -> bytes:
-        content = b"".join(areas[area])
-        return (content + _END if content else b"").ljust(octets, b"\0")
 
-    octets = b"".join(
-        (
-            head,
-            address,
-            _NO_ADDRESS,
-            request[24:44],
-            field(_SNAME, _SNAME_OCTETS),
-            field(_FILE, _FILE_OCTETS),
-            COOKIE,
-            own,
-            overload,
-            *areas[0],
-            echo,
-            _END,
-        )
-    )
-    return Message(octets.ljust(BOOTP_OCTETS, b"\0"), without_agent, left)
+def _field(pieces: list[bytes], octets: int) -> bytes:
+    content = b"".join(pieces)
+    return (content + _END if content else b"").ljust(octets, b"\0")
+
+
+def _flagged(request: bytes) -> bytes:
+    return bytes((request[10] | BROADCAST_FLAG, request[11]))
