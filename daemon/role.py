@@ -78,7 +78,7 @@ class TraceFilter:
 class RoleContext:
     """What a role knows of the world.
 
-    ``sockets`` has lists by kind (accounting, authentication, http).  The role keeps
+    ``sockets`` has lists by kind (accounting, authentication, dhcp, http).  The role keeps
     ``beat_status`` current: "healthy" (bool: sockets served and stores writable; it
     starts as False and is the role's to set) and "detail" (a small JSON object that
     ``fairlane status`` and /readyz?verbose show).  ``health`` is what the supervisor
@@ -295,6 +295,7 @@ def run_loop(main_coroutine: Any) -> int:
 
 ROLES: dict[str, str] = {
     "radius": "daemon.radius_role:run",
+    "ipserver": "daemon.ipserver_role:run",
     "ledger": "daemon.ledger_role:run",
     "control": "daemon.control_role:run",
 }

@@ -144,8 +144,9 @@ class Supervisor:
     # --- roles ---------------------------------------------------------------
 
     def _open(self, plan: Plan) -> Bound:
-        size = plan.settings.radius.receive_buffer_bytes
-        return self.pool.open(plan.endpoints(), plan.workers, size)
+        return self.pool.open(
+            plan.endpoints(), plan.workers, preparation.receive_buffers(plan.settings)
+        )
 
     def _start_generation(self, plan: Plan, bound: Bound) -> list[Keeper]:
         self.generation += 1
@@ -349,5 +350,6 @@ def _address(name: Any) -> str:
 
 _KINDS_OF: dict[str, tuple[str, ...]] = {
     "radius": ("authentication", "accounting"),
+    "ipserver": ("dhcp",),
     "control": ("http",),
 }
