@@ -6,11 +6,12 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from config.dhcp_options import DhcpOptions
 from config.row import Count, Row
 from config.values import Block, Name, Prefix
 
 
-class Pool(Row, frozen=True, kw_only=True):
+class Pool(DhcpOptions, frozen=True, kw_only=True):
     """Addresses for the subscribers of one ISP, or of none, in an area."""
 
     name: Name
