@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from config.values import Broker, Database, Identifier, Listen, Prefix
+from config.values import Broker, Database, Identifier, Listen, ListenIpv4, Prefix
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -41,7 +41,7 @@ class RadiusSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class DhcpSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The DHCP receiver."""
 
-    listen: list[Listen] = field(default_factory=lambda: ["0.0.0.0:67"])
+    listen: list[ListenIpv4] = field(default_factory=lambda: ["0.0.0.0:67"])
     """Addresses, host:port, for DHCPv4; [] for none."""
     server_identifier: Identifier = ""
     """Address by which clients know this server (option 54); empty for the address that

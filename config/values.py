@@ -83,6 +83,11 @@ def _check_listen(text: str) -> str:
     return ""
 
 
+def _check_listen_ipv4(text: str) -> str:
+    # DHCPv4 is of IPv4 alone.
+    return _check_listen(text) or ("is not an IPv4 address" if "[" in text else "")
+
+
 def _check_prefix(text: str) -> str:
     try:
         prefix_of(text)
@@ -157,6 +162,7 @@ def _check_hexadecimal(text: str) -> str:
 
 
 Listen = Annotated[str, Meta(extra={"check": _check_listen})]
+ListenIpv4 = Annotated[str, Meta(extra={"check": _check_listen_ipv4})]
 Prefix = Annotated[str, Meta(extra={"check": _check_prefix})]
 Block = Annotated[str, Meta(extra={"check": _check_block})]
 Address = Annotated[str, Meta(extra={"check": _check_address})]

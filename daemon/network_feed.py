@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from config.network import KINDS, Network
+from config.row import Row
 from storage.database import Database, StorageError
 from storage.network import latest_change, read_network
 
@@ -20,6 +22,14 @@ POLL_SECONDS = 0.5
 
 Objects = dict[tuple[str, str], dict[str, Any]]
 """The network's objects by kind and name."""
+
+
+def network_of(objects: Objects) -> Network:
+    """Make the network of its objects."""
+    tables: dict[str, list[Row]] = {kind: [] for kind in KINDS}
+    for (kind, _), body in objects.items():
+        tables[kind].append(msgspec.convert(body, KINDS[kind]))
+    return Network(**{kind: tuple(rows) for kind, rows in tables.items()})
 
 
 class _Copy(msgspec.Struct):

@@ -144,9 +144,11 @@ class Supervisor:
     # --- roles ---------------------------------------------------------------
 
     def _open(self, plan: Plan) -> Bound:
-        return self.pool.open(
-            plan.endpoints(), plan.workers, preparation.receive_buffers(plan.settings)
+        settings = plan.settings
+        size = max(
+            settings.radius.receive_buffer_bytes, settings.dhcp.receive_buffer_bytes
         )
+        return self.pool.open(plan.endpoints(), plan.workers, size)
 
     def _start_generation(self, plan: Plan, bound: Bound) -> list[Keeper]:
         self.generation += 1

@@ -66,10 +66,13 @@ class Statistics:
     """
 
     def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Count from zero: what was counted is told elsewhere."""
         self.messages: Counter[tuple[str, str]] = Counter()
         self.reasons: Counter[tuple[str, str]] = Counter()
         self.dropped: Counter[str] = Counter()
         self.malformed: Counter[str] = Counter()
-        self.truncated = 0
         self.without_agent = 0
         self.without_options = 0
