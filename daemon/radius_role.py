@@ -23,10 +23,11 @@ from radius.attributes import MalformedPacketError, attributes
 from radius.nas import NasTable
 from radius.outcomes import Sighting, Statistics
 from radius.packet import Code, trim
+from radius.records import Origin, encode_origin
 from radius.server import RadiusServer
 from storage.database import open_database
 from storage.group_commit import GroupCommit
-from storage.journal import JournalError, JournalWriter, Origin, encode_origin
+from storage.journal import JournalError, JournalWriter
 from telemetry import logs, metrics
 
 _KINDS = ("accounting", "authentication")
