@@ -36,8 +36,8 @@ class Pool(DhcpOptions, frozen=True, kw_only=True):
     """Seconds of a lease; without it an hour, five minutes in a walled garden, which is
     to be left soon."""
     reserved: tuple[Prefix, ...] = ()
-    """What of it is never leased: routers, servers. The first and last address of a
-    prefix (network and broadcast) never are, where it has more than two."""
+    """What of it is never leased, beside its routers, relays, and each prefix's first
+    and last address (network and broadcast)."""
 
 
 class Reserve(Row, frozen=True, kw_only=True):
