@@ -85,7 +85,7 @@ def address_of(source: bytes) -> tuple[str, int]:
 
 
 def arrived_at(local: bytes) -> bytes:
-    """Give the IPv4 address, as 4 octets, in what a wildcard socket's ``local`` says."""
+    """Give the IPv4 address, 4 octets, in what a wildcard socket's ``local`` says."""
     octets: bytes = _IPV4_PKTINFO.unpack_from(local)[4]
     return octets
 

@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import structlog
 from netaddr import IPAddress
 
@@ -29,6 +28,7 @@ from daemon.role_journal import DRAIN_READS, journal_folder, open_journal
 from ipserver.allocation import Allocation
 from ipserver.dhcp import MessageType
 from ipserver.intake import Limits
+from ipserver.known_leases import KnownLeases
 from ipserver.leasequery import LeaseQueries
 from ipserver.network_options import NetworkOptions
 from ipserver.outcomes import Sighting, Statistics
@@ -157,7 +157,7 @@ def _server(
             identifier=int(IPAddress(fixed)).to_bytes(4) if fixed else b"",
             to_source=os.environ.get(REPLY_TO_SOURCE_VARIABLE) == "1",
         ),
-        lease_queries=LeaseQueries(allocation, dhcp.leasequery_from),
+        lease_queries=LeaseQueries(KnownLeases(allocation.table), dhcp.leasequery_from),
         limits=Limits(
             dhcp.hops_max,
             dhcp.line_per_second,
@@ -175,7 +175,7 @@ def _server(
 
 
 class _Loader:
-    """Brings leases of the journal back, in slices, so that the loop goes on turning."""
+    """Brings leases of the journal back, in slices: the loop goes on turning."""
 
     def __init__(self, allocation: Allocation, folder: Path, now: LeaseClock) -> None:
         self._allocation = allocation
@@ -204,7 +204,7 @@ async def run(role: RoleContext) -> None:
     data_dir = Path(settings.data_dir)
     database = open_database(settings.database, data_dir)
     feed = NetworkFeed(database, data_dir / f"network-{role.label}.json")
-    network = network_of(await asyncio.to_thread(feed.poll) or {})
+    network = network_of(await asyncio.to_thread(lambda: feed.poll() or {}))
     lease_clock = LeaseClock()
     allocation = Allocation(
         settings.leases, random=random.SystemRandom().random, now=lease_clock.now()
@@ -253,7 +253,7 @@ async def run(role: RoleContext) -> None:
         for endpoint in endpoints:
             loop.remove_reader(endpoint.sock)
         for _ in range(DRAIN_READS):
-            if not any([readable() for readable in readables]):
+            if not sum(readable() for readable in readables):  # each of them is read
                 break
         await commits.drain()
         server.turn()

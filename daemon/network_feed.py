@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from config.network import KINDS, Network
-from config.row import Row
+from config.row import Body
 from storage.database import Database, StorageError
 from storage.network import latest_change, read_network
 
@@ -26,10 +26,10 @@ Objects = dict[tuple[str, str], dict[str, Any]]
 
 def network_of(objects: Objects) -> Network:
     """Make the network of its objects."""
-    tables: dict[str, list[Row]] = {kind: [] for kind in KINDS}
+    tables: dict[str, list[Body]] = {kind: [] for kind in KINDS}
     for (kind, _), body in objects.items():
-        tables[kind].append(msgspec.convert(body, KINDS[kind]))
-    return Network(**{kind: tuple(rows) for kind, rows in tables.items()})
+        tables[kind].append(body)
+    return msgspec.convert(tables, Network)
 
 
 class _Copy(msgspec.Struct):

@@ -1,4 +1,4 @@
-"""The journal of a role that answers packets, from its start on a disk that may refuse."""
+"""The journal of a role that answers packets, opened on a disk that may refuse."""
 
 from __future__ import annotations
 

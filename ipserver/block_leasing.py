@@ -64,6 +64,11 @@ class BlockLeasing:
         self._lines = Lines(Network())
         self._loading = False
 
+    @property
+    def table(self) -> LeaseTable:
+        """The leases, for reading."""
+        return self._table
+
     def change_network(self, network: Network, now: float) -> None:
         """Serve another network from the next ask on.
 

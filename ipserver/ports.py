@@ -52,6 +52,3 @@ class Answers(Protocol):
 
     def answer(self, ask: Ask, now: float) -> Answer:
         """Decide."""
-
-    def chosen_elsewhere(self, ask: Ask, now: float) -> Answer:
-        """Hear that the client takes another server's offer (RFC 2131 section 3.1)."""

@@ -33,15 +33,13 @@ class Question(NamedTuple):
     """A request that is to be answered, and what its reply needs of it.
 
     ``relay`` is None for a client that asks by itself. ``ask`` is None for what the
-    allocation has no part in: INFORM and LEASEQUERY. ``elsewhere`` tells that the
-    client takes another server's offer, and so declines ours.
+    allocation has no part in: INFORM and LEASEQUERY.
     """
 
     query: Query
     relay: Relay | None
     relayed: Relayed
     ask: Ask | None
-    elsewhere: bool = False
 
 
 class Questions:
@@ -59,7 +57,7 @@ class Questions:
         octets, kind, options, _ = query
         content = options.get(_AGENT)
         relayed = NO_AGENT if content is None else self._agents.read(content)
-        area, giaddr, link, elsewhere = "", 0, relayed.link, False
+        area, giaddr, link = "", 0, relayed.link
         if relay is not None:
             area, giaddr = relay.area, relay.giaddr
             if relayed.vpn is not None:
@@ -79,7 +77,7 @@ class Questions:
                 message = Message.SELECTING
                 address = options.get(_REQUESTED, _NOWHERE)
                 if server != relayed.override and server not in own:
-                    elsewhere = True
+                    message = Message.ELSEWHERE
                 elif address == _NOWHERE:
                     return Drop.INCOMPLETE
             elif address != _NOWHERE:
@@ -117,7 +115,6 @@ class Questions:
                 int.from_bytes(time) if time is not None and len(time) == 4 else 0,
                 _IPV6_ONLY in options.get(_WANTED, b""),
             ),
-            elsewhere,
         )
 
 

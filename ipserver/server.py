@@ -200,10 +200,7 @@ class DhcpServer:
         if ask is None:
             self._tell(arrival, question, came_to)
             return
-        decide = self._answers.answer
-        if question.elsewhere:
-            decide = self._answers.chosen_elsewhere
-        answer = decide(ask, self._now)
+        answer = self._answers.answer(ask, self._now)
         if isinstance(answer, Offer):
             reply = self._replies.lease(_OFFER, question, answer.lease, source, came_to)
             self._reply(arrival, reply, "offer", answer.lease.reason)

@@ -32,9 +32,11 @@ def captured() -> list[bytes]:
         reader = PcapNgReader if path.suffix == ".pcapng" else PcapReader
         try:
             with reader(str(path)) as frames:
-                for frame in frames:
-                    if UDP in frame and {frame[UDP].sport, frame[UDP].dport} & {67, 68}:
-                        packets.append(frame[UDP].original[8:])
+                packets += [
+                    frame[UDP].original[8:]
+                    for frame in frames
+                    if UDP in frame and {frame[UDP].sport, frame[UDP].dport} & {67, 68}
+                ]
         except (EOFError, Scapy_Exception):
             continue
     return packets
