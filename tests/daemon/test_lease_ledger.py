@@ -137,7 +137,7 @@ def test_what_was_sold_this_month_is_not_sold_again_after_a_start(
 ) -> None:
     """The cap holds across a restart, and rating finds one row."""
     policy = {"excess": "sell", "excess_price_micro": 5, "excess_cap_micro": 9}
-    office = Office(tmp_path, database, offering={**policy, "excess_addresses": 2})
+    office = Office(tmp_path, database, home={**policy, "excess_addresses": 2})
     office.lease("line-0", 1)
     extra = office.lease("line-0", 2)
     office.apply()
