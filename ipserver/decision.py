@@ -215,8 +215,7 @@ def _ration(snapshot: Snapshot, reserve: Source, blocks: int) -> int:
 
 def _from_reserve(snapshot: Snapshot, blocks: int) -> tuple[Reason, Option] | None:
     if blocks * snapshot.block > snapshot.policy.reserve_auto_max:
-        # Up to the limit nobody has to be asked: more is a matter of asking again.
-        blocks = snapshot.policy.reserve_auto_max // snapshot.block
+        return None
     best = _best(
         [(s, _ration(snapshot, s, blocks)) for s in _kind(snapshot, "reserve")]
     )
