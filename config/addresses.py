@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from config.row import Count, Row
-from config.values import Block, Name
+from config.values import Block, Name, Prefix
 
 
 class Pool(Row, frozen=True, kw_only=True):
@@ -31,6 +31,12 @@ class Pool(Row, frozen=True, kw_only=True):
     """Areas, beside its own, that its addresses can be routed to."""
     walled_garden: bool = False
     """For lines that have no service, and the only pool they get."""
+    lease_seconds: Annotated[int, Meta(ge=60, le=31_536_000)] | None = None
+    """Seconds of a lease; without it an hour, five minutes in a walled garden, which is
+    to be left soon."""
+    reserved: tuple[Prefix, ...] = ()
+    """What of it is never leased: routers, servers. The first and last address of a
+    prefix (network and broadcast) never are, where it has more than two."""
 
 
 class Reserve(Row, frozen=True, kw_only=True):

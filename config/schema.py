@@ -45,6 +45,35 @@ class DhcpSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Addresses, host:port, for DHCPv4; [] for none."""
 
 
+class LeaseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How addresses are held, given back and fought for."""
+
+    offer_seconds: Annotated[int, Meta(ge=5, le=600)] = 60
+    """Seconds for which an offered address is kept for its line."""
+    cool_down_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 120
+    """Seconds for which an address given up goes to nobody but the line that had it."""
+    affinity_seconds: Annotated[int, Meta(ge=0, le=31_536_000)] = 604_800
+    """Seconds for which such an address waits for that line while others are free."""
+    quarantine_seconds: Annotated[int, Meta(ge=60, le=2_592_000)] = 86_400
+    """Seconds for which a declined address is not used (RFC 2131 section 4.3.3)."""
+    declines_per_line: Annotated[int, Meta(ge=0, le=1000)] = 3
+    """Addresses that one line can have in quarantine; more are not believed."""
+    takeovers: Annotated[int, Meta(ge=1, le=1000)] = 5
+    """Changes of the device on a line in ``takeover_seconds``, before the one that has
+    the address keeps it."""
+    takeover_seconds: Annotated[int, Meta(ge=10, le=86_400)] = 600
+    """Seconds in which changes of the device are counted."""
+    cached_part: Annotated[float, Meta(ge=0.0, le=0.5)] = 0.25
+    """Part of a lease in which a renewal is answered with the time that is left, and
+    nothing is written."""
+    shorten_above: Annotated[float, Meta(ge=0.5, le=1.0)] = 0.8
+    """Part of a pool in use above which new leases become shorter."""
+    shortest_seconds: Annotated[int, Meta(ge=60, le=86_400)] = 600
+    """Seconds below which no lease is shortened."""
+    decisions_kept: Annotated[int, Meta(ge=0, le=10_000_000)] = 100_000
+    """Lines whose last decision is kept, for ``fairlane why``."""
+
+
 class HttpSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """REST, consoles, health and metrics."""
 
@@ -107,6 +136,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Network file applied at start, relative to the file that names it; or empty."""
     radius: RadiusSettings = field(default_factory=RadiusSettings)
     dhcp: DhcpSettings = field(default_factory=DhcpSettings)
+    leases: LeaseSettings = field(default_factory=LeaseSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     mqtt: MqttSettings = field(default_factory=MqttSettings)
     journal: JournalSettings = field(default_factory=JournalSettings)
