@@ -1,0 +1,126 @@
+"""Who holds which block, and what is asked, lent and remembered: a fold of changes.
+
+The journal's records, applied in order, give the state; so do the rows of the database
+and the records after them. Nothing here decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from msgspec import structs
+
+from ipserver.block import Block
+from ipserver.holdings import Terms
+from ipserver.loan import Loan
+from ipserver.over_allocation_change import Change, PoolMemory
+from ipserver.over_allocation_request import Approval, Request
+
+
+class State:
+    """The over-allocation in memory.
+
+    ``blocks`` by first address, ``requests`` those that are open, ``loans`` those that
+    are not over. ``command`` is the number of the last command that was applied.
+    """
+
+    def __init__(self) -> None:
+        self.terms: Terms | None = None
+        self.blocks: dict[int, Block] = {}
+        self.requests: dict[int, Request] = {}
+        self.loans: dict[int, Loan] = {}
+        self.approvals: dict[int, tuple[Approval, ...]] = {}
+        self.pools: dict[str, PoolMemory] = {}
+        self.command = 0
+        self.last_request = 0
+        self.last_loan = 0
+        self._homes: dict[str, set[int]] = {}
+        self._held: dict[str, set[int]] = {}
+
+    def apply(self, change: Change) -> None:
+        """Take one step's changes."""
+        for block in change.blocks:
+            self._put(block)
+        for request in change.requests:
+            self.last_request = max(self.last_request, request.number)
+            if request.open:
+                self.requests[request.number] = request
+            else:
+                self.requests.pop(request.number, None)
+                self.approvals.pop(request.number, None)
+        for loan in change.loans:
+            self.last_loan = max(self.last_loan, loan.number)
+            if loan.outcome:
+                self.loans.pop(loan.number, None)
+            else:
+                self.loans[loan.number] = loan
+        for approval in change.approvals:
+            if approval.request in self.requests:
+                given = self.approvals.get(approval.request, ())
+                if approval not in given:
+                    self.approvals[approval.request] = (*given, approval)
+        for memory in change.pools:
+            self.pools[memory.pool] = memory
+        for applied in change.applied:
+            self.command = max(self.command, applied.command)
+
+    def agree(self, terms: Terms) -> None:
+        """Take new terms: blocks are cut anew, and what is lent stays as it is.
+
+        A block that is lent outlives its prefix in the network file until it is back.
+        One that was converted stays with its new owner.
+        """
+        self.terms = terms
+        kept = {b.first: b for b in self.blocks.values() if b.lent or b.loan}
+        ends = sorted((b.first, b.last) for b in kept.values())
+        known, self.blocks = self.blocks, {}
+        self._homes, self._held = {}, {}
+        for block in kept.values():
+            if block.lent or block.owner in terms.holders:
+                self._put(block)
+        for block in _apart(sorted(terms.blocks(), key=lambda b: b.first), ends):
+            if block.first in self.blocks:
+                continue
+            before = known.get(block.first)
+            if before is not None and before.last == block.last:
+                block = structs.replace(
+                    block, generation=before.generation, moved_at=before.moved_at
+                )
+            self._put(block)
+
+    def _put(self, block: Block) -> None:
+        before = self.blocks.get(block.first)
+        if before is not None:
+            self._homes[before.owner].discard(before.first)
+            self._held[before.holder].discard(before.first)
+        self.blocks[block.first] = block
+        self._homes.setdefault(block.owner, set()).add(block.first)
+        self._held.setdefault(block.holder, set()).add(block.first)
+
+    def owned(self, holder: str) -> Iterator[Block]:
+        """The blocks that belong to a pool or reserve, lent ones included."""
+        return (self.blocks[first] for first in self._homes.get(holder, ()))
+
+    def held(self, holder: str) -> Iterator[Block]:
+        """The blocks that a pool may lease from, or is about to, or was."""
+        return (self.blocks[first] for first in self._held.get(holder, ()))
+
+    def memory(self, pool: str) -> PoolMemory:
+        """What is remembered of a pool."""
+        return self.pools.get(pool) or PoolMemory(pool)
+
+    def request_of(self, pool: str) -> Request | None:
+        """The one open request of a pool."""
+        return next((r for r in self.requests.values() if r.pool == pool), None)
+
+
+def _apart(blocks: Iterable[Block], ends: list[tuple[int, int]]) -> Iterator[Block]:
+    """Leave out the blocks that overlap one of the kept ones without being it."""
+    place = 0
+    for block in blocks:
+        while place < len(ends) and ends[place][1] < block.first:
+            place += 1
+        if place < len(ends) and ends[place][0] <= block.last:
+            if ends[place] != (block.first, block.last):
+                continue
+        yield block
