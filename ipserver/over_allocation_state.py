@@ -7,14 +7,35 @@ and the records after them. Nothing here decides.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
 
 from msgspec import structs
 
-from ipserver.block import Block
+from ipserver.block import Block, BlockState
 from ipserver.holdings import Terms
 from ipserver.loan import Loan
 from ipserver.over_allocation_change import Change, PoolMemory
 from ipserver.over_allocation_request import Approval, Request
+
+_HOMEWARD: Final = frozenset({BlockState.DRAINED, BlockState.QUARANTINE})
+"""States of a lent block in which its borrower has nothing in it any more."""
+
+
+class Tally(NamedTuple):
+    """Addresses of one pool or reserve: A, Lin and Lout.
+
+    A block counts as borrowed from the promise until it is drained, and as lent until
+    it is back.
+    """
+
+    owned: int
+    borrowed: int
+    lent: int
+
+    @property
+    def capacity(self) -> int:
+        """C: what it has."""
+        return self.owned + self.borrowed - self.lent
 
 
 class State:
@@ -35,7 +56,9 @@ class State:
         self.last_request = 0
         self.last_loan = 0
         self._homes: dict[str, set[int]] = {}
-        self._held: dict[str, set[int]] = {}
+        self._owned: dict[str, int] = {}
+        self._borrowed: dict[str, int] = {}
+        self._lent: dict[str, int] = {}
 
     def apply(self, change: Change) -> None:
         """Take one step's changes."""
@@ -74,7 +97,7 @@ class State:
         kept = {b.first: b for b in self.blocks.values() if b.lent or b.loan}
         ends = sorted((b.first, b.last) for b in kept.values())
         known, self.blocks = self.blocks, {}
-        self._homes, self._held = {}, {}
+        self._homes, self._owned, self._borrowed, self._lent = {}, {}, {}, {}
         for block in kept.values():
             if block.lent or block.owner in terms.holders:
                 self._put(block)
@@ -92,18 +115,32 @@ class State:
         before = self.blocks.get(block.first)
         if before is not None:
             self._homes[before.owner].discard(before.first)
-            self._held[before.holder].discard(before.first)
+            self._count(before, -1)
         self.blocks[block.first] = block
         self._homes.setdefault(block.owner, set()).add(block.first)
-        self._held.setdefault(block.holder, set()).add(block.first)
+        self._count(block, 1)
+
+    def _count(self, block: Block, sign: int) -> None:
+        size = sign * block.size
+        self._owned[block.owner] = self._owned.get(block.owner, 0) + size
+        if block.lent:
+            self._lent[block.owner] = self._lent.get(block.owner, 0) + size
+            if block.state not in _HOMEWARD:
+                self._borrowed[block.holder] = (
+                    self._borrowed.get(block.holder, 0) + size
+                )
 
     def owned(self, holder: str) -> Iterator[Block]:
         """The blocks that belong to a pool or reserve, lent ones included."""
         return (self.blocks[first] for first in self._homes.get(holder, ()))
 
-    def held(self, holder: str) -> Iterator[Block]:
-        """The blocks that a pool may lease from, or is about to, or was."""
-        return (self.blocks[first] for first in self._held.get(holder, ()))
+    def tally(self, holder: str) -> Tally:
+        """How much a pool or reserve owns, has borrowed and has lent."""
+        return Tally(
+            self._owned.get(holder, 0),
+            self._borrowed.get(holder, 0),
+            self._lent.get(holder, 0),
+        )
 
     def memory(self, pool: str) -> PoolMemory:
         """What is remembered of a pool."""
@@ -120,7 +157,6 @@ def _apart(blocks: Iterable[Block], ends: list[tuple[int, int]]) -> Iterator[Blo
     for block in blocks:
         while place < len(ends) and ends[place][1] < block.first:
             place += 1
-        if place < len(ends) and ends[place][0] <= block.last:
-            if ends[place] != (block.first, block.last):
-                continue
-        yield block
+        near = ends[place] if place < len(ends) else None
+        if near is None or near[0] > block.last or near == (block.first, block.last):
+            yield block

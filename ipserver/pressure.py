@@ -16,27 +16,6 @@ from msgspec import Struct
 from config.over_allocation import OverAllocation
 
 
-class Usage(NamedTuple):
-    """What the allocation says of a pool, in addresses.
-
-    ``size`` is what may be leased from it now and what its blocks that end still
-    lease; ``bindings`` counts the new bindings ever made.
-    """
-
-    size: int
-    leased: int
-    offered: int
-    declined: int
-    cooling: int
-    free: int
-    bindings: int
-
-    @property
-    def used(self) -> int:
-        """What is not free: U of the pool."""
-        return self.leased + self.offered + self.declined + self.cooling
-
-
 class Level(IntEnum):
     """How great the pressure is; each includes those below."""
 
@@ -108,13 +87,17 @@ class Pressure(NamedTuple):
     growth: float
 
     @property
-    def utilisation(self) -> float:
-        """Share that is not free for a new binding, 0 to 1; an empty pool is full.
+    def usable(self) -> int:
+        """What is used, and what a new binding could get.
 
-        Taken from what is free, not what is used: what is free in a block that ends
-        serves nobody.
+        Less than the capacity: what is free in a block that ends serves nobody.
         """
-        return 1 - self.free / self.capacity if self.capacity else 1.0
+        return self.used + self.free
+
+    @property
+    def utilisation(self) -> float:
+        """Used share of what is usable, 0 to 1; a pool without anything is full."""
+        return self.used / self.usable if self.usable else 1.0
 
     @property
     def seconds_left(self) -> float:
@@ -189,12 +172,12 @@ def size_of_ask(
         pressure.used * policy.demand_percent / 100,
         pressure.used + pressure.growth * lead,
     )
-    blocks = math.ceil((wanted - pressure.capacity) / block)
+    blocks = math.ceil((wanted - pressure.usable) / block)
     most = min(policy.blocks_per_request_max, 1 << min(doublings, 16))
     return max(1, min(blocks, most)) * block
 
 
 def may_return(pressure: Pressure, block: int, policy: OverAllocation) -> bool:
     """Whether a block can go back: the rest is below the low mark without it."""
-    rest = pressure.capacity - block
+    rest = pressure.usable - block
     return rest > 0 and pressure.used * 100 <= policy.low_percent * rest
