@@ -38,6 +38,7 @@ class Loan(Struct, frozen=True, array_like=True):
     lease_seconds: int
     price: str
     made_at: int
+    term_starts_at: int
     term_ends_at: int
     state: BlockState = BlockState.PENDING_ACTIVE
     cause: str = ""
@@ -102,7 +103,7 @@ def _settles(*_: object) -> BlockEvent:
 def _active(
     loan: Loan, _b: Block, _a: Circumstances, now: int, _p: OverAllocation
 ) -> BlockEvent | None:
-    term = loan.term_ends_at - loan.made_at
+    term = loan.term_ends_at - loan.term_starts_at
     near = loan.term_ends_at - term * (100 - TERM_NEARS_PERCENT) // 100
     return BlockEvent.TERM_NEARS if now >= near else None
 

@@ -94,7 +94,7 @@ class State:
         One that was converted stays with its new owner.
         """
         self.terms = terms
-        kept = {b.first: b for b in self.blocks.values() if b.lent or b.loan}
+        kept = {b.first: b for b in self.blocks.values() if b.lent or b.converted}
         ends = sorted((b.first, b.last) for b in kept.values())
         known, self.blocks = self.blocks, {}
         self._homes, self._owned, self._borrowed, self._lent = {}, {}, {}, {}
