@@ -91,7 +91,7 @@ class OverAllocation:
         """
         starting = self.state.terms is None
         before = self.state.blocks
-        self.state.agree(terms_of(network))
+        self.state.agree(terms_of(network), now)
         for first, block in before.items():
             if first not in self.state.blocks and not starting:
                 self._space.close_block(block)

@@ -55,6 +55,8 @@ class State:
         self.command = 0
         self.last_request = 0
         self.last_loan = 0
+        self.freed_at = 0
+        """When something last changed that could serve who waits."""
         self._homes: dict[str, set[int]] = {}
         self._owned: dict[str, int] = {}
         self._borrowed: dict[str, int] = {}
@@ -64,6 +66,7 @@ class State:
         """Take one step's changes."""
         for block in change.blocks:
             self._put(block)
+            self.freed_at = max(self.freed_at, block.moved_at)
         for request in change.requests:
             self.last_request = max(self.last_request, request.number)
             if request.open:
@@ -87,13 +90,13 @@ class State:
         for applied in change.applied:
             self.command = max(self.command, applied.command)
 
-    def agree(self, terms: Terms) -> None:
+    def agree(self, terms: Terms, now: int) -> None:
         """Take new terms: blocks are cut anew, and what is lent stays as it is.
 
         A block that is lent outlives its prefix in the network file until it is back.
         One that was converted stays with its new owner.
         """
-        self.terms = terms
+        self.terms, self.freed_at = terms, now
         kept = {b.first: b for b in self.blocks.values() if b.lent or b.converted}
         ends = sorted((b.first, b.last) for b in kept.values())
         known, self.blocks = self.blocks, {}

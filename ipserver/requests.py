@@ -13,7 +13,6 @@ from msgspec import structs
 
 from ipserver.decision import (
     Decision,
-    Option,
     Outcome,
     Reason,
     back_off,
@@ -29,6 +28,7 @@ from ipserver.over_allocation_request import (
     UNDER_WAY,
     WITH_PEOPLE,
     Approval,
+    Option,
     Request,
     RequestEvent,
     RequestState,
@@ -152,6 +152,8 @@ class Requests:
             return True
         if request.state is not _S.QUEUED:
             return False
+        if draft.state.freed_at > request.evaluated_at:
+            return True
         requeue = self._figures.terms.policy.requeue_seconds
         return not 0 <= draft.now - request.evaluated_at < requeue
 
