@@ -29,7 +29,7 @@ class Offering(Row, frozen=True, kw_only=True):
     excess_addresses: Addresses = 1
     """Addresses beyond ``addresses`` at once, where excess is "grace" or "sell"."""
     excess_price_micro: MicroUnits = 0
-    """Price of an address sold, for a calendar month (UTC), in 10^-6 of the currency."""
+    """Price of an address sold, a calendar month (UTC), in 10^-6 of the currency."""
     excess_cap_micro: MicroUnits = 0
     """What one line spends on such addresses in a month at most."""
     grace_hours: Annotated[int, Meta(ge=1, le=744)] = 24

@@ -66,10 +66,6 @@ class LeaseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     cached_part: Annotated[float, Meta(ge=0.0, le=0.5)] = 0.25
     """Part of a lease in which a renewal is answered with the time that is left, and
     nothing is written."""
-    shorten_above: Annotated[float, Meta(ge=0.5, le=1.0)] = 0.8
-    """Part of a pool in use above which new leases become shorter."""
-    shortest_seconds: Annotated[int, Meta(ge=60, le=86_400)] = 600
-    """Seconds below which no lease is shortened."""
     decisions_kept: Annotated[int, Meta(ge=0, le=10_000_000)] = 100_000
     """Lines whose last decision is kept, for ``fairlane why``."""
 

@@ -1,0 +1,47 @@
+"""How long a lease lasts, and when its client is to ask again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from config.over_allocation import OverAllocation
+from ipserver.address_space import Pool
+
+_SECONDS_MIN: Final = 60
+"""A client may ask for a shorter lease, but not to keep the server busy."""
+
+_JITTER: Final = 0.1
+"""T1 and T2 are up to 5 % earlier or later, so that lines which came up together after
+an outage do not renew together for ever."""
+
+
+def lease_seconds(
+    pool: Pool, marks: OverAllocation, block_max: int, asked: int, *, new: bool
+) -> int:
+    """Give the seconds of a lease: of the pool or, where it is less, of the block.
+
+    ``asked`` is option 51, 0 for none. A new binding gets the less, the less of the
+    pool is left above the warning mark, so that addresses come back sooner.
+    """
+    seconds = pool.lease_seconds
+    if block_max and block_max < seconds:
+        seconds = block_max
+    if new:
+        used = pool.used * 100
+        warn = marks.warn_percent * pool.size
+        if used > warn:
+            left = (pool.size * 100 - used) / max(1, pool.size * 100 - warn)
+            least = min(marks.lease_seconds_min, seconds)
+            seconds = max(least, int(seconds * left))
+    if asked and asked < seconds:
+        seconds = max(asked, min(_SECONDS_MIN, seconds))
+    return seconds
+
+
+def renewal_times(seconds: int, random: Callable[[], float]) -> tuple[int, int]:
+    """Give T1 and T2 (RFC 2131 section 4.4.5) of a lease of so many seconds."""
+    early = 1 - _JITTER / 2
+    t1 = int(seconds * 0.5 * (early + _JITTER * random()))
+    t2 = int(seconds * 0.875 * (early + _JITTER * random()))
+    return t1, t2
