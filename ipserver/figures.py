@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from ipserver.block import ENDING, Block, BlockState
+from ipserver.block import BINDING, ENDING, LEASED, Block, BlockState
 from ipserver.decision import Recallable, Snapshot, Source
 from ipserver.holdings import Holder, Terms
 from ipserver.over_allocation_request import Request
@@ -20,6 +20,8 @@ SOURCES_MAX: Final = 32
 
 RECALLABLE_MAX: Final = 64
 """Loans that one decision looks at, from whom is furthest above its guarantee."""
+
+_NOT_BINDING: Final = LEASED - BINDING
 
 
 class Figures:
@@ -40,6 +42,12 @@ class Figures:
         """Measure a pool."""
         tally = self._state.tally(pool.name)
         usage = self._space.pool_usage(pool.name)
+        # What is free in a block that ends serves nobody.
+        ending = sum(
+            self._space.block_usage(self._state.blocks[loan.first]).free
+            for loan in self._state.loans.values()
+            if loan.borrower == pool.name and loan.state in _NOT_BINDING
+        )
         growth = self._growth.get(pool.name)
         return Pressure(
             guaranteed=pool.guaranteed,
@@ -49,7 +57,7 @@ class Figures:
             lent=tally.lent,
             capacity=tally.capacity,
             used=usage.leased + usage.offered + usage.declined + usage.cooling,
-            free=usage.free,
+            free=usage.free - ending,
             growth=growth.rate if growth else 0.0,
         )
 
@@ -100,6 +108,8 @@ class Figures:
         """Whether nothing is leased, offered or waiting in a block."""
         if self.terms.holders[block.holder].kind == "reserve":
             return True
+        if self._space.block_live(block):
+            return False
         usage = self._space.block_usage(block)
         return not (usage.leased or usage.offered or usage.declined or usage.cooling)
 

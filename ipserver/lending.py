@@ -115,18 +115,42 @@ class Lending:
     def activate(self, draft: Draft, blocks: Iterable[int]) -> int:
         """Begin the loans of promised blocks; give their size in addresses."""
         size = 0
-        for first in blocks:
-            block = draft.state.blocks[first]
+        for block in self._promised(draft, blocks):
             self._move(draft, draft.state.loans[block.loan], block, _E.ACTIVATE)
             size += block.size
         return size
 
     def roll_back(self, draft: Draft, blocks: Iterable[int]) -> None:
-        """Give promised blocks back to their owners, who may not have let them go."""
-        for first in blocks:
-            block = draft.state.blocks[first]
+        """Give promised blocks back to their owners."""
+        for block in self._promised(draft, blocks):
             loan = draft.state.loans[block.loan]
             self._home(draft, loan, block, _E.ROLL_BACK, "rolled_back")
+
+    @staticmethod
+    def _promised(draft: Draft, blocks: Iterable[int]) -> list[Block]:
+        found = (draft.state.blocks.get(first) for first in blocks)
+        return [b for b in found if b is not None and b.state is _S.PENDING_ACTIVE]
+
+    def withdraw(self, draft: Draft, known: set[tuple[int, int]]) -> None:
+        """End the loans of blocks whose prefix is gone from the network.
+
+        Nobody leases from such a block, whatever its state: so this is no event of it.
+        """
+        for loan in list(draft.state.loans.values()):
+            if (loan.first, loan.last) in known:
+                continue
+            block = draft.state.blocks[loan.first]
+            draft.put_block(
+                structs.replace(
+                    block,
+                    state=_S.FREE,
+                    holder=block.owner,
+                    loan=0,
+                    not_after=0,
+                    since=draft.now,
+                )
+            )
+            self._over(draft, loan, "withdrawn")
 
     def recall(self, draft: Draft, numbers: Iterable[int], cause: str) -> list[Loan]:
         """Call loans back; those that end already only get the nearer deadline."""
@@ -315,6 +339,9 @@ class Lending:
         draft.move_block(
             block, event, holder=block.owner, loan=0, not_after=0, moved_at=draft.now
         )
+        self._over(draft, loan, outcome)
+
+    def _over(self, draft: Draft, loan: Loan, outcome: str) -> None:
         self._publish(draft, loan, _S.FREE)
         draft.put_loan(
             structs.replace(loan, state=_S.FREE, ended_at=draft.now, outcome=outcome)

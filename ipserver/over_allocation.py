@@ -2,9 +2,10 @@
 
 How to drive it, in the one process that leases:
 
-1. ``OverAllocation(state, space, now)`` with the state as the database and the tail of
-   the journal give it; then ``agree(network, now)``, at the start and whenever the
-   network changes. It tells the allocation about every block.
+1. ``OverAllocation(state, space)`` with the state as the database and, by ``apply``,
+   the tail of the journal give it; then ``agree(network, now)``, at the start and
+   whenever the network changes, each time after the allocation has taken the network
+   and, at the start, before it takes its leases.
 2. Hand ``shortage`` to the allocation, which calls it when a pool has no address for a
    DISCOVER; what it returns is the request that the client may be parked for.
 3. Call ``tick(now)`` once a second, and ``carry_out(command, now)`` for each command of
@@ -15,7 +16,7 @@ How to drive it, in the one process that leases:
    may lead to further steps: ``take()`` again. A step that cannot be made durable is
    tried again, before any later one.
 
-``now`` is in whole seconds since the epoch. The state is ahead of the journal by the
+``now`` is the allocation's time, in seconds. The state is ahead of the journal by the
 steps that were taken; nothing outside has seen them.
 """
 
@@ -84,19 +85,21 @@ class OverAllocation:
         self._steps: deque[Step] = deque()
         self._waiting = 0
 
-    def agree(self, network: Network, now: int) -> None:
-        """Take a network's terms, and tell the allocation of every block.
+    def agree(self, network: Network, now: float) -> None:
+        """Take a network's terms, and tell the allocation of the blocks not at home.
 
-        Requests whose network step was under way are connected again.
+        The allocation has the network already, and takes leases afterwards. Requests
+        whose network step was under way are connected again.
         """
         starting = self.state.terms is None
-        before = self.state.blocks
-        self.state.agree(terms_of(network), now)
-        for first, block in before.items():
-            if first not in self.state.blocks and not starting:
-                self._space.close_block(block)
+        terms = terms_of(network)
+        draft = Draft(self.state, int(now))
+        self._lending.withdraw(draft, {(b.first, b.last) for b in terms.blocks()})
+        self._close(draft)
+        self.state.agree(terms, int(now))
         for block in self.state.blocks.values():
-            effect(self.state, block).tell(self._space)
+            if block.lent or block.converted:
+                effect(self.state, block).tell(self._space)
         pools = {pool.name for pool in self.figures.terms.pools()}
         for name in self._watches.keys() - pools:
             del self._watches[name]
@@ -106,7 +109,7 @@ class OverAllocation:
                 if request.state is RequestState.ACTIVATING:
                     self._connecting(request.number, now)
 
-    def shortage(self, pool: str, line: str, now: int) -> str | None:
+    def shortage(self, pool: str, line: str | bytes, now: float) -> str | None:
         """Take the failure to allocate for a line; name the request to park it for.
 
         None when nothing is being granted by itself: then the client's own retries
@@ -121,7 +124,7 @@ class OverAllocation:
             # With people or queued: the next tick makes it urgent, and that is all.
             return None
         if request is None:
-            draft = Draft(self.state, now)
+            draft = Draft(self.state, int(now))
             raised = self._requests.raise_for(draft, holder, urgent=True, by="failure")
             if raised is not None:
                 self._requests.evaluate(draft)
@@ -131,29 +134,30 @@ class OverAllocation:
             return None
         return str(request.number)
 
-    def tick(self, now: int) -> None:
+    def tick(self, now: float) -> None:
         """Look at every pool, loan and request."""
         if self._busy():
             return
+        now = int(now)
         if now < self._now:
             # Set back: what must last a while begins anew.
             self._watches.clear()
         self._now = now
-        draft = Draft(self.state, now)
+        draft = Draft(self.state, int(now))
         for pool in self.figures.terms.pools():
             self._look(draft, pool)
         self._lending.tick(draft)
         self._requests.tick(draft)
         self._close(draft)
 
-    def carry_out(self, command: Command, now: int) -> Applied | None:
+    def carry_out(self, command: Command, now: float) -> Applied | None:
         """Carry out a command of the inbox; None when it was before, or cannot be now.
 
         It was when ``state.command`` is at least its number.
         """
         if self._busy():
             return None
-        draft = Draft(self.state, now)
+        draft = Draft(self.state, int(now))
         applied = self._commands.carry_out(draft, command)
         self._requests.evaluate(draft)
         self._close(draft)
@@ -166,20 +170,21 @@ class OverAllocation:
         self._waiting += len(steps)
         return steps
 
-    def durable(self, step: Step, now: int) -> tuple[str, ...]:
+    def durable(self, step: Step, now: float) -> tuple[str, ...]:
         """Let the allocation know what is durable; name the requests granted by it."""
         self._waiting -= 1
         for each in step.effects:
-            each.tell(self._space)
+            if each.block.first in self.state.blocks:  # its prefix may be gone by now
+                each.tell(self._space)
         for number in step.connecting:
             self._connecting(number, now)
         return step.granted
 
-    def connected(self, number: int, now: int, *, reachable: bool) -> None:
+    def connected(self, number: int, now: float, *, reachable: bool) -> None:
         """Take the answer of the network step of a request."""
         request = self.state.requests.get(number)
         if request is not None and request.state is RequestState.ACTIVATING:
-            draft = Draft(self.state, now)
+            draft = Draft(self.state, int(now))
             self._requests.connected(draft, request, reachable=reachable)
             self._close(draft)
 
@@ -190,7 +195,7 @@ class OverAllocation:
             for pool in self.figures.terms.pools()
         ]
 
-    def _connecting(self, number: int, now: int) -> None:
+    def _connecting(self, number: int, now: float) -> None:
         request = self.state.requests.get(number)
         if request is None:
             return

@@ -6,7 +6,7 @@ and the records after them. Nothing here decides.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from msgspec import structs
@@ -93,26 +93,23 @@ class State:
     def agree(self, terms: Terms, now: int) -> None:
         """Take new terms: blocks are cut anew, and what is lent stays as it is.
 
-        A block that is lent outlives its prefix in the network file until it is back.
-        One that was converted stays with its new owner.
+        What was lent of a prefix that is gone was taken back before. A block that was
+        converted stays with its new owner, if that is still there.
         """
         self.terms, self.freed_at = terms, now
-        kept = {b.first: b for b in self.blocks.values() if b.lent or b.converted}
-        ends = sorted((b.first, b.last) for b in kept.values())
         known, self.blocks = self.blocks, {}
         self._homes, self._owned, self._borrowed, self._lent = {}, {}, {}, {}
-        for block in kept.values():
-            if block.lent or block.owner in terms.holders:
-                self._put(block)
-        for block in _apart(sorted(terms.blocks(), key=lambda b: b.first), ends):
-            if block.first in self.blocks:
-                continue
+        for block in terms.blocks():
             before = known.get(block.first)
-            if before is not None and before.last == block.last:
-                block = structs.replace(
-                    block, generation=before.generation, moved_at=before.moved_at
+            if before is None or before.last != block.last:
+                self._put(block)
+            elif before.lent or (before.converted and before.owner in terms.holders):
+                self._put(before)
+            else:
+                moved = before.generation, before.moved_at
+                self._put(
+                    structs.replace(block, generation=moved[0], moved_at=moved[1])
                 )
-            self._put(block)
 
     def _put(self, block: Block) -> None:
         before = self.blocks.get(block.first)
@@ -152,14 +149,3 @@ class State:
     def request_of(self, pool: str) -> Request | None:
         """The one open request of a pool."""
         return next((r for r in self.requests.values() if r.pool == pool), None)
-
-
-def _apart(blocks: Iterable[Block], ends: list[tuple[int, int]]) -> Iterator[Block]:
-    """Leave out the blocks that overlap one of the kept ones without being it."""
-    place = 0
-    for block in blocks:
-        while place < len(ends) and ends[place][1] < block.first:
-            place += 1
-        near = ends[place] if place < len(ends) else None
-        if near is None or near[0] > block.last or near == (block.first, block.last):
-            yield block

@@ -134,23 +134,6 @@ def level_of(
     return Level.CALM
 
 
-def lease_seconds(
-    normal: int, utilisation: float, longest: int, policy: OverAllocation
-) -> int:
-    """Grade the lease time of new bindings by the pressure on their pool.
-
-    ``longest`` is the longest that the block allows, 0 for any. Above the warning
-    mark the time falls in a straight line to the shortest at a full pool.
-    """
-    seconds = normal
-    warn = policy.warn_percent / 100
-    if utilisation >= warn and warn < 1:
-        seconds = int(normal * (1 - utilisation) / (1 - warn))
-    if longest:
-        seconds = min(seconds, longest)
-    return max(min(normal, policy.lease_seconds_min), seconds)
-
-
 def loan_lease_seconds(normal: int, policy: OverAllocation) -> int:
     """Give the lease time in a borrowed block: short from the first day.
 

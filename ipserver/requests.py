@@ -263,6 +263,9 @@ class Requests:
                 draft.move(request, _E.FAIL, reason="unreachable")
             return
         granted = self._lending.activate(draft, request.blocks)
+        if not granted:  # the prefixes are gone from the network meanwhile
+            draft.move(request, _E.ROLL_BACK, blocks=(), chosen=None)
+            return
         event = _E.GRANT if granted >= request.size else _E.GRANT_PART
         draft.move(request, event, granted=granted)
         memory = draft.state.memory(request.pool)

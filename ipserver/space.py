@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple, Protocol
 
+from ipserver.address_space import BlockUsage, PoolUsage
 from ipserver.block import Block, BlockState
 
 Condition = Literal["open", "hold", "drain", "close"]
@@ -33,30 +34,6 @@ CONDITIONS: Final[dict[BlockState, Condition]] = {
 """What the holder may do in a block: bind, only renew, only run out, nothing."""
 
 
-class PoolUse(Protocol):
-    """How many addresses of a pool are in which use; they add up to ``size``."""
-
-    @property
-    def size(self) -> int: ...
-    @property
-    def leased(self) -> int: ...
-    @property
-    def offered(self) -> int: ...
-    @property
-    def declined(self) -> int: ...
-    @property
-    def cooling(self) -> int: ...
-    @property
-    def free(self) -> int: ...
-
-
-class BlockUse(PoolUse, Protocol):
-    """The same of a block; ``last_end`` is when its last lease ends, 0 for none."""
-
-    @property
-    def last_end(self) -> int: ...
-
-
 class Space(Protocol):
     """What is asked of the allocation. All of it may be said twice."""
 
@@ -76,12 +53,18 @@ class Space(Protocol):
         """Lease nothing in a block."""
         ...
 
-    def block_usage(self, block: Block) -> BlockUse:
+    def block_usage(self, block: Block) -> BlockUsage:
         """Say what the addresses of a block are doing."""
         ...
 
-    def pool_usage(self, pool: str) -> PoolUse:
-        """Say what the addresses of a pool are doing; its closed blocks not counted."""
+    def block_live(self, block: Block) -> int:
+        """Count what is leased, on offer or declined in a block, at once."""
+        ...
+
+    def pool_usage(self, pool: str) -> PoolUsage:
+        """Say what the addresses of a pool are doing; those in which it may
+        not bind are counted too, until they are closed.
+        """
         ...
 
 
