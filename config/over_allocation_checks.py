@@ -50,7 +50,7 @@ def _size(row: Mapping[str, Any]) -> int | None:
         found = [prefix_of(text) for text in prefixes]
     except (AttributeError, TypeError, ValueError):
         return None
-    return sum(prefix.size for prefix in found if prefix.version == 4)
+    return sum(int(prefix.size) for prefix in found if prefix.version == 4)
 
 
 def _place(row: Mapping[str, Any], key: str) -> str:

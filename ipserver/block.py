@@ -156,6 +156,9 @@ class Block(Struct, frozen=True, array_like=True):
     """Number of the loan that it is lent by; 0 for none."""
     moved_at: int = 0
     """When it last came home from a loan: the least recently lent goes first."""
+    converted: int = 0
+    """Number of the loan by which it came to an owner that the network file does not
+    name; 0 for none."""
 
     @property
     def size(self) -> int:
