@@ -35,6 +35,10 @@ _SKEW_SECONDS = 2
 _JUMP_SECONDS = 60
 
 
+Random = Callable[[], float]
+"""Gives numbers in [0, 1) that nobody can foretell."""
+
+
 class BlockLiveError(Exception):
     """The block has live leases: it must not be closed. A bug, never bad input."""
 
@@ -42,17 +46,10 @@ class BlockLiveError(Exception):
 class BlockLeasing:
     """The state that leases and blocks share, and what is done to blocks.
 
-    ``random`` gives numbers in [0, 1) that nobody can foretell. Times are seconds on
-    one clock that does not jump, and near the wall clock's.
+    Times are seconds on one clock that does not jump, and near the wall clock's.
     """
 
-    def __init__(
-        self,
-        settings: LeaseSettings,
-        *,
-        random: Callable[[], float],
-        now: float,
-    ) -> None:
+    def __init__(self, settings: LeaseSettings, *, random: Random, now: float) -> None:
         self._settings = settings
         self._random = random
         self._space = AddressSpace()

@@ -16,10 +16,11 @@ from ipserver.address_space import DRAINING, OPEN, Pool
 from ipserver.admission import KIND_OF, Admission
 from ipserver.answer import Answer, Lease, Offer, Park, Silence
 from ipserver.ask import Ask
-from ipserver.block_leasing import OFFER_SECONDS_MIN, BlockLeasing
+from ipserver.block_leasing import OFFER_SECONDS_MIN, Random
 from ipserver.excess import Excess
+from ipserver.lease_lookup import LeaseLookup
 from ipserver.lease_table import GARDEN, GRACE, LEASED, NEW, NONE, OWN, SOLD
-from ipserver.lease_times import lease_seconds, renewal_times
+from ipserver.lease_times import Jitter, lease_seconds, renewal_times
 from ipserver.line_leases import LineLeases, entitled, look
 from ipserver.lines import LineId, Party, line_text
 from ipserver.reasons import Reason
@@ -42,14 +43,14 @@ GRANTED: Final = {
 }
 
 
-class Offering(BlockLeasing):
+class Offering(LeaseLookup):
     """Answers DHCPDISCOVER; see ``ipserver.allocation`` for the whole."""
 
     def __init__(
         self,
         settings: LeaseSettings,
         *,
-        random: Callable[[], float],
+        random: Random,
         now: float,
         shortage: Shortage | None,
     ) -> None:
@@ -58,6 +59,7 @@ class Offering(BlockLeasing):
         self._admission = Admission(
             self._table, self._free, self._bindings, self._book, settings
         )
+        self._jitter = Jitter(random())
         self._line: LineId = ""
         """Whose ask is being answered, as far as that is known."""
 
@@ -266,6 +268,6 @@ class Offering(BlockLeasing):
         table, space = self._table, self._space
         t1 = t2 = seconds
         if not end:
-            t1, t2 = renewal_times(seconds, self._random)
+            t1, t2 = renewal_times(seconds, self._jitter.draw())
         pool = space.pools[space.pool[table.block[slot]]].name
         return Lease(table.address[slot], pool, seconds, t1, t2, reason, wait)
