@@ -40,9 +40,8 @@ class Pool:
     """A pool at work. ``counts`` has its slots by state, ``size`` its addresses.
 
     ``untouched`` are blocks of which no address was given yet, ``filling`` those being
-    given from; ``used`` counts the addresses that nobody can get now. ``cooling`` and
-    ``freed`` are slots given up, the oldest first, and
-    ``offers`` slots on offer, the oldest first.
+    given from; ``used`` counts the addresses that nobody can get now. ``cooling``,
+    ``freed``, ``quarantine`` and ``offers`` are slots in that state, the oldest first.
     """
 
     __slots__ = (

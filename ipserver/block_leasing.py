@@ -26,7 +26,7 @@ from ipserver.block import Block
 from ipserver.excess import ExcessBook, Spent
 from ipserver.free_addresses import FreeAddresses
 from ipserver.lease_table import LEASED, NONE, OFFERED, LeaseTable
-from ipserver.lines import Lines
+from ipserver.lines import LineId, Lines
 
 OFFER_SECONDS_MIN = 10
 """A client has this long to take an offer, however short the pool is."""
@@ -60,6 +60,7 @@ class BlockLeasing:
         )
         self._book = ExcessBook()
         self._lines = Lines(Network())
+        self._newly_named: set[LineId] = set()
         self._loading = False
 
     @property
@@ -81,6 +82,8 @@ class BlockLeasing:
         for block, pool in new:
             self._free.attach(block, pool, OPEN)
         self._bindings.forget_places()
+        if self._table.line_of:
+            self._newly_named |= lines.names() - self._lines.names()
         self._lines = lines
 
     def open_block(self, block: Block, pool: str, lease_seconds_max: int = 0) -> None:

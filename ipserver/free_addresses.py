@@ -84,7 +84,11 @@ class FreeAddresses:
 
     def take(self, pool: Pool, now: int) -> int:
         """Take an address for a new lease: its slot; NONE when there is none."""
-        if pool.offers or pool.cooling or pool.quarantine:
+        if (
+            pool.cooling
+            or pool.quarantine
+            or (pool.offers and self._table.until[pool.offers[0]] <= now)
+        ):
             self.settle(pool, now, _PASSED_OVER)
         slot = self._fresh(pool)
         if slot == NONE:

@@ -16,20 +16,25 @@ _EARLIEST: Final = 1 - _JITTER / 2
 an outage do not renew together for ever."""
 
 _MODULUS: Final = 1 << 31
+_STEP: Final = _JITTER / _MODULUS
 
 
 class Jitter:
-    """Numbers in [0, 1) that need not be a secret: a linear congruential generator,
-    begun at ``seed``, which is one of them.
+    """Spreads renewals, by numbers that need not be a secret: a linear congruential
+    generator, begun at ``seed`` in [0, 1).
     """
 
     def __init__(self, seed: float) -> None:
         self._state = int(seed * _MODULUS)
 
-    def draw(self) -> float:
-        """Give the next."""
-        self._state = (self._state * 1_103_515_245 + 12_345) % _MODULUS
-        return self._state / _MODULUS
+    def renewal_times(self, seconds: int) -> tuple[int, int]:
+        """Give T1 and T2 (RFC 2131 section 4.4.5) of a lease of so many seconds.
+
+        Both are early or late by the same part.
+        """
+        state = self._state = (self._state * 1_103_515_245 + 12_345) % _MODULUS
+        time = seconds * (_EARLIEST + _STEP * state)
+        return int(time * 0.5), int(time * 0.875)
 
 
 def lease_seconds(
@@ -53,12 +58,3 @@ def lease_seconds(
     if asked and asked < seconds:
         seconds = max(asked, min(_SECONDS_MIN, seconds))
     return seconds
-
-
-def renewal_times(seconds: int, jitter: float) -> tuple[int, int]:
-    """Give T1 and T2 (RFC 2131 section 4.4.5) of a lease of so many seconds.
-
-    Both are early or late by the same part, ``jitter`` of the range.
-    """
-    part = _EARLIEST + _JITTER * jitter
-    return int(seconds * 0.5 * part), int(seconds * 0.875 * part)

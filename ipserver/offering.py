@@ -20,7 +20,7 @@ from ipserver.block_leasing import OFFER_SECONDS_MIN, Random
 from ipserver.excess import Excess
 from ipserver.lease_lookup import LeaseLookup
 from ipserver.lease_table import GARDEN, GRACE, LEASED, NEW, NONE, OWN, SOLD
-from ipserver.lease_times import Jitter, lease_seconds, renewal_times
+from ipserver.lease_times import Jitter, lease_seconds
 from ipserver.line_leases import LineLeases, entitled, look
 from ipserver.lines import LineId, Party, line_text
 from ipserver.reasons import Reason
@@ -68,12 +68,12 @@ class Offering(LeaseLookup):
         party = self._lines.find(ask)
         if party is None:
             return None
-        line, known = party.line, self._table.line_of
-        if line not in known and isinstance(line, str):
-            nameless = self._lines.nameless(ask)
-            if nameless in known:
+        line = self._line = party.line
+        if line in self._newly_named:
+            self._newly_named.discard(line)
+            known, nameless = self._table.line_of, self._lines.nameless(ask)
+            if line not in known and nameless in known:
                 self._table.rename_line(nameless, line)
-        self._line = line
         return party
 
     def _look(self, party: Party, ask: Ask, now: int) -> LineLeases:
@@ -95,17 +95,19 @@ class Offering(LeaseLookup):
             wait = terms.ipv6_only_seconds
             return Offer(Lease(0, pools[0], wait, wait, wait, Reason.IPV6_ONLY, wait))
         table, has = self._table, self._look(party, ask, now)
-        settled = [slot for slot in has.mine if self._entitled(slot, party)]
-        for slot in settled:
-            if self._space.status[table.block[slot]] == OPEN:
-                return self._promise(slot, ask, now, Reason.RENEWED)
+        settled = NONE
+        for slot in has.mine:
+            if self._entitled(slot, party):
+                settled = slot
+                if self._space.status[table.block[slot]] == OPEN:
+                    return self._promise(slot, ask, now, Reason.RENEWED)
         if has.offer != NONE and self._offerable(has.offer, party):
             return self._offer(has.offer, table.kind[has.offer], party, ask, now)
         answer = self._another(party, pools, has, ask, now)
-        if isinstance(answer, Offer | Park) or not settled:
+        if isinstance(answer, Offer | Park) or settled == NONE:
             return answer
         # Its block is to be given back, but there is no other address for it.
-        return self._promise(settled[0], ask, now, Reason.RENEWED)
+        return self._promise(settled, ask, now, Reason.RENEWED)
 
     def _offerable(self, slot: int, party: Party) -> bool:
         open_ = self._space.status[self._table.block[slot]] == OPEN
@@ -178,15 +180,10 @@ class Offering(LeaseLookup):
             and self._offerable(other, party)
         ):
             return self._offer(other, kind, party, ask, now)
-        had = [
-            slot
-            for slot in has.memory
-            if self._space.status[table.block[slot]] == OPEN
-            and self._in_pools(slot, pools)
-        ]
-        if had:
-            slot = max(had, key=table.until.__getitem__)
-            return self._offer(slot, kind, party, ask, now, Reason.RETURNED)
+        if has.memory:
+            slot = self._had(has.memory, pools)
+            if slot != NONE:
+                return self._offer(slot, kind, party, ask, now, Reason.RETURNED)
         if ask.address:
             slot = self._requested(ask.address, pools)
             if slot != NONE:
@@ -201,6 +198,16 @@ class Offering(LeaseLookup):
                 if request is not None:
                     return Park(request)
         return Silence(Reason.POOL_EMPTY)
+
+    def _had(self, memory: list[int], pools: tuple[str, ...]) -> int:
+        """Choose what the line had last, of what it can have again."""
+        table, status = self._table, self._space.status
+        had = [
+            slot
+            for slot in memory
+            if status[table.block[slot]] == OPEN and self._in_pools(slot, pools)
+        ]
+        return max(had, key=table.until.__getitem__, default=NONE)
 
     def _in_pools(self, slot: int, pools: tuple[str, ...]) -> bool:
         pool = self._free.pool_of(slot)
@@ -252,8 +259,8 @@ class Offering(LeaseLookup):
         table = self._table
         if self._space.status[table.block[slot]] == DRAINING:
             seconds = table.until[slot] - now
-            return Offer(self._lease(slot, seconds, reason))
-        seconds = self._seconds(slot, ask, new=table.state[slot] != LEASED)
+        else:
+            seconds = self._seconds(slot, ask, new=table.state[slot] != LEASED)
         return Offer(self._lease(slot, seconds, reason))
 
     def _seconds(self, slot: int, ask: Ask, *, new: bool) -> int:
@@ -265,9 +272,8 @@ class Offering(LeaseLookup):
     def _lease(
         self, slot: int, seconds: int, reason: Reason, wait: int = 0, end: bool = False
     ) -> Lease:
+        """Say what a lease is; with ``end``, that it must not be renewed any more."""
         table, space = self._table, self._space
-        t1 = t2 = seconds
-        if not end:
-            t1, t2 = renewal_times(seconds, self._jitter.draw())
+        t1, t2 = (seconds, seconds) if end else self._jitter.renewal_times(seconds)
         pool = space.pools[space.pool[table.block[slot]]].name
         return Lease(table.address[slot], pool, seconds, t1, t2, reason, wait)
