@@ -23,6 +23,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "decode": ("daemon.commands.decode", "Show what a RADIUS packet says."),
     "sessions": ("daemon.commands.sessions", "List sessions."),
     "usage": ("daemon.commands.usage", "List usage records."),
+    "leases": ("daemon.commands.leases", "List leases of addresses."),
+    "who-had": ("daemon.commands.who_had", "Say who had an address at a time."),
     "replay": ("daemon.commands.replay", "Run a capture through the accounting."),
     "access": ("daemon.commands.access", "Make, list and revoke clients."),
     "migrate": ("daemon.commands.migrate", "Bring the database to this version."),
