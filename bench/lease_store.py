@@ -1,4 +1,4 @@
-"""Leases into the database and back: what the ledger writes, and how long a start takes.
+"""Leases into the database and back: what the ledger writes, what a start takes.
 
     python -m bench.lease_store [--leases N] [--folder DIR]
 
