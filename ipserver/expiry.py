@@ -25,7 +25,7 @@ class Wheel:
         self._due = array("I")
 
     def add(self, slot: int, due: int) -> None:
-        """Put a slot where it will be met at ``due``, or at once when that is past."""
+        """Put a slot where it is met at ``due``, or in the next second if that is past."""
         self._buckets[max(due, self._at) % SECONDS].append(slot)
 
     def turn(self, now: int, limit: int, meet: Callable[[int], int]) -> bool:
@@ -52,5 +52,6 @@ class Wheel:
             if self._at > now:
                 return False
             place = self._at % SECONDS
-            self._due, buckets[place] = buckets[place], array("I")
             self._at += 1
+            if buckets[place]:
+                self._due, buckets[place] = buckets[place], array("I")
