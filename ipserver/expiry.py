@@ -25,7 +25,7 @@ class Wheel:
         self._due = array("I")
 
     def add(self, slot: int, due: int) -> None:
-        """Put a slot where it is met at ``due``, or in the next second if that is past."""
+        """Put a slot where it is met at ``due``; in the next second if that is past."""
         self._buckets[max(due, self._at) % SECONDS].append(slot)
 
     def turn(self, now: int, limit: int, meet: Callable[[int], int]) -> bool:
