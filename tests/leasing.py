@@ -106,7 +106,9 @@ class Leases:
         """Count a block."""
         live = len(self.live(block.first, block.last))
         ends = [self.leases[a][1] for a in self.live(block.first, block.last)]
-        return Use(block.size, live, 0, 0, 0, block.size - live, 0, max(ends, default=0))
+        return Use(
+            block.size, live, 0, 0, 0, block.size - live, 0, max(ends, default=0)
+        )
 
     def pool_usage(self, pool: str) -> Use:
         """Count a pool: what it leases, and what is free where it may bind."""
