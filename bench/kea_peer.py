@@ -2,8 +2,8 @@
 
 Kea 2.2 keeps leases in one of two places: ``memfile``, an append-only file that is
 written and never synced, so a power cut loses what was acknowledged; ``postgresql``,
-which syncs each commit. One subnet, one pool, no options, multi-threading as ISC advises
-for each (4 threads for memfile, 8 for a database). Its schema is made from the scripts
+which syncs each commit. One subnet, one pool, no options, multi-threading as ISC
+advises for each (4 threads for memfile, 8 for a database). Its schema is made from the scripts
 that the package installs.
 """
 
@@ -68,7 +68,7 @@ def database(leases: Leases) -> Iterator[int]:
 
 
 class KeaPeer:
-    """One Kea with the pool ``prefix``, started by the constructor; `close()` ends it."""
+    """One Kea with a pool, started by the constructor; `close()` ends it."""
 
     def __init__(
         self,

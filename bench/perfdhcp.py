@@ -20,7 +20,9 @@ from dataclasses import dataclass
 __all__ = ["Exchange", "Run", "run"]
 
 _PERFDHCP = shutil.which("perfdhcp", path="/usr/sbin:/usr/bin") or "perfdhcp"
-_EXCHANGE = re.compile(r"\*\*\*Statistics for: ([A-Z-]+)\*\*\*\n(.*?)(?=\n\*\*\*|\Z)", re.S)
+_EXCHANGE = re.compile(
+    r"\*\*\*Statistics for: ([A-Z-]+)\*\*\*\n(.*?)(?=\n\*\*\*|\Z)", re.DOTALL
+)
 _DRAIN_MICROSECONDS = 1_000_000
 
 
@@ -110,10 +112,10 @@ def run(
 
 
 def _number(body: str, name: str) -> int:
-    found = re.search(rf"^{name}: (\d+)", body, re.M)
+    found = re.search(rf"^{name}: (\d+)", body, re.MULTILINE)
     return int(found[1]) if found else 0
 
 
 def _milliseconds(body: str) -> float:
-    found = re.search(r"^avg delay: ([\d.]+) ms", body, re.M)
+    found = re.search(r"^avg delay: ([\d.]+) ms", body, re.MULTILINE)
     return float(found[1]) if found else 0.0
