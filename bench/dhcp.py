@@ -68,6 +68,7 @@ class Server:
     port: int
     cpu_seconds: Callable[[], float]
     aside_seconds: Callable[[], float] = lambda: 0.0
+    answers_to: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +122,12 @@ def kea(leases: Leases, prefix: str, pool: str) -> Iterator[Server]:
             leases, prefix=prefix, pool=pool, database_port=port, cpus=_SERVER
         ) as peer,
     ):
-        yield Server(f"Kea {leases}", peer.port, peer.cpu_seconds)
+        yield Server(
+            f"Kea {leases}",
+            peer.port,
+            peer.cpu_seconds,
+            answers_to=peer.client_port,
+        )
 
 
 def _servers(plan: Plan, prefix: str, pool: str) -> Iterator[Callable[[], object]]:
@@ -141,6 +147,7 @@ def _load(
     run = perfdhcp.run(
         server.port,
         clients=50_000_000,
+        own_port=server.answers_to,
         rate=rate,
         seconds=seconds,
         options=["-b", f"mac=02:{random.randbytes(5).hex(':')}", *options],

@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Exchange", "Run", "run"]
+__all__ = ["Exchange", "Run", "free_port", "run"]
 
 _PERFDHCP = shutil.which("perfdhcp", path="/usr/sbin:/usr/bin") or "perfdhcp"
 _EXCHANGE = re.compile(
@@ -65,6 +65,7 @@ def run(
     port: int,
     *,
     clients: int,
+    own_port: int = 0,
     rate: int = 0,
     seconds: float = 0.0,
     options: Sequence[str] = (),
@@ -73,12 +74,10 @@ def run(
     """Run perfdhcp against a server on a loopback port.
 
     ``clients`` are told apart by hardware address. ``rate`` exchanges a second are
-    begun for ``seconds``; without them, ``options`` say what to do. ``cpus`` are
-    processors as taskset takes them.
+    begun for ``seconds``; without them, ``options`` say what to do. ``own_port`` is
+    where answers go, any when 0. ``cpus`` are processors as taskset takes them.
     """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        own = probe.getsockname()[1]
+    own = own_port or free_port()
     command = [*(("taskset", "-c", cpus) if cpus else ()), _PERFDHCP, "-4"]
     command += ["-g", "single", "-R", str(clients), "-W", str(_DRAIN_MICROSECONDS)]
     if rate:
@@ -109,6 +108,14 @@ def run(
         raise RuntimeError(f"perfdhcp: {done.stdout[-2000:]}{done.stderr[-2000:]}")
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Run(seconds=took, cpu_seconds=cpu, exchanges=exchanges, output=done.stdout)
+
+
+def free_port() -> int:
+    """Find a UDP port that nothing uses now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def _number(body: str, name: str) -> int:

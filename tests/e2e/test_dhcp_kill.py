@@ -1,4 +1,4 @@
-"""The address server is killed again and again under load: no lease is lost or doubled."""
+"""The address server is killed under load: no lease is lost, none is doubled."""
 
 from __future__ import annotations
 
