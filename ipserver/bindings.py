@@ -165,7 +165,7 @@ class Bindings:
             if block == NONE or space.pool[block] == NONE:
                 return False
             slot = table.add(entry.address, block)
-            space.pools[space.pool[block]].counts[NEW] += 1
+            space.pools[space.pool[block]].add(NEW, 1)
         skew, state = self.skew, table.state[slot]
         match entry:
             case records.Bound():

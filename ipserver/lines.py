@@ -144,6 +144,10 @@ class Lines:
         line = _stranger(scope, agent, ask)
         return None if line is None else Party(line, "", scope.stranger)
 
+    def names(self) -> set[LineId]:
+        """Give the names of all lines."""
+        return set(self._by_name)
+
     def nameless(self, ask: Ask) -> LineId:
         """Say what stood for the line that asks before the network named it."""
         scope = self._scope_of(ask)
