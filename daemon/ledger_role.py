@@ -24,7 +24,6 @@ from daemon.ledger import Ledger, subject
 from daemon.network_feed import POLL_SECONDS, NetworkFeed
 from daemon.role import RoleContext
 from radius.accounting import Refused, Report, Status
-from radius.records import Record
 from rating.session import Usage
 from storage.database import StorageError, open_database
 from storage.journal import Block, JournalError, JournalReader
@@ -185,7 +184,7 @@ class _Worker:
             self._due[self._roll_up.__name__] = 0.0
 
     def _show(
-        self, record: Record, report: Report | Refused, usage: Usage | None
+        self, position: int, report: Report | Refused, usage: Usage | None
     ) -> None:
         tracing = self._role.tracing
         user = subject(report)
@@ -196,7 +195,7 @@ class _Worker:
         event: dict[str, Any] = {
             "nas": report.nas,
             "user": user,
-            "position": record.position,
+            "position": position,
         }
         if isinstance(report, Refused):
             event |= {"decision": "counts for nothing", "reason": report.reason}

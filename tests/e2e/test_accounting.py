@@ -141,7 +141,7 @@ def test_a_retransmission_gets_the_same_octets_and_is_one_record_rfc5080(
     request = packet(7, status=START, acct_session_id="again")
     answers = {nas.ask(request) for _ in range(5)}
     assert len(answers) == 1
-    assert sum(r.packet == request for r in daemon.journal()) == 1
+    assert daemon.journal().count(request) == 1
 
 
 def test_the_answer_comes_from_the_address_that_was_asked_rfc2865(
@@ -268,7 +268,7 @@ def test_a_packet_that_breaks_the_rules_is_answered_and_counts_for_nothing_rfc28
     nas.ask(packet(2, status=START, acct_session_id=f"after-{what}"))
     wait_until(lambda: session_of(daemon, f"after-{what}"))
     assert session_of(daemon, what) is None
-    assert any(what.encode() in record.packet for record in daemon.journal())
+    assert any(what.encode() in packet for packet in daemon.journal())
 
 
 def test_a_new_nas_is_served_within_a_second_without_a_restart(

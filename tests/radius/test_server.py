@@ -101,9 +101,7 @@ class Site:
         reader.close()
         records = RecordReader()
         return [
-            record.packet
-            for block in blocks
-            for record in records.read(block.first, 0, block.octets)
+            request for block in blocks for _, request in records.read(block.octets)
         ]
 
     def close(self) -> None:
