@@ -20,9 +20,10 @@ from pathlib import Path
 from bench.load.packets import AccountingPackets, Pass, Slots, Status
 from config.plant import Nas
 from radius.nas import NasTable
+from radius.records import Origin, encode_origin
 from radius.server import RadiusServer, Received, Reply
 from storage.group_commit import GroupCommit
-from storage.journal import JournalWriter, Origin, encode_origin
+from storage.journal import JournalWriter
 
 _SECRET = b"a secret of 24 octets ..."
 _SOURCE = b"\x02\x00\x13\x88\x7f\x00\x00\x01" + bytes(8)

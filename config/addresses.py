@@ -6,11 +6,12 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from config.dhcp_options import DhcpOptions
 from config.row import Count, Row
 from config.values import Block, Name, Prefix
 
 
-class Pool(Row, frozen=True, kw_only=True):
+class Pool(DhcpOptions, frozen=True, kw_only=True):
     """Addresses for the subscribers of one ISP, or of none, in an area."""
 
     name: Name
@@ -35,8 +36,8 @@ class Pool(Row, frozen=True, kw_only=True):
     """Seconds of a lease; without it an hour, five minutes in a walled garden, which is
     to be left soon."""
     reserved: tuple[Prefix, ...] = ()
-    """What of it is never leased: routers, servers. The first and last address of a
-    prefix (network and broadcast) never are, where it has more than two."""
+    """What of it is never leased, beside its routers, relays, and each prefix's first
+    and last address (network and broadcast)."""
 
 
 class Reserve(Row, frozen=True, kw_only=True):

@@ -6,15 +6,16 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from config.dhcp_options import DhcpOptions
 from config.row import Row
-from config.values import Address, Name, Prefix, Text
+from config.values import Address, Ipv4, Name, Prefix, Text
 
 LineKeyPart = Literal["relay", "circuit_id", "remote_id", "subscriber_id"]
 LineKey = Annotated[tuple[LineKeyPart, ...], Meta(min_length=1, max_length=4)]
 Wrapper = Literal["none", "type_length"]
 
 
-class Area(Row, frozen=True, kw_only=True):
+class Area(DhcpOptions, frozen=True, kw_only=True):
     """A part of the network that shares its pools and its relays."""
 
     name: Name
@@ -34,6 +35,8 @@ class Area(Row, frozen=True, kw_only=True):
     authoritative: bool = True
     """Whether a client that asks for an address nobody recorded is refused (DHCPNAK)
     instead of left alone, because no other server is there (RFC 2131 section 4.3.2)."""
+    vpn: Text | None = None
+    """The VPN identifier that relays select it by (RFC 6607 section 3.5)."""
     ipv6_only_seconds: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 0
     """Seconds for which a client that can do without IPv4 does (RFC 8925); 0 for no."""
 
@@ -77,6 +80,8 @@ class Relay(Row, frozen=True, kw_only=True):
     """What tells its lines from one another, where it differs from its area's."""
     circuit_id_wrapper: Wrapper | None = None
     """What it puts around ids, where that differs from its area's."""
+    sources: tuple[Ipv4, ...] = ()
+    """Addresses that its packets come from, where that is not giaddr alone."""
 
 
 class Line(Row, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from config.values import Broker, Database, Listen
+from config.values import Broker, Database, Identifier, Listen, ListenIpv4, Prefix
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -41,8 +41,27 @@ class RadiusSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class DhcpSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The DHCP receiver."""
 
-    listen: list[Listen] = field(default_factory=lambda: ["0.0.0.0:67"])
+    listen: list[ListenIpv4] = field(default_factory=lambda: ["0.0.0.0:67"])
     """Addresses, host:port, for DHCPv4; [] for none."""
+    server_identifier: Identifier = ""
+    """Address by which clients know this server (option 54); empty for the address that
+    each packet came to."""
+    receive_buffer_bytes: Annotated[int, Meta(ge=64 * KIB, le=GIB)] = 16 * MIB
+    """Bytes of kernel buffer asked for, per socket."""
+    hops_max: Annotated[int, Meta(ge=1, le=255)] = 16
+    """Relays that a packet may have passed (RFC 1542 section 4.1.1)."""
+    line_per_second: Annotated[int, Meta(ge=1, le=1_000_000)] = 10
+    """Packets of one line that are served per second; twice as many in a burst."""
+    relay_per_second: Annotated[int, Meta(ge=1, le=10_000_000)] = 20_000
+    """DISCOVERs and the like of one relay that are served per second."""
+    queue_packets: Annotated[int, Meta(ge=64, le=1_000_000)] = 8192
+    """DISCOVERs that may wait while requests and renewals are served."""
+    queue_seconds: Annotated[int, Meta(ge=1, le=60)] = 3
+    """Seconds after which what waits is dropped: its client has sent it again."""
+    subnet_selection: bool = False
+    """Whether option 118 (RFC 3011) is believed, which any client can send."""
+    leasequery_from: list[Prefix] = field(default_factory=list)
+    """Prefixes of who may ask for leases of others (RFC 4388 section 7)."""
 
 
 class LeaseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sessions": ("daemon.commands.sessions", "List sessions."),
     "usage": ("daemon.commands.usage", "List usage records."),
     "replay": ("daemon.commands.replay", "Run a capture through the accounting."),
+    "access": ("daemon.commands.access", "Make, list and revoke clients."),
     "migrate": ("daemon.commands.migrate", "Bring the database to this version."),
     "doctor": ("daemon.commands.doctor", "Look for what will cause trouble."),
 }

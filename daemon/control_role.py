@@ -15,7 +15,7 @@ from typing import Any
 
 import uvicorn
 
-from controlplane.rest.application import Check, build
+from controlplane.rest.application import Check, Clocks, build
 from daemon import clock, versions
 from daemon.role import RoleContext
 from storage.database import StorageError, check_writable, open_database
@@ -92,7 +92,11 @@ async def run(role: RoleContext) -> None:
         return judge(role.health, role.health_at, known, clock.monotonic())
 
     application = build(
-        checks=checks, metrics=multiprocess.render, version=versions.fairlane()
+        checks=checks,
+        metrics=multiprocess.render,
+        version=versions.fairlane(),
+        database=database,
+        clocks=Clocks(now=clock.now, monotonic=clock.monotonic),
     )
     server = Server(
         uvicorn.Config(

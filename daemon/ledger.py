@@ -14,12 +14,13 @@ from sqlalchemy import Connection
 from config.plant import Nas as NasObject
 from config.schema import AccountingSettings
 from radius.accounting import Refused, Report, describe, read_report
+from radius.records import Record, RecordReader
 from rating.counters import Gigawords
 from rating.mediation import Key, Mediator
 from rating.session import Nas, Session, Usage, nas_of
 from storage import sessions as repository
 from storage.database import Database
-from storage.journal import Record
+from storage.journal import Block
 from storage.session_rows import (
     described_row,
     life_row,
@@ -45,6 +46,7 @@ class Ledger:
         self._database = database
         self._settings = settings
         self._nas: dict[str, Nas] = {}
+        self._records = RecordReader()
         self.decision: Decision | None = None
         with database.read.connect() as connection:
             self.positions = dict(repository.read_positions(connection))
@@ -75,12 +77,20 @@ class Ledger:
     def _nas_of(self, name: str) -> Nas:
         return self._nas.get(name, _UNKNOWN_NAS)
 
-    def apply(self, journal: str, records: Sequence[Record]) -> Mapping[str, int]:
+    def apply(self, journal: str, blocks: Sequence[Block]) -> Mapping[str, int]:
         """Apply a batch; give the usage records written, by how they were derived.
+
+        The first block is the one with the journal's position in it.
 
         A ``StorageError`` leaves the database as it was and this ledger unusable: make
         a new one, which starts from what the database has.
         """
+        records: list[Record] = []
+        for first, _, received_at_ns, octets in blocks:
+            records += self._records.read(first, received_at_ns, octets)
+        done = self.position(journal) - blocks[0].first
+        if done > 0:
+            del records[:done]
         skew = self._settings.max_clock_skew_seconds
         reports = [
             read_report(

@@ -1,4 +1,4 @@
-"""The role ``ledger``: reads every journal, keeps sessions and usage in the database.
+"""The role ``ledger``: reads every journal, keeps what it says in the database.
 
 It follows the journals of all receivers, those of receivers that are configured no more
 too, until each is applied. While the database is away it waits and tries again; the
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,16 @@ import msgspec
 
 from config.plant import Nas
 from daemon import clock
+from daemon.appliers import ACCOUNTING, APPLIERS, Applier, kind_of
+from daemon.journal_lag import JournalLag, journals
 from daemon.ledger import Ledger, subject
 from daemon.network_feed import POLL_SECONDS, NetworkFeed
 from daemon.role import RoleContext
 from radius.accounting import Refused, Report, Status
+from radius.records import Record
 from rating.session import Usage
 from storage.database import StorageError, open_database
-from storage.journal import JournalError, JournalReader, Record
+from storage.journal import Block, JournalError, JournalReader
 from storage.rollup import roll_up
 from storage.sessions import sessions_by_state
 from telemetry import logs, metrics
@@ -56,6 +59,7 @@ class _Worker:
         )
         self._nas: list[Nas] = []
         self._ledger: Ledger | None = None
+        self._appliers: dict[str, Applier] = {}
         self._readers: dict[str, JournalReader] = {}
         self._due: dict[str, float] = {}
         self._sweep_after = 0
@@ -67,12 +71,14 @@ class _Worker:
     def step(self) -> bool:
         """Do what is due and a batch of each journal; say whether to go on at once."""
         try:
-            ledger = self._current()
+            self._current()
             self._every(POLL_SECONDS, self._follow_network)
             self._every(_FOLLOW_SECONDS, self._follow_journals)
             more = False
             for name, reader in self._readers.items():
-                more |= self._batch(ledger, name, reader)
+                applier = self._appliers.get(kind_of(name))
+                if applier is not None:
+                    more |= self._batch(applier, name, reader)
             self._every(_SWEEP_SECONDS, self._sweep)
             self._every(_ROLL_UP_SECONDS, self._roll_up)
         except (StorageError, JournalError) as error:
@@ -85,9 +91,22 @@ class _Worker:
         if self._ledger is None:
             self._ledger = Ledger(self._database, self._settings.accounting)
             self._ledger.know(self._nas)
-            self.positions = dict(self._ledger.positions)
+            self._appliers = {ACCOUNTING: self._ledger} | {
+                kind: make(self._database, self._settings)
+                for kind, make in APPLIERS.items()
+            }
+            self.positions = self._applied()
         self._ledger.decision = self._show if self._role.tracing is not None else None
         return self._ledger
+
+    def _applied(self) -> dict[str, int]:
+        """Give how far each journal is applied, by what its own applier knows."""
+        return {
+            name: position
+            for kind, applier in self._appliers.items()
+            for name, position in applier.positions.items()
+            if kind_of(name) == kind
+        }
 
     def _failed(self, error: Exception) -> None:
         """Forget what memory has: the database alone says what is so."""
@@ -108,20 +127,25 @@ class _Worker:
             self._due[work.__name__] = now + seconds
             work()
 
-    def _batch(self, ledger: Ledger, name: str, reader: JournalReader) -> bool:
+    def _batch(self, applier: Applier, name: str, reader: JournalReader) -> bool:
         limit = self._settings.accounting.batch_records
-        records = reader.read(ledger.position(name), limit)
-        if not records:
+        blocks = reader.read(applier.positions.get(name, 1), limit)
+        if not blocks:
             return False
         started = clock.monotonic()
-        derived = ledger.apply(name, records)
-        self.positions = dict(ledger.positions)
+        self._apply(applier, name, blocks)
         metrics.LEDGER_BATCH_SECONDS.observe(clock.monotonic() - started)
-        for word, count in derived.items():
+        self.positions = self._applied()
+        return sum(block.records for block in blocks) >= limit // _WORTHWHILE
+
+    def _apply(self, applier: Applier, name: str, blocks: Sequence[Block]) -> None:
+        if not isinstance(applier, Ledger):
+            applier.apply(name, blocks)
+            return
+        for word, count in applier.apply(name, blocks).items():
             metrics.USAGE_RECORDS.labels(word).inc(count)
-        for (status, result), count in ledger.take_outcomes().items():
+        for (status, result), count in applier.take_outcomes().items():
             metrics.ACCOUNTING_REPORTS.labels(status, result).inc(count)
-        return len(records) >= limit // _WORTHWHILE
 
     def _follow_network(self) -> None:
         objects = self._feed.poll()
@@ -135,13 +159,12 @@ class _Worker:
 
     def _follow_journals(self) -> None:
         folder = self._data_dir / "journal"
-        for name in _journals(folder):
+        for name in journals(folder):
             if name not in self._readers:
                 self._readers[name] = JournalReader(folder / name)
-        ledger = self._current()
         for name, reader in self._readers.items():
             reader.discard(
-                ledger.position(name), self._settings.journal.retention_bytes
+                self.positions.get(name, 1), self._settings.journal.retention_bytes
             )
         with self._database.read.connect() as connection:
             for state, count in sessions_by_state(connection).items():
@@ -196,44 +219,8 @@ class _Worker:
         self._database.close()
 
 
-class _Lag:
-    """Says how far the database is behind, also while it is away or hangs.
-
-    It has a thread and readers of its own: the worker's may wait for the database.
-    """
-
-    def __init__(self, data_dir: Path) -> None:
-        self._folder = data_dir / "journal"
-        self._readers: dict[str, JournalReader] = {}
-        self.records: dict[str, int] = {}
-
-    def measure(self, positions: Mapping[str, int]) -> None:
-        """Publish the lag of every journal behind the positions that are applied."""
-        for name in _journals(self._folder):
-            reader = self._readers.get(name) or JournalReader(self._folder / name)
-            self._readers[name] = reader
-            try:
-                backlog = reader.backlog(positions.get(name, 1))
-            except JournalError:  # the worker reads the same disk, and says so
-                continue
-            seconds = 0.0
-            if backlog.oldest_received_at_ns is not None:
-                seconds = max(0.0, clock.now() - backlog.oldest_received_at_ns / 1e9)
-            metrics.JOURNAL_LAG_RECORDS.labels(name).set(backlog.records)
-            metrics.JOURNAL_LAG_SECONDS.labels(name).set(seconds)
-            self.records[name] = backlog.records
-        for reader in self._readers.values():
-            reader.close()  # a file that the worker deletes must not stay open here
-
-
-def _journals(folder: Path) -> list[str]:
-    if not folder.is_dir():
-        return []
-    return sorted(path.name for path in folder.iterdir() if path.is_dir())
-
-
 async def _follow_lag(role: RoleContext, worker: _Worker) -> None:
-    lag = _Lag(Path(role.settings.data_dir))
+    lag = JournalLag(Path(role.settings.data_dir) / "journal")
     while True:
         await asyncio.to_thread(lag.measure, worker.positions)
         role.beat_status["detail"] = {

@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from config.network import KINDS, Network
+from config.row import Body
 from storage.database import Database, StorageError
 from storage.network import latest_change, read_network
 
@@ -20,6 +22,14 @@ POLL_SECONDS = 0.5
 
 Objects = dict[tuple[str, str], dict[str, Any]]
 """The network's objects by kind and name."""
+
+
+def network_of(objects: Objects) -> Network:
+    """Make the network of its objects."""
+    tables: dict[str, list[Body]] = {kind: [] for kind in KINDS}
+    for (kind, _), body in objects.items():
+        tables[kind].append(body)
+    return msgspec.convert(tables, Network)
 
 
 class _Copy(msgspec.Struct):

@@ -25,8 +25,9 @@ from typing import Any
 from config.schema import AccountingSettings
 from daemon.ledger import Ledger
 from radius.packet import Code, Malformed, trim, walk
+from radius.records import Origin, encode_origin
 from storage.database import Database, migrate, open_database
-from storage.journal import Origin, Record
+from storage.journal import Block
 
 _JOURNAL = "replay"
 
@@ -45,8 +46,9 @@ class Found:
     broken: int = 0
 
 
-def read_requests(capture: Path, found: Found) -> Iterator[Record]:
-    """Yield the accounting requests of a capture in its order, counting in ``found``.
+def read_requests(capture: Path, found: Found) -> Iterator[Block]:
+    """Yield the accounting requests of a capture in its order, counting in ``found``:
+    each as a block of its own, since each has its own time.
 
     Any link type that scapy knows will do, with or without VLAN tags, pcap or pcapng. A
     capture that ends within a frame ends before it. Raises CaptureError, also when
@@ -83,13 +85,12 @@ def read_requests(capture: Path, found: Found) -> Iterator[Record]:
                 elif packet is not None:
                     found.requests += 1
                     source = str(network.src)
-                    yield Record(
+                    address = ipaddress.ip_address(source).packed
+                    yield Block(
                         found.requests,
+                        1,
                         int(frame.time * 1_000_000_000),
-                        Origin(
-                            ipaddress.ip_address(source).packed, datagram.sport, source
-                        ),
-                        packet,
+                        encode_origin(Origin(address, datagram.sport, source)) + packet,
                     )
     except OSError as error:
         raise CaptureError(f"{capture}: {error.strerror}") from error
@@ -109,7 +110,7 @@ def _accounting_request(octets: bytes) -> bytes | Malformed | None:
 
 
 @contextmanager
-def replayed(requests: Iterable[Record]) -> Iterator[Database]:
+def replayed(requests: Iterable[Block]) -> Iterator[Database]:
     """Apply requests to a database of their own, and lend it until the block ends."""
     settings = AccountingSettings()
     with tempfile.TemporaryDirectory(prefix="fairlane-replay-") as folder:

@@ -78,9 +78,9 @@ class TraceFilter:
 class RoleContext:
     """What a role knows of the world.
 
-    ``sockets`` has lists by kind (accounting, authentication, http).  The role keeps
-    ``beat_status`` current: "healthy" (bool: sockets served and stores writable; it
-    starts as False and is the role's to set) and "detail" (a small JSON object that
+    ``sockets`` has lists by kind (accounting, authentication, dhcp, http).  The role
+    keeps ``beat_status`` current: "healthy" (bool: sockets served and stores writable;
+    it starts as False and is the role's to set) and "detail" (a small JSON object that
     ``fairlane status`` and /readyz?verbose show).  ``health`` is what the supervisor
     last said of all roles, at ``health_at`` (monotonic); only the control role gets it.
     """
@@ -295,6 +295,7 @@ def run_loop(main_coroutine: Any) -> int:
 
 ROLES: dict[str, str] = {
     "radius": "daemon.radius_role:run",
+    "ipserver": "daemon.ipserver_role:run",
     "ledger": "daemon.ledger_role:run",
     "control": "daemon.control_role:run",
 }

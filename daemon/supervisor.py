@@ -144,7 +144,10 @@ class Supervisor:
     # --- roles ---------------------------------------------------------------
 
     def _open(self, plan: Plan) -> Bound:
-        size = plan.settings.radius.receive_buffer_bytes
+        settings = plan.settings
+        size = max(
+            settings.radius.receive_buffer_bytes, settings.dhcp.receive_buffer_bytes
+        )
         return self.pool.open(plan.endpoints(), plan.workers, size)
 
     def _start_generation(self, plan: Plan, bound: Bound) -> list[Keeper]:
@@ -349,5 +352,6 @@ def _address(name: Any) -> str:
 
 _KINDS_OF: dict[str, tuple[str, ...]] = {
     "radius": ("authentication", "accounting"),
+    "ipserver": ("dhcp",),
     "control": ("http",),
 }

@@ -22,6 +22,7 @@ from config.over_allocation import OverAllocation
 from config.values import prefix_of
 from ipserver.block import cut
 from ipserver.lease_table import COOLING, DECLINED, LEASED, NONE, OFFERED, STATES
+from ipserver.network_options import unleasable
 
 CLOSED, OPEN, HELD, DRAINING = range(4)
 """Nobody leases from it; its pool does; only renewals go on; they end as well."""
@@ -163,7 +164,7 @@ class AddressSpace:
                 self.pools.append(pool)
             pool.describe(row)
             self.by_name[row.name] = pool
-        self.excluded = frozenset(_excluded(network.pool))
+        self.excluded = unleasable(network) | frozenset(_reserved(network.pool))
         before = {(e.first, e.last, e.bits, e.owner): e for e in self._extents}
         extents, new = [], []
         for owner, prefix in _prefixes(network):
@@ -250,14 +251,7 @@ def _prefixes(network: Network) -> Iterator[tuple[str, IPNetwork]]:
                 yield row.name, prefix
 
 
-def _excluded(pools: Iterable[PoolRow]) -> Iterator[int]:
-    """Give what is never leased: what is reserved, and each prefix's two ends."""
+def _reserved(pools: Iterable[PoolRow]) -> Iterator[int]:
     for row in pools:
-        for text in row.reserved:
-            prefix = prefix_of(text)
+        for prefix in map(prefix_of, row.reserved):
             yield from range(prefix.first, prefix.last + 1)
-        for text in row.prefixes:
-            prefix = prefix_of(text)
-            if prefix.version == 4 and prefix.size > 2:
-                yield prefix.first
-                yield prefix.last

@@ -73,6 +73,7 @@ class Allocation(Offering):
             Message.REBINDING: self._renewing,
             Message.DECLINE: self._decline,
             Message.RELEASE: self._release,
+            Message.ELSEWHERE: self._elsewhere,
         }
 
     def answer(self, ask: Ask, now: float) -> Answer:
@@ -346,11 +347,11 @@ class Allocation(Offering):
         record = self._bindings.end(slot, now, Reason.RELEASED)
         return Done(Reason.RELEASED, record)
 
-    def chosen_elsewhere(self, ask: Ask, now: float) -> Answer:
+    def _elsewhere(self, ask: Ask, now: int) -> Answer:
         """DHCPREQUEST that takes another server's offer: ours is free again."""
         party = self._party(ask)
         if party is not None:
-            has = self._look(party, ask, int(now))
+            has = self._look(party, ask, now)
             if has.offer != NONE:
-                self._free.withdraw(has.offer, int(now))
+                self._free.withdraw(has.offer, now)
         return Silence(Reason.CHOSEN_ELSEWHERE)

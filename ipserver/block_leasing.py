@@ -20,6 +20,7 @@ from ipserver.address_space import (
     BlockUsage,
     PoolUsage,
 )
+from ipserver.audit import discrepancies
 from ipserver.bindings import Bindings
 from ipserver.block import Block
 from ipserver.excess import ExcessBook, Spent
@@ -63,6 +64,11 @@ class BlockLeasing:
         self._book = ExcessBook()
         self._lines = Lines(Network())
         self._loading = False
+
+    @property
+    def table(self) -> LeaseTable:
+        """The leases, for reading."""
+        return self._table
 
     def change_network(self, network: Network, now: float) -> None:
         """Serve another network from the next ask on.
@@ -185,6 +191,10 @@ class BlockLeasing:
         self._loading = False
         for pool in self._space.pools:
             self._free.sort(pool)
+
+    def audit(self) -> list[str]:
+        """Count everything again; name what does not agree, which is nothing."""
+        return list(discrepancies(self._space, self._table))
 
     def follow_wall(self, skew: float, now: float) -> None:
         """Take how far the wall clock is ahead of ``now``, in seconds.

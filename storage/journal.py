@@ -4,8 +4,9 @@ A journal is a folder of SQLite files (WAL, ``synchronous=FULL``), each named af
 the position of its first record and left behind for a new one when it has grown to its
 size. One table, one writer, one transaction and one fdatasync a block; a block is one
 row that holds the records of one group commit, because a row a record costs five times
-as much CPU as joining their octets. SQLite brings the crash safety: after a power cut
-a block is there whole or not at all.
+as much CPU as joining their octets. What its octets mean is between who writes and who
+reads them (``radius.records`` for packets). SQLite brings the crash safety: after a
+power cut a block is there whole or not at all.
 
 After a failed commit the file is left and the next attempt starts a new one: what the
 kernel kept of a failed fsync cannot be known, so it is never asked again of the same
@@ -14,7 +15,6 @@ file. A block that failed was not answered, so it may be lost, or found and fold
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -24,7 +24,6 @@ from pysqlite3 import dbapi2 as sqlite3
 
 _SUFFIX = ".journal"
 _NO_TABLE = "no such table"
-_ORIGIN = struct.Struct("<BBH")
 _PRAGMAS = (
     "PRAGMA page_size=16384",  # a block of 64 packets has about this size
     "PRAGMA journal_mode=WAL",
@@ -47,21 +46,15 @@ class JournalError(Exception):
     """
 
 
-class Origin(NamedTuple):
-    """Where a record came from: source address (4 or 16 octets), port, NAS name."""
+class Block(NamedTuple):
+    """The records of one group commit: the position of the first, how many there are,
+    when the first came (ns since 1970, UTC), and the octets of them all.
+    """
 
-    address: bytes
-    port: int
-    nas: str
-
-
-class Record(NamedTuple):
-    """One packet as received: when (ns since 1970, UTC), from where, its octets."""
-
-    position: int
+    first: int
+    records: int
     received_at_ns: int
-    origin: Origin
-    packet: bytes
+    octets: bytes
 
 
 class Backlog(NamedTuple):
@@ -69,14 +62,6 @@ class Backlog(NamedTuple):
 
     records: int
     oldest_received_at_ns: int | None
-
-
-def encode_origin(origin: Origin) -> bytes:
-    """Encode what precedes each packet in a block; a packet tells its own length."""
-    nas = origin.nas.encode()
-    return (
-        _ORIGIN.pack(len(origin.address), len(nas), origin.port) + origin.address + nas
-    )
 
 
 def _first_position(path: Path) -> int:
@@ -220,21 +205,24 @@ class JournalReader:
         self.folder = folder
         self._path: Path | None = None
         self._connection: sqlite3.Connection | None = None
-        self._origins: dict[bytes, Origin] = {}
 
-    def read(self, position: int, limit: int) -> list[Record]:
-        """Give whole blocks from ``position`` on, until there are ``limit`` records."""
-        records: list[Record] = []
+    def read(self, position: int, limit: int) -> list[Block]:
+        """Give whole blocks from ``position`` on, until they have ``limit`` records.
+
+        The first block may begin before ``position``; what is there was read before.
+        """
+        blocks: list[Block] = []
+        records = 0
         for path, end in self._files_with_ends():
             if end <= position:
                 continue
-            for first, received_at_ns, octets in self._select(
-                path, _BLOCKS_FROM, (position, end)
-            ):
-                self._read_block(records, position, first, received_at_ns, octets)
-                if len(records) >= limit:
-                    return records
-        return records
+            for row in self._select(path, _BLOCKS_FROM, (position, end)):
+                block = Block._make(row)
+                blocks.append(block)
+                records += block.records
+                if records >= limit:
+                    return blocks
+        return blocks
 
     def _files_with_ends(self) -> list[tuple[Path, int]]:
         """Give the files in order, each with the first position of the next.
@@ -267,34 +255,6 @@ class JournalReader:
             self.close()
             msg = f"{path.name} cannot be read: {error}"
             raise JournalError(msg) from error
-
-    def _read_block(
-        self,
-        records: list[Record],
-        position: int,
-        at: int,
-        received_at_ns: int,
-        octets: bytes,
-    ) -> None:
-        """Append the records of a block that begins at ``at``, from ``position`` on."""
-        place, end, origins, append = 0, len(octets), self._origins, records.append
-        while place < end:
-            start = place + 4 + octets[place] + octets[place + 1]
-            prefix = octets[place:start]
-            origin = origins.get(prefix) or self._decode_origin(prefix)
-            place = start + (octets[start + 2] << 8 | octets[start + 3])
-            if at >= position:
-                append(Record(at, received_at_ns, origin, octets[start:place]))
-            at += 1
-
-    def _decode_origin(self, prefix: bytes) -> Origin:
-        address_octets, _, port = _ORIGIN.unpack_from(prefix)
-        behind = 4 + address_octets
-        origin = Origin(prefix[4:behind], port, prefix[behind:].decode())
-        if len(self._origins) >= 65536:  # as many as the receiver remembers
-            self._origins.clear()
-        self._origins[prefix] = origin
-        return origin
 
     def backlog(self, position: int) -> Backlog:
         """Say what lies at and behind ``position``, the next one to consume."""
@@ -345,7 +305,7 @@ _WHERE = (
     " (SELECT coalesce(max(first_record), 0) FROM block WHERE first_record <= ?1)"
     " AND first_record < ?2 AND first_record + records > ?1 ORDER BY first_record"
 )
-_BLOCKS_FROM = "SELECT first_record, received_at_ns, octets" + _WHERE
+_BLOCKS_FROM = "SELECT first_record, records, received_at_ns, octets" + _WHERE
 _OLDEST_FROM = "SELECT received_at_ns" + _WHERE + " LIMIT 1"
 _END_BEFORE = (
     "SELECT first_record + records FROM block WHERE first_record < ?"

@@ -103,3 +103,10 @@ def changes_since(
         )
         for row in rows
     ]
+
+
+def has_object(connection: Connection, kind: str, name: str) -> bool:
+    """Tell whether the network has an object of this kind and name."""
+    objects = network_object.c
+    query = select(objects.name).where(objects.kind == kind, objects.name == name)
+    return connection.execute(query).first() is not None

@@ -118,6 +118,44 @@ RADIUS_UNKNOWN_SOURCE = _counter(
     "fairlane_radius_unknown_source_total",
     "Datagrams from addresses that belong to no NAS.",
 )
+DHCP_MESSAGES = _counter(
+    "fairlane_dhcp_messages_total",
+    "DHCP requests by type, and the type of the reply: taken for one that needs none.",
+    "type",
+    "result",
+)
+DHCP_ANSWERS = _counter(
+    "fairlane_dhcp_answers_total",
+    "Replies to DHCP requests, by the reason for them.",
+    "result",
+    "reason",
+)
+DHCP_DROPPED = _counter(
+    "fairlane_dhcp_dropped_total",
+    "DHCP requests left without an answer, by the reason.",
+    "reason",
+)
+DHCP_MALFORMED = _counter(
+    "fairlane_dhcp_malformed_total",
+    "Datagrams that are no DHCPv4 request, by what is wrong with them.",
+    "reason",
+)
+DHCP_LEFT_OUT = _counter(
+    "fairlane_dhcp_left_out_total",
+    "Replies that had no room for option 82 (agent) or other options (options).",
+    "what",
+)
+DHCP_RECEIVE_QUEUE_DROPS = _counter(
+    "fairlane_dhcp_receive_queue_drops_total",
+    "DHCP datagrams that the kernel threw away because a receive buffer was full.",
+)
+POOL_ADDRESSES = _gauge(
+    "fairlane_pool_addresses",
+    "livemostrecent",
+    "IPv4 addresses of a pool, by what they are doing.",
+    "pool",
+    "state",
+)
 JOURNAL_COMMIT_SECONDS = _histogram(
     "fairlane_journal_commit_seconds",
     _COMMIT_SECONDS,

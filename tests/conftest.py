@@ -1,9 +1,16 @@
-"""What the whole suite shares: the flag for the long proofs."""
+"""What the whole suite shares: the flag for the long proofs, and both databases."""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from hypothesis import settings
+from postgresql import PostgresqlServer
+
+from storage.database import Database, migrate, open_database
 
 # A busy machine is slow, not wrong: the suite's own time-out bounds what hangs.
 settings.register_profile("suite", deadline=None)
@@ -35,3 +42,39 @@ def pytest_collection_modifyitems(
 def long(request: pytest.FixtureRequest) -> bool:
     """Whether the long proofs were asked for."""
     return bool(request.config.getoption("--long"))
+
+
+_names = (f"test_{number}" for number in itertools.count())
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgresqlServer]:
+    """One PostgreSQL server for the whole run."""
+    server = PostgresqlServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[Database]:
+    """A database without tables, once on each engine."""
+    if request.param == "sqlite":
+        database = open_database("sqlite", tmp_path)
+        yield database
+        database.close()
+        return
+    server: PostgresqlServer = request.getfixturevalue("postgresql_server")
+    name = next(_names)
+    database = open_database(server.create_database(name), tmp_path)
+    yield database
+    database.close()
+    server.drop_database(name)
+
+
+@pytest.fixture
+def database(empty_database: Database) -> Database:
+    """A database with this version's tables, once on each engine."""
+    migrate(empty_database)
+    return empty_database

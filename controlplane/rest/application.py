@@ -1,9 +1,8 @@
 """The HTTP application: health, metrics, and its own description.
 
-What it shows is handed to it as functions; it neither opens a store nor knows a role.
-/livez says that this loop turns and nothing else, because a restart is what follows
-when it fails.  /readyz is red when any check is.  Errors are RFC 9457 problem details
-with a stable code.
+What it shows of the daemon is handed to it as functions; it knows no role. /livez says
+that this loop turns and nothing else, because a restart is what follows when it fails.
+/readyz is red when any check is. Errors are RFC 9457 problem details.
 """
 
 from __future__ import annotations
@@ -13,14 +12,37 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from litestar import Litestar, MediaType, Request, Response, get
+from litestar import Litestar, MediaType, Request, Response, Router, get
 from litestar.exceptions import HTTPException
+from litestar.middleware import DefineMiddleware
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, OAuthFlow, OAuthFlows, SecurityScheme
 from litestar.types import ControllerRouterHandler
 
+from controlplane.rest.authentication import OPEN, Authentication, Gate
+from controlplane.rest.limits import Buckets
+from controlplane.rest.oauth import token_route
+from controlplane.rest.problems import (
+    Problem,
+    on_fault,
+    on_http_exception,
+    on_problem,
+    on_storage_error,
+)
+from services.principal import Scope
+from storage.database import Database, StorageError
+
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-PROBLEM_TYPE = "application/problem+json"
+BODY_OCTETS_MAX = 4 * 1024 * 1024
+
+REQUESTS_PER_SECOND = 1000.0
+REQUESTS_BURST = 2000.0
+"""A client's requests: more than one client needs, less than would starve another."""
+
+FAILURES_PER_SECOND = 1 / 12
+FAILURES_BURST = 5.0
+"""Wrong secrets of a client from a source: five at once, then one in twelve seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +54,38 @@ class Check:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clocks:
+    """The time in epoch seconds, and on the monotonic clock."""
+
+    now: Callable[[], float]
+    monotonic: Callable[[], float]
+
+
 def build(
     *,
     checks: Callable[[], list[Check]],
     metrics: Callable[[], bytes],
     version: str,
+    database: Database,
+    clocks: Clocks,
 ) -> Litestar:
     """Make the application; ``checks`` and ``metrics`` must answer without waiting."""
 
-    @get("/livez", sync_to_thread=False, media_type=MediaType.TEXT, tags=["health"])
+    @get(
+        "/livez",
+        opt={OPEN: True},
+        sync_to_thread=False,
+        media_type=MediaType.TEXT,
+        tags=["health"],
+    )
     def livez() -> str:
         """Say that the process lives."""
         return "ok\n"
 
     @get(
         "/readyz",
+        opt={OPEN: True},
         sync_to_thread=False,
         media_type=MediaType.TEXT,
         tags=["health"],
@@ -62,12 +101,17 @@ def build(
         status = HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE
         return Response(text, status_code=status, media_type=MediaType.TEXT)
 
-    @get("/metrics", sync_to_thread=True, tags=["health"])
+    @get("/metrics", opt={OPEN: True}, sync_to_thread=True, tags=["health"])
     def show_metrics() -> Response[bytes]:
         """Show the metrics of all roles in Prometheus's text format."""
         return Response(metrics(), media_type=METRICS_TYPE)
 
-    @get("/openapi.json", sync_to_thread=False, include_in_schema=False)
+    @get(
+        "/openapi.json",
+        opt={OPEN: True},
+        sync_to_thread=False,
+        include_in_schema=False,
+    )
     def openapi(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
         """Describe this interface."""
         return Response(
@@ -75,18 +119,56 @@ def build(
             media_type="application/vnd.oai.openapi+json",
         )
 
-    handlers: list[ControllerRouterHandler] = [livez, readyz, show_metrics, openapi]
+    gate = Gate(
+        database,
+        now=clocks.now,
+        monotonic=clocks.monotonic,
+        requests=Buckets(REQUESTS_PER_SECOND, REQUESTS_BURST),
+    )
+    token = token_route(
+        database,
+        now=clocks.now,
+        monotonic=clocks.monotonic,
+        failures=Buckets(FAILURES_PER_SECOND, FAILURES_BURST),
+    )
+    handlers: list[ControllerRouterHandler] = [
+        livez,
+        readyz,
+        show_metrics,
+        openapi,
+        token,
+    ]
     return Litestar(
         route_handlers=handlers,
+        middleware=[DefineMiddleware(Authentication, gate=gate)],
+        request_max_body_size=BODY_OCTETS_MAX,
         openapi_config=OpenAPIConfig(
             title="Fairlane",
             version=version,
             # Only the document: pages that show it would load scripts from elsewhere.
             render_plugins=[JsonRenderPlugin()],
+            openapi_router=Router("/schema", route_handlers=[], opt={OPEN: True}),
+            components=Components(security_schemes={"oauth2": _OAUTH2}),
         ),
-        exception_handlers={HTTPException: _problem, Exception: _fault},
+        exception_handlers={
+            Problem: on_problem,
+            HTTPException: on_http_exception,
+            StorageError: on_storage_error,
+            Exception: on_fault,
+        },
         logging_config=None,
     )
+
+
+_OAUTH2 = SecurityScheme(
+    type="oauth2",
+    flows=OAuthFlows(
+        client_credentials=OAuthFlow(
+            token_url="/oauth/token",  # noqa: S106 - a path
+            scopes={str(scope): scope.name.lower() for scope in Scope},
+        )
+    ),
+)
 
 
 def _line(check: Check) -> str:
@@ -94,29 +176,3 @@ def _line(check: Check) -> str:
     return f"{mark} {check.name} {'ok' if check.healthy else 'failed'}" + (
         f": {check.detail}\n" if check.detail else "\n"
     )
-
-
-def _problem(
-    request: Request[Any, Any, Any], error: HTTPException
-) -> Response[dict[str, Any]]:
-    status = HTTPStatus(error.status_code)
-    return _details(status, status.phrase.lower().replace(" ", "_"), error.detail)
-
-
-def _fault(
-    request: Request[Any, Any, Any], error: Exception
-) -> Response[dict[str, Any]]:
-    # What went wrong inside is for the log, not for a stranger.
-    return _details(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "")
-
-
-def _details(status: HTTPStatus, code: str, detail: str) -> Response[dict[str, Any]]:
-    body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": status.phrase,
-        "status": int(status),
-        "code": code,
-    }
-    if detail and detail != status.phrase:
-        body["detail"] = detail
-    return Response(body, status_code=status, media_type=PROBLEM_TYPE)

@@ -4,25 +4,38 @@ from __future__ import annotations
 
 import http.client
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from litestar import Litestar
 from litestar.testing import TestClient
 from supervised import SMALL_ROLES, running
 
-from controlplane.rest.application import Check, build
+from controlplane.rest.application import Check, Clocks, build
 from daemon.control_role import DatabaseCheck, judge
+from storage.database import open_database
 
 FINE = [Check("database", True), Check("roles", True)]
 
 
 def client(checks: list[Check]) -> TestClient[Any]:
     """An application that knows ``checks``."""
-    application = build(
-        checks=lambda: checks, metrics=lambda: b"fairlane_ready 1.0\n", version="1"
+    return TestClient(application(lambda: checks, lambda: b"fairlane_ready 1.0\n"))
+
+
+def application(
+    checks: Callable[[], list[Check]], metrics: Callable[[], bytes]
+) -> Litestar:
+    """An application whose database is nowhere: health does not ask it."""
+    return build(
+        checks=checks,
+        metrics=metrics,
+        version="1",
+        database=open_database("sqlite", "nowhere"),
+        clocks=Clocks(now=lambda: 0.0, monotonic=lambda: 0.0),
     )
-    return TestClient(application)
 
 
 def health(**roles: tuple[str, bool, dict[str, Any]]) -> dict[str, Any]:
@@ -115,8 +128,8 @@ def test_fault_tells_nothing_of_the_inside() -> None:
     def broken() -> list[Check]:
         raise RuntimeError("postgresql://user:password@host")
 
-    application = build(checks=broken, metrics=lambda: b"", version="1")
-    with TestClient(application, raise_server_exceptions=False) as http_client:
+    built = application(broken, lambda: b"")
+    with TestClient(built, raise_server_exceptions=False) as http_client:
         answer = http_client.get("/readyz")
 
     assert answer.status_code == 500

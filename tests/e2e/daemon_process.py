@@ -26,8 +26,9 @@ from sqlalchemy import select
 
 from daemon.control_socket import ask as ask_control
 from radius.packet import is_response_authentic
+from radius.records import Record, RecordReader
 from storage.database import open_database
-from storage.journal import JournalReader, Record
+from storage.journal import JournalReader
 from storage.tables import session as session_table
 from storage.tables import usage as usage_table
 
@@ -93,6 +94,7 @@ class Daemon:
         self.listen = listen
         self.accounting_port = free_port(socket.SOCK_DGRAM, listen[0])
         self.authentication_port = free_port(socket.SOCK_DGRAM, listen[0])
+        self.dhcp_port = free_port(socket.SOCK_DGRAM)
         self.http_port = free_port(socket.SOCK_STREAM)
         self.prefix = prefix
         self.environment = environment or {}
@@ -116,6 +118,8 @@ class Daemon:
             f"[radius]\naccounting_listen = {accounting}\n"
             f"authentication_listen = {authentication}\n"
             + tables.pop("radius")
+            + f'\n[dhcp]\nlisten = ["127.0.0.1:{self.dhcp_port}"]\n'
+            + tables.pop("dhcp")
             + "".join(f"\n[{name}]\n{text}\n" for name, text in tables.items() if text)
         )
 
@@ -280,10 +284,12 @@ class Daemon:
 
     def journal(self) -> list[Record]:
         """Read every record of every journal."""
-        records = []
-        for folder in sorted((self.data_dir / "journal").iterdir()):
+        records: list[Record] = []
+        take_apart = RecordReader().read
+        for folder in sorted((self.data_dir / "journal").glob("radius-*")):
             reader = JournalReader(folder)
-            records += reader.read(1, 1 << 40)
+            for first, _, at, octets in reader.read(1, 1 << 40):
+                records += take_apart(first, at, octets)
             reader.close()
         return records
 

@@ -22,9 +22,10 @@ from radius.packet import (
     is_response_authentic,
     message_authenticator,
 )
+from radius.records import Origin, RecordReader, encode_origin
 from radius.server import RadiusServer
 from storage.group_commit import GroupCommit
-from storage.journal import JournalReader, JournalWriter, Origin, encode_origin
+from storage.journal import JournalReader, JournalWriter
 
 OLD_SECRET = b"the secret before this one"
 
@@ -96,9 +97,14 @@ class Site:
     def journaled(self) -> list[bytes]:
         """Give the packets on record."""
         reader = JournalReader(self.folder)
-        packets = [record.packet for record in reader.read(1, 10**6)]
+        blocks = reader.read(1, 10**6)
         reader.close()
-        return packets
+        records = RecordReader()
+        return [
+            record.packet
+            for block in blocks
+            for record in records.read(block.first, 0, block.octets)
+        ]
 
     def close(self) -> None:
         """Let go of everything."""

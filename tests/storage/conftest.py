@@ -1,53 +1,14 @@
-"""The database that the storage tests run on: the same tests on both engines."""
+"""Rows for the storage tests."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from postgresql import PostgresqlServer
 
-from storage.database import Database, migrate, open_database
+from storage.database import Database
 from storage.sessions import insert_sessions, insert_usage
 from storage.tables import SESSION_COLUMNS, USAGE_COLUMNS
-
-_names = (f"test_{number}" for number in itertools.count())
-
-
-@pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[PostgresqlServer]:
-    """One PostgreSQL server for the whole run."""
-    server = PostgresqlServer()
-    yield server
-    server.close()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def empty_database(
-    request: pytest.FixtureRequest, tmp_path: Path
-) -> Iterator[Database]:
-    """A database without tables, once on each engine."""
-    if request.param == "sqlite":
-        database = open_database("sqlite", tmp_path)
-        yield database
-        database.close()
-        return
-    server: PostgresqlServer = request.getfixturevalue("postgresql_server")
-    name = next(_names)
-    database = open_database(server.create_database(name), tmp_path)
-    yield database
-    database.close()
-    server.drop_database(name)
-
-
-@pytest.fixture
-def database(empty_database: Database) -> Database:
-    """A database with this version's tables, once on each engine."""
-    migrate(empty_database)
-    return empty_database
 
 
 class Rows:

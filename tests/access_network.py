@@ -27,7 +27,7 @@ def network(
     prefix: str = "100.64.0.0/26",
     area: dict[str, Any] | None = None,
     pool: dict[str, Any] | None = None,
-    offering: dict[str, Any] | None = None,
+    home: dict[str, Any] | None = None,
     served: int | None = None,
     **rows: Any,
 ) -> Network:
@@ -71,7 +71,7 @@ def network(
                 isp="aurora",
                 down_kbps=1,
                 up_kbps=1,
-                **(offering or {}),
+                **(home or {}),
             ),
             Offering(name="other", isp="borealis", down_kbps=1, up_kbps=1),
         ),

@@ -1,0 +1,152 @@
+"""The address server's journal in the database, and back again at a start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from access_network import NOW, Site, network
+from netaddr import IPAddress
+from sqlalchemy import select
+
+from config.schema import Settings
+from daemon.lease_ledger import LeaseLedger
+from daemon.lease_loading import load
+from ipserver.ask import Message
+from storage.database import Database, migrate, open_database
+from storage.journal import JournalReader, JournalWriter
+from storage.lease_tables import address_sale, lease, lease_history
+
+
+class Office(Site):
+    """A site whose records are durable in a journal, and applied when asked."""
+
+    def __init__(self, folder: Path, database: Database, **rows: Any) -> None:
+        super().__init__(network(**rows))
+        self.network = network(**rows)
+        self.database = database
+        self.folder = folder / "ipserver"
+        self._writer = JournalWriter(self.folder, file_bytes=1 << 20)
+        self._written = 0
+
+    def commit(self) -> None:
+        """Make what was answered durable, as one block."""
+        new = self.records[self._written :]
+        self._written = len(self.records)
+        if new:
+            at = int(self.now * 1e9)
+            self._writer.append(b"".join(new), records=len(new), received_at_ns=at)
+
+    def apply(self) -> None:
+        """Bring the database up to the journal."""
+        self.commit()
+        ledger = LeaseLedger(self.database, Settings())
+        reader = JournalReader(self.folder)
+        while blocks := reader.read(ledger.positions.get("ipserver", 1), 100):
+            ledger.apply("ipserver", blocks)
+        reader.close()
+
+    def restart(self) -> Site:
+        """Start again from what is durable."""
+        self.commit()
+        again = Site()
+        again.now = self.now
+        again.allocation.begin_loading()
+        again.allocation.change_network(self.network, self.now)
+        load(again.allocation, self.database, self.folder, self.now)
+        again.allocation.loaded()
+        return again
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Any:
+    """A migrated database."""
+    made = open_database("sqlite", tmp_path)
+    migrate(made)
+    yield made
+    made.close()
+
+
+def rows(database: Database, table: Any, *columns: str) -> list[tuple[Any, ...]]:
+    """The columns of a table, in order of its key."""
+    with database.read.connect() as connection:
+        query = select(*(table.c[name] for name in columns)).order_by(
+            *table.primary_key.columns
+        )
+        return [tuple(row) for row in connection.execute(query)]
+
+
+def test_a_takeover_ends_one_binding_and_begins_another(
+    tmp_path: Path, database: Database
+) -> None:
+    """History has the device before, the lease the one after, at the same second."""
+    office = Office(tmp_path, database)
+    address = office.lease("line-0", 1)
+    office.now += 100
+    assert office.lease("line-0", 2) == address
+    office.apply()
+    columns = ("address", "line", "hardware", "started_at", "ended_at", "end_reason")
+    assert rows(database, lease_history, *columns) == [
+        (address, "line-0", b"\1\0\0\0\0\0\1", NOW, NOW + 100, "replaced")
+    ]
+    assert rows(database, lease, *columns) == [
+        (address, "line-0", b"\1\0\0\0\0\0\2", NOW + 100, None, None)
+    ]
+
+
+def test_a_lease_that_ran_out_ends_in_history_when_it_did(
+    tmp_path: Path, database: Database
+) -> None:
+    """Nobody records an expiry; the next binding tells that it was over."""
+    office = Office(tmp_path, database)
+    address = office.lease("line-0", 1)
+    office.apply()
+    office.now += 5000
+    assert office.lease("line-0", 1) == address
+    office.apply()
+    assert rows(database, lease_history, "ended_at", "end_reason") == [
+        (NOW + 3600, "expired")
+    ]
+
+
+@pytest.mark.parametrize("applied", [True, False], ids=["database", "journal"])
+def test_a_start_knows_every_lease(
+    tmp_path: Path, database: Database, applied: bool
+) -> None:
+    """Whether a lease is in the database already or in the journal's tail."""
+    office = Office(tmp_path, database)
+    held = office.lease("line-0", 1)
+    released = office.lease("line-1", 2)
+    office.ask(Message.RELEASE, "line-1", 2, address=released, unicast=True)
+    declined = office.lease("line-2", 3)
+    office.ask(Message.DECLINE, "line-2", 3, address=declined)
+    before = office.allocation.pool_usage("aurora-harbour")
+    if applied:
+        office.apply()
+    again = office.restart()
+    after = again.allocation.pool_usage("aurora-harbour")
+    assert before._replace(new_bindings=0) == after._replace(new_bindings=0)
+    assert again.lease("line-0", 1) == held
+    assert again.lease("line-1", 9) == released
+    assert again.lease("line-2", 3) not in {0, declined, held, released}
+
+
+def test_what_was_sold_this_month_is_not_sold_again_after_a_start(
+    tmp_path: Path, database: Database
+) -> None:
+    """The cap holds across a restart, and rating finds one row."""
+    policy = {"excess": "sell", "excess_price_micro": 5, "excess_cap_micro": 9}
+    office = Office(tmp_path, database, home={**policy, "excess_addresses": 2})
+    office.lease("line-0", 1)
+    extra = office.lease("line-0", 2)
+    office.apply()
+    assert rows(database, address_sale, "kind", "price_micro", "address", "isp") == [
+        ("sale", 5, extra, "aurora")
+    ]
+    again = office.restart()
+    assert again.lease("line-0", 3) == 0
+    again.ask(Message.RELEASE, "line-0", 2, address=extra, unicast=True)
+    assert again.lease("line-0", 3) != 0
+    assert again.lease("line-0", 4) == 0
+    assert IPAddress(extra).version == 4
