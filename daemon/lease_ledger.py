@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from config.schema import Settings
+from ipserver.over_allocation_change import KIND
 from ipserver.reasons import Reason
 from ipserver.records import (
     Bound,
@@ -24,8 +25,9 @@ from ipserver.records import (
     Extended,
     Reusable,
     entries,
+    frames,
 )
-from storage import leases
+from storage import leases, over_allocation
 from storage.database import Database
 from storage.journal import Block
 from storage.lease_rows import (
@@ -55,6 +57,8 @@ class LeaseLedger:
         last = blocks[-1]
         with self._database.write.begin() as connection:
             self._apply(connection, list(entries(octets)))
+            bodies = [body for kind, body in frames(octets) if kind == KIND]
+            over_allocation.apply_bodies(connection, bodies)
             write_position(connection, journal, last.first + last.records)
         self.positions[journal] = last.first + last.records
 
