@@ -27,7 +27,7 @@ from ipserver.records import (
     entries,
     frames,
 )
-from storage import leases, over_allocation
+from storage import leases
 from storage.database import Database
 from storage.journal import Block
 from storage.lease_rows import (
@@ -39,6 +39,7 @@ from storage.lease_rows import (
     lease_row,
     sale_row,
 )
+from storage.over_allocation import apply_bodies
 from storage.sessions import read_positions, write_position
 
 
@@ -58,7 +59,7 @@ class LeaseLedger:
         with self._database.write.begin() as connection:
             self._apply(connection, list(entries(octets)))
             bodies = [body for kind, body in frames(octets) if kind == KIND]
-            over_allocation.apply_bodies(connection, bodies)
+            apply_bodies(connection, bodies)
             write_position(connection, journal, last.first + last.records)
         self.positions[journal] = last.first + last.records
 

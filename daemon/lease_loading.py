@@ -9,7 +9,7 @@ given twice. A start that finds it away waits, and says so.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 from ipserver.allocation import Allocation
@@ -24,20 +24,12 @@ from storage.sessions import read_positions
 _BLOCK_RECORDS = 10_000
 
 
-def load(
-    allocation: Allocation,
-    database: Database,
-    journal: Path,
-    now: float,
-    *,
-    other: Callable[[bytes], None] | None = None,
-) -> int:
+def load(allocation: Allocation, database: Database, journal: Path, now: float) -> int:
     """Bring back every lease; give how many entries came from the journal's tail.
 
     ``journal`` is the folder of the address server's journal, which nobody writes yet.
     The allocation has the network already, and ``begin_loading`` and what the blocks
-    are was told to it by whoever decides about them; ``other`` is given the octets of
-    the tail's blocks, for records that are not of leases. Call ``loaded`` behind it.
+    are was told to it by whoever decides about them. Call ``loaded`` behind it.
     Raises StorageError or JournalError when a store does not answer: begin again with
     a new allocation.
     """
@@ -54,31 +46,31 @@ def load(
             month = month_text(month_of(now))
             for row in leases.sales_of_month(connection, month):
                 allocation.restore(excess_of(row), now)
-        return _tail(allocation, journal, position, now, other)
+        count = 0
+        for octets in _from(journal, position):
+            for entry in entries(octets):
+                allocation.restore(entry, now)
+                count += 1
+        return count
     finally:
         if collecting:
             gc.enable()
 
 
-def _tail(
-    allocation: Allocation,
-    journal: Path,
-    position: int,
-    now: float,
-    other: Callable[[bytes], None] | None,
-) -> int:
-    count, reader = 0, JournalReader(journal)
+def tail(database: Database, journal: Path) -> Iterator[bytes]:
+    """Give the octets of the journal's blocks that the database has yet to apply."""
+    with database.read.connect() as connection:
+        position = read_positions(connection).get(journal.name, 1)
+    return _from(journal, position)
+
+
+def _from(journal: Path, position: int) -> Iterator[bytes]:
+    reader = JournalReader(journal)
     try:
         while blocks := reader.read(position, _BLOCK_RECORDS):
             for block in blocks:
-                if block.first < position:
-                    continue
-                for entry in entries(block.octets):
-                    allocation.restore(entry, now)
-                    count += 1
-                if other is not None:
-                    other(block.octets)
+                if block.first >= position:
+                    yield block.octets
             position = blocks[-1].first + blocks[-1].records
     finally:
         reader.close()
-    return count
