@@ -96,6 +96,11 @@ class Allocation(Offering):
         newest = self._decisions.get(line)
         return newest if newest is not None else self._older_decisions.get(line)
 
+    def pools_of(self, line: LineId, area: str) -> tuple[str, ...]:
+        """Name the pools that a line may have addresses of."""
+        party = self._lines.party(line, area)
+        return party.terms.pools if party is not None else ()
+
     def turn(self, now: float, limit: int) -> bool:
         """End what is over, about ``limit`` things; whether there is more to do."""
         at = int(now)
