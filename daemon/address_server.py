@@ -21,10 +21,12 @@ from ipserver.draft import Step
 from ipserver.lease_clock import LeaseClock
 from ipserver.over_allocation import OverAllocation
 from ipserver.over_allocation_change import KIND, decode
+from ipserver.over_allocation_request import TERMINAL
 from ipserver.records import frame, frames
 from ipserver.server import DhcpServer
 from storage.database import Database
 from storage.over_allocation import load_state
+from telemetry import metrics
 
 _TURN_LEASES = 2000
 """Leases ended before packets have their turn again: about 5 ms."""
@@ -85,7 +87,9 @@ class AddressServer:
         more = self.allocation.turn(now, _TURN_LEASES)
         if now - self._ticked >= 1.0:
             self._ticked = now
+            began = clock.monotonic()
             self.over_allocation.tick(now)
+            metrics.OVER_ALLOCATION_SECONDS.observe(clock.monotonic() - began)
         self.step()
         return more
 
@@ -100,6 +104,19 @@ class AddressServer:
     def _durable(self, step: Step) -> None:
         assert self.server is not None
         granted = self.over_allocation.durable(step, self.now())
+        count(step, self.now())
         self.step()
         for request in granted:
             self.server.granted(request)
+
+
+def count(step: Step, now: float) -> None:
+    """Count what a step has decided and ended."""
+    for decided in step.change.decisions:
+        outcome, reason = decided.decision.outcome, decided.decision.reason
+        metrics.OVER_ALLOCATION_DECISIONS.labels(outcome, reason).inc()
+    for request in step.change.requests:
+        if request.state in TERMINAL:
+            metrics.OVER_ALLOCATION_ENDED.labels(request.state).inc()
+            waited = max(0.0, now - request.raised_at)
+            metrics.OVER_ALLOCATION_WAIT_SECONDS.observe(waited)

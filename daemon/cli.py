@@ -23,6 +23,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "decode": ("daemon.commands.decode", "Show what a RADIUS packet says."),
     "sessions": ("daemon.commands.sessions", "List sessions."),
     "usage": ("daemon.commands.usage", "List usage records."),
+    "pools": ("daemon.commands.pools", "Show how full each pool is, and why."),
+    "overallocation": (
+        "daemon.commands.overallocation",
+        "Over-allocation requests: list, show, raise, approve, deny.",
+    ),
+    "loans": ("daemon.commands.loans", "Lent addresses: list, recall, return."),
+    "why": ("daemon.commands.why", "Explain the last decision on a line."),
     "replay": ("daemon.commands.replay", "Run a capture through the accounting."),
     "access": ("daemon.commands.access", "Make, list and revoke clients."),
     "migrate": ("daemon.commands.migrate", "Bring the database to this version."),

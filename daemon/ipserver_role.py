@@ -11,6 +11,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from netaddr import IPAddress
 
 from config.network import Network
 from config.schema import Settings
-from daemon import clock
+from daemon import clock, over_allocation
 from daemon.address_server import AddressServer
 from daemon.datagrams import DatagramSocket, address_of, arrived_at
 from daemon.network_feed import POLL_SECONDS, NetworkFeed, network_of
@@ -200,12 +201,15 @@ async def run(role: RoleContext) -> None:
     for endpoint, readable in zip(endpoints, readables, strict=True):
         loop.add_reader(endpoint.sock, readable)
     following = asyncio.create_task(_follow(feed, addresses, log))
+    inbox = asyncio.create_task(over_allocation.follow_inbox(addresses, database))
+    role.answer = partial(over_allocation.answer, addresses)
     tracer = _Tracer(role, settings.dhcp.hops_max)
     published = 0.0
     try:
         while not role.stopping.is_set():
-            if following.done():
-                following.result()
+            for task in (following, inbox):
+                if task.done():
+                    task.result()
             server.watch = tracer if role.tracing is not None else None
             commits.probe(lambda _: None)
             more = addresses.turn()
@@ -214,11 +218,13 @@ async def run(role: RoleContext) -> None:
                 published = clock.monotonic()
                 observer.publish(server.statistics, endpoints)
                 observer.pools(addresses)
+                over_allocation.publish(addresses.over_allocation)
                 metrics.JOURNAL_QUEUE_RECORDS.set(server.queued)
             _say_health(role, commits, feed, server)
             await role.stopped_within(0.001 if more else _TURN_SECONDS)
     finally:
         following.cancel()
+        inbox.cancel()
         for endpoint in endpoints:
             loop.remove_reader(endpoint.sock)
         for _ in range(DRAIN_READS):
