@@ -12,13 +12,14 @@ import random
 from functools import partial
 from pathlib import Path
 
+from ipserver.lease_clock import LeaseClock
+
 from config.network import Network
 from config.schema import LeaseSettings
 from daemon import clock
 from daemon.lease_loading import load, tail
 from ipserver.allocation import Allocation
 from ipserver.draft import Step
-from ipserver.lease_clock import LeaseClock
 from ipserver.over_allocation import OverAllocation
 from ipserver.over_allocation_change import KIND, decode
 from ipserver.over_allocation_request import TERMINAL
