@@ -13,7 +13,6 @@ import asyncio
 import cProfile
 import gc
 import pstats
-import random
 import socket
 import struct
 import tempfile
@@ -25,10 +24,10 @@ from config.addresses import Pool
 from config.network import Network
 from config.plant import Area, Relay
 from config.schema import LeaseSettings
+from daemon.random_numbers import unforeseeable
 from daemon.role import GC_THRESHOLDS
 from ipserver.allocation import Allocation
 from ipserver.intake import Limits
-from ipserver.known_leases import KnownLeases
 from ipserver.leasequery import LeaseQueries
 from ipserver.network_options import NetworkOptions
 from ipserver.outcomes import Statistics
@@ -95,14 +94,14 @@ def _server(commits: GroupCommit) -> DhcpServer:
         ),
     )
     allocation = Allocation(
-        LeaseSettings(), random=random.SystemRandom().random, now=time.time()
+        LeaseSettings(), random=unforeseeable().__next__, now=time.time()
     )
     allocation.change_network(network, time.time())
     server = DhcpServer(
         answers=allocation,
         commits=commits,
         replies=Replies(NetworkOptions(network), Statistics()),
-        lease_queries=LeaseQueries(KnownLeases(allocation.table), ()),
+        lease_queries=LeaseQueries(allocation, ()),
         limits=Limits(16, 1000, 10_000_000, 8192, 3, 65_536),
         subnet_selection=False,
         identifier_of=lambda _, __: _RELAY,

@@ -8,18 +8,17 @@ a thread before anything else does.
 
 from __future__ import annotations
 
-import random
 from functools import partial
 from pathlib import Path
-
-from ipserver.lease_clock import LeaseClock
 
 from config.network import Network
 from config.schema import LeaseSettings
 from daemon import clock
 from daemon.lease_loading import load, tail
+from daemon.random_numbers import unforeseeable
 from ipserver.allocation import Allocation
 from ipserver.draft import Step
+from ipserver.lease_clock import LeaseClock
 from ipserver.over_allocation import OverAllocation
 from ipserver.over_allocation_change import KIND, decode
 from ipserver.over_allocation_request import TERMINAL
@@ -55,7 +54,7 @@ class AddressServer:
         """
         now = self.now()
         allocation = Allocation(
-            self._settings, random=random.SystemRandom().random, now=now
+            self._settings, random=unforeseeable().__next__, now=now
         )
         allocation.change_network(self.network, now)
         allocation.begin_loading()
