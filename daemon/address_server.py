@@ -68,8 +68,14 @@ class AddressServer:
         over_allocation.agree(self.network, now)
         load(allocation, database, journal, now)
         allocation.loaded()
-        allocation.shortage = over_allocation.shortage
+        allocation.shortage = self._shortage
         self.allocation, self.over_allocation = allocation, over_allocation
+
+    def _shortage(self, pool: str, line: str | bytes, now: float) -> str | None:
+        """Ask for addresses; what is granted by itself is journaled with this block."""
+        request = self.over_allocation.shortage(pool, line, now)
+        self.step()
+        return request
 
     def change_network(self, network: Network) -> None:
         """Lease in a changed network from the next ask on."""
