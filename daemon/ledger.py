@@ -20,7 +20,7 @@ from radius.records import RecordReader
 from radius.report_layouts import ReportReader
 from rating.counters import Gigawords
 from rating.mediation import Key, Mediator
-from rating.session import Nas, Session, Usage, nas_of
+from rating.session import Nas, Patience, Session, Usage, nas_of
 from storage import sessions as repository
 from storage.database import Database
 from storage.journal import Block
@@ -179,19 +179,18 @@ class Ledger:
         Gives the id to go on behind, or None at the end of the round.
         """
         settings = self._settings
-        interval = settings.interim_seconds
-        limits = {
-            "suspect_after": interval * settings.stale_after_intervals,
-            "close_after": interval * settings.close_after_intervals,
-        }
+        patience = Patience(
+            settings.interim_seconds,
+            settings.stale_after_intervals,
+            settings.close_after_intervals,
+        )
+        before = now - patience.interval * patience.suspect_after
         mediator = self._mediator
         with self._database.read.connect() as connection:
-            rows = repository.stale_candidates(
-                connection, now - limits["suspect_after"], after_id, limit
-            )
+            rows = repository.stale_candidates(connection, before, after_id, limit)
         with self._database.write.begin() as connection:
             loaded = [session_of(row, self._nas_of) for row in rows]
-            mediator.sweep([mediator.in_memory(s) for s in loaded], now, limits)
+            mediator.sweep([mediator.in_memory(s) for s in loaded], now, patience)
             self._write(connection)
         mediator.written()
         return loaded[-1].id if len(loaded) == limit else None

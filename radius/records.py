@@ -31,6 +31,17 @@ def encode_origin(origin: Origin) -> bytes:
     )
 
 
+def split(octets: bytes) -> list[bytes]:
+    """Cut a block into the octets of its records, each behind its own prefix."""
+    cut, place = [], 0
+    while place < len(octets):
+        packet = place + _PREFIX.size + octets[place] + octets[place + 1]
+        end = packet + int.from_bytes(octets[packet + 2 : packet + 4])
+        cut.append(octets[place:end])
+        place = end
+    return cut
+
+
 class RecordReader:
     """Takes blocks apart, and remembers the senders that it has seen."""
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import struct
 from enum import StrEnum
+from itertools import pairwise
 from typing import NamedTuple
 
 WRAP = 1 << 32
@@ -240,6 +241,12 @@ def restore(points: bytes, rule: WrapRule) -> Counters:
     """Rebuild the counters of a session from what the database kept of them."""
     base, kept = _unpack(points)
     return _refold(base, kept, rule) if kept else base._replace(points=points)
+
+
+def longest_gap(counters: Counters) -> int:
+    """Give the most seconds between two of the kept points in a row; 0 for one."""
+    seconds = [at for at, *_ in _POINT.iter_unpack(counters.points[_BASE.size :])]
+    return max((after - before for before, after in pairwise(seconds)), default=0)
 
 
 def _pack_point(at: int, values: Values) -> bytes:

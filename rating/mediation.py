@@ -10,7 +10,7 @@ only ever a copy of what the database has.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import chain
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from rating.session import (
     Closed,
     Fit,
     Nas,
+    Patience,
     Session,
     State,
     Usage,
@@ -240,12 +241,10 @@ class Mediator:
         self._usage.append(usage)
         self._joined.append(1)
 
-    def sweep(
-        self, sessions: Iterable[Session], now: int, limits: Mapping[str, int]
-    ) -> None:
+    def sweep(self, sessions: Iterable[Session], now: int, patience: Patience) -> None:
         """Judge sessions that have been silent; those in memory as memory has them."""
         for session in sessions:
-            if silence(session, now, **limits) and session.id not in self._begun:
+            if silence(session, now, patience) and session.id not in self._begun:
                 self._counted[session.id] = session
                 self._moved.add(session.id)
 

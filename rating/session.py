@@ -31,6 +31,7 @@ from rating.counters import (
     Totals,
     WrapRule,
     advance,
+    longest_gap,
     restore,
 )
 
@@ -306,17 +307,28 @@ def close(session: Session, by: Closed, terminate_cause: int | None) -> None:
     session.terminate_cause = terminate_cause
 
 
-def silence(
-    session: Session, now: int, *, suspect_after: int, close_after: int
-) -> bool:
-    """Judge a session by how long nothing came (seconds); say whether it changed."""
-    silent = now - session.last_arrival_at
+class Patience(NamedTuple):
+    """How long silence is borne, in intervals between Interim-Updates.
+
+    ``interval`` is the shortest that is taken for a session's own, in seconds: one that
+    has shown to report less often is given its own time.
+    """
+
+    interval: int
+    suspect_after: int
+    close_after: int
+
+
+def silence(session: Session, now: int, patience: Patience) -> bool:
+    """Judge a session by how long nothing came; say whether it changed."""
     if session.state is State.CLOSED:
         return False
-    if silent >= close_after:
+    silent = now - session.last_arrival_at
+    interval = max(patience.interval, longest_gap(session.counters))
+    if silent >= interval * patience.close_after:
         close(session, Closed.STALE, None)
         return True
-    if silent >= suspect_after and session.state is State.OPEN:
+    if silent >= interval * patience.suspect_after and session.state is State.OPEN:
         session.state = State.SUSPECT
         return True
     return False

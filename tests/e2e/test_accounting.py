@@ -368,6 +368,12 @@ def test_sigterm_under_load_ends_well_within_five_seconds(tmp_path: Path) -> Non
         check(load, daemon)
 
 
+def test_ready_is_told_when_readyz_is_green(tmp_path: Path) -> None:
+    """Who is started by READY=1 and asks /readyz at once is told the same."""
+    with running(tmp_path) as daemon:
+        assert daemon.readiness() == 200
+
+
 def test_both_ports_are_free_again_after_the_end(tmp_path: Path) -> None:
     """A daemon that has ended leaves no process behind that holds its sockets."""
     with running(tmp_path) as daemon:

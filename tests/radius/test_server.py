@@ -167,6 +167,18 @@ def test_a_retransmission_gets_the_same_octets_and_is_recorded_once(
     assert 2 == site.server.statistics.duplicates["bng1"]
 
 
+def test_the_secret_goes_by_source_alone_rfc_2865_sections_3_and_5_4(
+    site: Site,
+) -> None:
+    """Whoever the packet says it is from: NAS-IP-Address and NAS-Identifier choose
+    nothing."""
+    request = packet(nas_ip_address="192.0.2.99", nas_identifier="another")
+
+    (answer,) = site.ask(request)
+
+    assert is_response_authentic(answer, request, SECRET)
+
+
 def test_the_same_identifier_with_other_content_is_a_new_request(site: Site) -> None:
     """One octet comes round quickly: the authenticator tells requests apart."""
     client = site.client()
