@@ -14,7 +14,7 @@ from pathlib import Path
 from config.network import Network
 from config.schema import LeaseSettings
 from daemon import clock
-from daemon.lease_loading import load, tail
+from daemon.lease_loading import LeaseLoader, tail
 from daemon.random_numbers import unforeseeable
 from ipserver.allocation import Allocation
 from ipserver.draft import Step
@@ -66,7 +66,11 @@ class AddressServer:
                     state.apply(decode(body))
         over_allocation = OverAllocation(state, allocation)
         over_allocation.agree(self.network, now)
-        load(allocation, database, journal, now)
+        loader = LeaseLoader(allocation, database, journal)
+        try:
+            loader.load(now)
+        finally:
+            loader.close()
         allocation.loaded()
         allocation.shortage = self._shortage
         self.allocation, self.over_allocation = allocation, over_allocation
