@@ -29,9 +29,8 @@ def pool_parts(
     live = select(leases.pool, func.count()).where(
         leases.ended_at.is_(None), leases.expires_at > now
     )
-    leased: dict[str, int] = {
-        pool: count for pool, count in connection.execute(live.group_by(leases.pool))
-    }
+    rows = connection.execute(live.group_by(leases.pool)).tuples()
+    leased: dict[str, int] = dict(rows.all())
     blocks = sorted(state.blocks.values(), key=lambda block: block.first)
     starts = [block.first for block in blocks]
     kept = address_quarantine.c

@@ -20,12 +20,8 @@ def pool(**fields: object) -> Network:
     """A network of one pool in one area, with the options of both."""
     area = fields.pop("area_options", {})
     relay = fields.pop("relay", "192.0.2.1")
-    row = Pool(
-        name="p",
-        area="a",
-        walled_garden=True,
-        **{"prefixes": ("10.0.0.0/24",), **fields},
-    )
+    fields.setdefault("prefixes", ("10.0.0.0/24",))
+    row = Pool(name="p", area="a", walled_garden=True, **fields)  # type: ignore[arg-type]
     return Network(
         area=(Area(name="a", **area),),  # type: ignore[arg-type]
         pool=(row,),
@@ -74,7 +70,6 @@ def test_a_client_gets_what_it_asked_for_rfc_2132_section_9_8() -> None:
     """In its order, but for the mask, which stands before the router (section 3.3)."""
     served = pool(dns_servers=("192.0.2.53",), domain_name="p.example")
 
-    assert [53, 1, 3, 6] == [*told(served, b"\x06\x03\x01\x63")][:1] + [1, 3, 6]
     assert [53, 1, 6, 3] == [*told(served, b"\x06\x03")]
     assert {53, 1, 3, 6} == told(served, b"\x06\x03").keys()
 
