@@ -23,6 +23,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "decode": ("daemon.commands.decode", "Show what a RADIUS packet says."),
     "sessions": ("daemon.commands.sessions", "List sessions."),
     "usage": ("daemon.commands.usage", "List usage records."),
+    "pools": ("daemon.commands.pools", "Show how full each pool is, and why."),
+    "overallocation": (
+        "daemon.commands.overallocation",
+        "Over-allocation requests: list, show, raise, approve, deny.",
+    ),
+    "loans": ("daemon.commands.loans", "Lent addresses: list, recall, return."),
+    "why": ("daemon.commands.why", "Explain the last decision on a line."),
     "leases": ("daemon.commands.leases", "List leases of addresses."),
     "who-had": ("daemon.commands.who_had", "Say who had an address at a time."),
     "replay": ("daemon.commands.replay", "Run a capture through the accounting."),

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import socket
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +20,24 @@ from netaddr import IPAddress
 
 from config.network import Network
 from config.schema import Settings
-from daemon import clock
+from daemon import clock, over_allocation
+from daemon.address_server import AddressServer
 from daemon.datagrams import DatagramSocket, address_of, arrived_at
 from daemon.network_feed import POLL_SECONDS, NetworkFeed, network_of
 from daemon.role import RoleContext
 from daemon.role_journal import DRAIN_READS, journal_folder, open_journal
-from ipserver.allocation import Allocation
 from ipserver.dhcp import MessageType
 from ipserver.intake import Limits
-from ipserver.known_leases import KnownLeases
 from ipserver.leasequery import LeaseQueries
 from ipserver.network_options import NetworkOptions
 from ipserver.outcomes import Sighting, Statistics
 from ipserver.packet import Query, read
-from ipserver.records import entries
 from ipserver.relays import RelayTable
 from ipserver.replies import Replies
 from ipserver.server import DhcpServer
-from storage.database import open_database
+from storage.database import Database, StorageError, open_database
 from storage.group_commit import GroupCommit
-from storage.journal import JournalReader
+from storage.journal import JournalError
 from telemetry import logs, metrics
 
 REPLY_TO_SOURCE_VARIABLE = "DHCP_REPLY_TO_SOURCE"
@@ -47,24 +45,6 @@ REPLY_TO_SOURCE_VARIABLE = "DHCP_REPLY_TO_SOURCE"
 to giaddr or the client. perfdhcp stands for many relays at one address."""
 
 _TURN_SECONDS = 0.25
-_TURN_LEASES = 2000
-"""Leases ended before packets have their turn again: about 5 ms."""
-_LOAD_RECORDS = 5000
-
-
-class LeaseClock:
-    """The leases' time: the wall clock's at the start, and never jumping after it."""
-
-    def __init__(self) -> None:
-        self._ahead = clock.now() - clock.monotonic()
-
-    def now(self) -> float:
-        """Seconds on this clock."""
-        return clock.monotonic() + self._ahead
-
-    def skew(self) -> float:
-        """Seconds that the wall clock is ahead of this one."""
-        return clock.now() - self.now()
 
 
 class _Observer:
@@ -95,9 +75,9 @@ class _Observer:
             metrics.DHCP_RECEIVE_QUEUE_DROPS.inc(drops - self._drops.get(endpoint, 0))
             self._drops[endpoint] = drops
 
-    def pools(self, allocation: Allocation, network: Network) -> None:
-        for pool in network.pool:
-            usage = allocation.pool_usage(pool.name)
+    def pools(self, addresses: AddressServer) -> None:
+        for pool in addresses.network.pool:
+            usage = addresses.allocation.pool_usage(pool.name)
             for state in ("leased", "offered", "declined", "cooling", "free"):
                 count = getattr(usage, state)
                 metrics.POOL_ADDRESSES.labels(pool.name, state).set(count)
@@ -136,10 +116,9 @@ class _Tracer:
 
 def _server(
     settings: Settings,
-    allocation: Allocation,
+    addresses: AddressServer,
     commits: GroupCommit,
     endpoints: list[DatagramSocket],
-    lease_clock: LeaseClock,
 ) -> DhcpServer:
     dhcp = settings.dhcp
     fixed = dhcp.server_identifier
@@ -149,7 +128,7 @@ def _server(
         return arrived_at(local) if local else own[place]
 
     return DhcpServer(
-        answers=allocation,
+        answers=addresses.allocation,
         commits=commits,
         replies=Replies(
             NetworkOptions(Network()),
@@ -157,7 +136,7 @@ def _server(
             identifier=int(IPAddress(fixed)).to_bytes(4) if fixed else b"",
             to_source=os.environ.get(REPLY_TO_SOURCE_VARIABLE) == "1",
         ),
-        lease_queries=LeaseQueries(KnownLeases(allocation.table), dhcp.leasequery_from),
+        lease_queries=LeaseQueries(addresses.allocation, dhcp.leasequery_from),
         limits=Limits(
             dhcp.hops_max,
             dhcp.line_per_second,
@@ -168,34 +147,31 @@ def _server(
         ),
         subnet_selection=dhcp.subnet_selection,
         identifier_of=identifier_of,
-        clock=lease_clock.now,
+        clock=addresses.now,
         monotonic=clock.monotonic,
         time_ns=clock.now_ns,
     )
 
 
-class _Loader:
-    """Brings leases of the journal back, in slices: the loop goes on turning."""
-
-    def __init__(self, allocation: Allocation, folder: Path, now: LeaseClock) -> None:
-        self._allocation = allocation
-        self._reader = JournalReader(folder)
-        self._clock = now
-        self._position = 1
-
-    async def follow(self) -> None:
-        """Take what the journal has by now."""
-        while blocks := self._reader.read(self._position, _LOAD_RECORDS):
-            now = self._clock.now()
-            for block in blocks:
-                for entry in entries(block.octets):
-                    self._allocation.restore(entry, now)
-                self._position = block.first + block.records
-            await asyncio.sleep(0)
-
-    def close(self) -> None:
-        """Let go of the journal."""
-        self._reader.close()
+async def _load(
+    role: RoleContext,
+    addresses: AddressServer,
+    database: Database,
+    log: structlog.stdlib.BoundLogger,
+) -> None:
+    """Load the leases; while a store is away, say so and try again."""
+    limiter = logs.RateLimiter(10)
+    while True:
+        try:
+            await asyncio.to_thread(addresses.load, database, journal_folder(role))
+            return
+        except (StorageError, JournalError) as error:
+            problem = str(error).splitlines()[0]
+            role.beat_status.update(healthy=False, detail={"leases": problem})
+            if limiter.allow("leases", clock.monotonic()) is not None:
+                log.error("the leases cannot be loaded", error=problem)
+            if await role.stopped_within(0.5):
+                raise
 
 
 async def run(role: RoleContext) -> None:
@@ -205,51 +181,47 @@ async def run(role: RoleContext) -> None:
     database = open_database(settings.database, data_dir)
     feed = NetworkFeed(database, data_dir / f"network-{role.label}.json")
     network = network_of(await asyncio.to_thread(lambda: feed.poll() or {}))
-    lease_clock = LeaseClock()
-    allocation = Allocation(
-        settings.leases, random=random.SystemRandom().random, now=lease_clock.now()
-    )
-    allocation.change_network(network, lease_clock.now())
-    allocation.begin_loading()
-    loader = _Loader(allocation, journal_folder(role), lease_clock)
-    await loader.follow()
+    addresses = AddressServer(settings.leases, network)
     await role.ready()
-    # What the role before this one journaled between our reading and its end.
-    await loader.follow()
-    loader.close()
-    allocation.loaded()
+    role.beat()
+    await _load(role, addresses, database, log)
 
     observer = _Observer()
     writer = await open_journal(role, log)
     commits = GroupCommit(writer, monotonic=clock.monotonic, observe=observer.commit)
     endpoints = [DatagramSocket(sock) for sock in role.sockets.get("dhcp", ())]
-    server = _server(settings, allocation, commits, endpoints, lease_clock)
+    server = _server(settings, addresses, commits, endpoints)
+    addresses.server = server
     server.change_network(RelayTable(network), NetworkOptions(network))
     loop = asyncio.get_running_loop()
     readables = [server.listen(endpoint) for endpoint in endpoints]
     for endpoint, readable in zip(endpoints, readables, strict=True):
         loop.add_reader(endpoint.sock, readable)
-    following = asyncio.create_task(
-        _follow(feed, server, allocation, lease_clock, log), name="network"
-    )
+    following = asyncio.create_task(_follow(feed, addresses, log))
+    inbox = asyncio.create_task(over_allocation.follow_inbox(addresses, database))
+    role.answer = partial(over_allocation.answer, addresses)
     tracer = _Tracer(role, settings.dhcp.hops_max)
-    role.beat()
     published = 0.0
     try:
         while not role.stopping.is_set():
+            for task in (following, inbox):
+                if task.done():
+                    task.result()
             server.watch = tracer if role.tracing is not None else None
             commits.probe(lambda _: None)
-            allocation.follow_wall(lease_clock.skew(), lease_clock.now())
-            more = allocation.turn(lease_clock.now(), _TURN_LEASES)
+            more = addresses.turn()
             server.turn()
             if clock.monotonic() - published >= 1.0:
                 published = clock.monotonic()
                 observer.publish(server.statistics, endpoints)
+                observer.pools(addresses)
+                over_allocation.publish(addresses.over_allocation)
                 metrics.JOURNAL_QUEUE_RECORDS.set(server.queued)
             _say_health(role, commits, feed, server)
-            await role.stopped_within(0.0 if more else _TURN_SECONDS)
+            await role.stopped_within(0.001 if more else _TURN_SECONDS)
     finally:
         following.cancel()
+        inbox.cancel()
         for endpoint in endpoints:
             loop.remove_reader(endpoint.sock)
         for _ in range(DRAIN_READS):
@@ -275,18 +247,15 @@ def _say_health(
 
 
 async def _follow(
-    feed: NetworkFeed,
-    server: DhcpServer,
-    allocation: Allocation,
-    lease_clock: LeaseClock,
-    log: structlog.stdlib.BoundLogger,
+    feed: NetworkFeed, addresses: AddressServer, log: structlog.stdlib.BoundLogger
 ) -> None:
+    assert addresses.server is not None
     while True:
         objects = await asyncio.to_thread(feed.poll)
         if objects is not None:
             network, relays, options = await asyncio.to_thread(_compiled, objects)
-            allocation.change_network(network, lease_clock.now())
-            server.change_network(relays, options)
+            addresses.change_network(network)
+            addresses.server.change_network(relays, options)
             log.info("the network has changed", relays=len(network.relay))
         await asyncio.sleep(POLL_SECONDS)
 

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from config.schema import Settings
+from ipserver.over_allocation_change import KIND
 from ipserver.reasons import Reason
 from ipserver.records import (
     Bound,
@@ -24,6 +25,7 @@ from ipserver.records import (
     Extended,
     Reusable,
     entries,
+    frames,
 )
 from storage import leases
 from storage.database import Database
@@ -37,6 +39,7 @@ from storage.lease_rows import (
     lease_row,
     sale_row,
 )
+from storage.over_allocation import apply_bodies
 from storage.sessions import read_positions, write_position
 
 
@@ -55,6 +58,8 @@ class LeaseLedger:
         last = blocks[-1]
         with self._database.write.begin() as connection:
             self._apply(connection, list(entries(octets)))
+            bodies = [body for kind, body in frames(octets) if kind == KIND]
+            apply_bodies(connection, bodies)
             write_position(connection, journal, last.first + last.records)
         self.positions[journal] = last.first + last.records
 

@@ -9,7 +9,7 @@ given twice. A start that finds it away waits, and says so.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ipserver.allocation import Allocation
@@ -89,3 +89,16 @@ class LeaseLoader:
     def close(self) -> None:
         """Let go of the journal; then tell the allocation that it is ``loaded``."""
         self._reader.close()
+
+
+def tail(database: Database, journal: Path) -> Iterator[bytes]:
+    """Give the octets of the journal's blocks that the database has yet to apply."""
+    with database.read.connect() as connection:
+        position = read_positions(connection).get(journal.name, 1)
+    reader = JournalReader(journal)
+    try:
+        while blocks := reader.read(position, _BLOCK_RECORDS):
+            yield from (block.octets for block in blocks)
+            position = blocks[-1].first + blocks[-1].records
+    finally:
+        reader.close()

@@ -95,6 +95,8 @@ class RoleContext:
         default_factory=lambda: {"healthy": False, "detail": {}}
     )
     tracing: TraceFilter | None = None
+    answer: Callable[[Message], Message] | None = None
+    """Answers what the command line asks of this role, when there is something to."""
     health: dict[str, Any] = field(default_factory=dict)
     health_at: float = 0.0
     serving: bool = False
@@ -161,6 +163,9 @@ class RoleContext:
                 self._go.set()
             case "trace":
                 self.tracing = _trace_filter(message)
+            case "question" if self.answer is not None:
+                answer = self.answer(message["question"])
+                self.send({"type": "answer", "id": message["id"], "answer": answer})
             case "health":
                 self.health, self.health_at = message, clock.monotonic()
             case _:

@@ -83,6 +83,11 @@ class Allocation(Offering):
                 self._older_decisions, self._decisions = self._decisions, {}
         return answer
 
+    def pools_of(self, line: LineId, area: str) -> tuple[str, ...]:
+        """Name the pools that a line may have addresses of."""
+        party = self._lines.party(line, area)
+        return party.terms.pools if party is not None else ()
+
     def turn(self, now: float, limit: int) -> bool:
         """End what is over, about ``limit`` things; whether there is more to do."""
         at = int(now)

@@ -63,11 +63,6 @@ class BlockLeasing:
         self._newly_named: set[LineId] = set()
         self._loading = False
 
-    @property
-    def table(self) -> LeaseTable:
-        """The leases, for reading."""
-        return self._table
-
     def change_network(self, network: Network, now: float) -> None:
         """Serve another network from the next ask on.
 

@@ -320,6 +320,8 @@ class FreeAddresses:
     def slots_in(self, block: int) -> Iterator[int]:
         """Go through the slots of a block."""
         known = self._table.slot_of
+        if not known:  # at the start a /8 would be 16 million looks
+            return
         first = self._space.first[block]
         for address in range(first, first + self._space.addresses[block]):
             slot = known.get(address, NONE)

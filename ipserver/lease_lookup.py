@@ -91,6 +91,10 @@ class LeaseLookup(BlockLeasing):
             now - table.seen[slot],
         )
 
+    def decision(self, line: LineId) -> Decision | None:
+        """Give the last answer to a line, if it is remembered."""
+        return self._decisions.get(line) or self._older_decisions.get(line)
+
     def why(self, line: str, now: float) -> dict[str, Any]:
         """Say what a line has and was last answered, and by which policy, for JSON.
 

@@ -73,7 +73,7 @@ class OverAllocation:
         self, state: State, space: Space, connect: Connect | None = None
     ) -> None:
         self.state = state
-        self._space = space
+        self.space = space
         self._connect = connect
         self._growth: dict[str, Growth] = {}
         self.figures = Figures(state, space, self._growth)
@@ -99,7 +99,7 @@ class OverAllocation:
         self.state.agree(terms, int(now))
         for block in self.state.blocks.values():
             if block.lent or block.converted:
-                effect(self.state, block).tell(self._space)
+                effect(self.state, block).tell(self.space)
         pools = {pool.name for pool in self.figures.terms.pools()}
         for name in self._watches.keys() - pools:
             del self._watches[name]
@@ -175,7 +175,7 @@ class OverAllocation:
         self._waiting -= 1
         for each in step.effects:
             if each.block.first in self.state.blocks:  # its prefix may be gone by now
-                each.tell(self._space)
+                each.tell(self.space)
         for number in step.connecting:
             self._connecting(number, now)
         return step.granted

@@ -87,6 +87,7 @@ class DhcpServer:
         # the block that is being written.
         self._block: list[bytes] = []
         self._waiting: list[tuple[Arrival, tuple[bytes, bytes], str]] = []
+        self._told: list[Callable[[], None]] = []
         self._received_at_ns = 0
         self._leases: set[int] = set()
         self._leases_under_way: set[int] = set()
@@ -125,11 +126,13 @@ class DhcpServer:
         self._send()
         self._commit()
 
-    def record(self, octets: bytes) -> None:
-        """Journal what changed without a packet, such as leases that ended."""
+    def record(self, octets: bytes, durable: Callable[[], None] | None = None) -> None:
+        """Journal a change; ``durable`` is called when it is on the disk."""
         if not self._block:
             self._received_at_ns = self._time_ns()
         self._block.append(octets)
+        if durable is not None:
+            self._told.append(durable)
 
     def turn(self) -> None:
         """Do what time asks for; call it a few times a second."""
@@ -262,6 +265,7 @@ class DhcpServer:
         if not self._block or self._commits.busy or not self._commits.accepts:
             return
         block, self._block = self._block, []
+        told, self._told = self._told, []
         waiting, self._waiting = self._waiting, []
         self._leases_under_way, self._leases = self._leases, set()
         self._exchanges_under_way, self._exchanges = self._exchanges, set()
@@ -272,6 +276,7 @@ class DhcpServer:
             if error is not None:
                 # Memory has these leases: they stay in front of all that follows.
                 self._block[:0] = block
+                self._told[:0] = told
                 self._leases |= under_way
                 for arrival, _, _ in waiting:
                     self._drop(Drop.JOURNAL, arrival)
@@ -279,6 +284,8 @@ class DhcpServer:
             for arrival, reply, reason in waiting:
                 self._reply(arrival, reply, "ack", reason)
             self._send()
+            for durable in told:
+                durable()
             self._commit()
 
         self._commits.commit(

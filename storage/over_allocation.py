@@ -218,10 +218,10 @@ def load_state(connection: Connection) -> State:
     state.apply(
         Change(
             0,
-            blocks=_unpacked(blocks, Block),
-            requests=_unpacked(requests, Request),
-            loans=_unpacked(loans, Loan),
-            pools=_unpacked(pools, PoolMemory),
+            blocks=unpacked(blocks, Block),
+            requests=unpacked(requests, Request),
+            loans=unpacked(loans, Loan),
+            pools=unpacked(pools, PoolMemory),
         )
     )
     state.apply(Change(0, approvals=_open_approvals(connection)))
@@ -258,7 +258,8 @@ def approval_of(row: Mapping[Any, Any]) -> Approval:
     )
 
 
-def _unpacked(bodies: Iterable[bytes], kind: type[Any]) -> tuple[Any, ...]:
+def unpacked(bodies: Iterable[bytes], kind: type[Any]) -> tuple[Any, ...]:
+    """Read objects as they were stored."""
     decoder = msgspec.msgpack.Decoder(kind)
     return tuple(decoder.decode(body) for body in bodies)
 
@@ -267,4 +268,4 @@ def decisions_of(connection: Connection, request: int) -> list[Decided]:
     """Read the decisions on a request, each with its inputs, the first first."""
     table = over_allocation_decision
     query = select(table.c.body).where(table.c.request == request).order_by(table.c.id)
-    return list(_unpacked(connection.scalars(query), Decided))
+    return list(unpacked(connection.scalars(query), Decided))

@@ -208,6 +208,50 @@ LEDGER_FAILURES = _counter(
     "fairlane_ledger_failures_total",
     "Batches that the database refused; they are tried again.",
 )
+OVER_ALLOCATION_REQUESTS = _gauge(
+    "fairlane_over_allocation_requests",
+    "livemostrecent",
+    "Over-allocation requests that are open, by state.",
+    "state",
+)
+OVER_ALLOCATION_ENDED = _counter(
+    "fairlane_over_allocation_ended_total",
+    "Over-allocation requests that have ended, by how.",
+    "state",
+)
+OVER_ALLOCATION_DECISIONS = _counter(
+    "fairlane_over_allocation_decisions_total",
+    "Decisions on over-allocation requests, by outcome and reason.",
+    "outcome",
+    "reason",
+)
+OVER_ALLOCATION_SECONDS = _histogram(
+    "fairlane_over_allocation_decision_seconds",
+    _COMMIT_SECONDS,
+    "Time to look at all pools and decide what is due, or at one that ran out.",
+)
+OVER_ALLOCATION_WAIT_SECONDS = _histogram(
+    "fairlane_over_allocation_wait_seconds",
+    (0.1, 0.5, 1.0, 2.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 86_400.0),
+    "Time from the raising of an over-allocation request to its end.",
+)
+ADDRESS_LOANS = _gauge(
+    "fairlane_address_loans",
+    "livemostrecent",
+    "Blocks of addresses that are lent, by state.",
+    "state",
+)
+POOL_UTILISATION = _gauge(
+    "fairlane_pool_utilisation_ratio",
+    "livemostrecent",
+    "Used part of the addresses that a pool may bind, 0 to 1.",
+    "pool",
+)
+QUARANTINED_RECORDS = _counter(
+    "fairlane_quarantined_records_total",
+    "Journal records that could not be applied and were put aside, by journal.",
+    "journal",
+)
 
 
 def documentation() -> str:
