@@ -373,7 +373,8 @@ class FreeAddresses:
         if status != OPEN or before == OPEN:
             return
         pool = space.pools[space.pool[block]]
-        pool.untouched.append(block)
+        if block not in pool.untouched:
+            pool.untouched.append(block)
         for slot in self.slots_in(block):
             if self._table.state[slot] == FREE:
                 pool.freed.append(self._entry(slot))
