@@ -46,7 +46,7 @@ class Bindings:
         self._space = space
         self._table = table
         self._free = free
-        self._cached_part = settings.cached_part
+        self._cached_part = settings.cached_percent / 100
         self._wheel = Wheel(now)
         self._placed: dict[tuple[int, str], bytes] = {}
         self.skew = 0
