@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 from sqlalchemy import Connection
-from storage.pool_queries import pool_parts
 
 from daemon import clock
 from daemon.commands.asking import ask_role, read, show_rows
@@ -21,6 +20,7 @@ from daemon.commands.options import (
 )
 from daemon.network_feed import network_of
 from storage.network import read_network
+from storage.pool_queries import pool_parts
 
 COLUMNS = (
     *("pool", "tenant", "level", "capacity", "leased", "offered", "declined"),
