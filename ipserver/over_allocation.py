@@ -186,6 +186,8 @@ class OverAllocation:
         if request is not None and request.state is RequestState.ACTIVATING:
             draft = Draft(self.state, int(now))
             self._requests.connected(draft, request, reachable=reachable)
+            # What failed before is what this was granted for.
+            self._watch(request.pool).failed &= not reachable
             self._close(draft)
 
     def pools(self) -> list[tuple[Holder, Pressure, Level]]:
