@@ -2,9 +2,9 @@
 
 Kea 2.2 keeps leases in one of two places: ``memfile``, an append-only file that is
 written and never synced, so a power cut loses what was acknowledged; ``postgresql``,
-which syncs each commit. One subnet, one pool, no options, multi-threading as ISC advises
-for each (4 threads for memfile, 8 for a database). Its schema is made from the scripts
-that the package installs.
+which syncs each commit. One subnet, one pool, no options, multi-threading as ISC
+advises for each (4 threads for memfile, 8 for a database). Its schema is made from the
+scripts that the package installs.
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ import importlib.util
 import json
 import os
 import shutil
-import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -25,6 +23,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from bench.freeradius_peer import durable_postgresql
+from bench.perfdhcp import free_port
 
 __all__ = ["KeaPeer", "Leases", "database", "missing"]
 
@@ -68,7 +67,7 @@ def database(leases: Leases) -> Iterator[int]:
 
 
 class KeaPeer:
-    """One Kea with the pool ``prefix``, started by the constructor; `close()` ends it."""
+    """One Kea with a pool, started by the constructor; `close()` ends it."""
 
     def __init__(
         self,
@@ -82,7 +81,7 @@ class KeaPeer:
         if why := missing(leases):
             raise RuntimeError(why)
         self.folder = Path(tempfile.mkdtemp(prefix="fairlane-kea-"))
-        self.port = _free_port()
+        self.port, self.client_port = free_port(), free_port()
         path = self.folder / "kea.json"
         path.write_text(
             json.dumps(_configuration(leases, self.folder, prefix, pool, database_port))
@@ -90,7 +89,11 @@ class KeaPeer:
         self._log = self.folder / "log"
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [_PROGRAM, "-c", path, "-p", str(self.port)],
+                [
+                    *(_PROGRAM, "-c", path, "-p", str(self.port)),
+                    # To this port it answers, relay or not.
+                    *("-P", str(self.client_port)),
+                ],
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -193,14 +196,3 @@ def _configuration(
             ],
         }
     }
-
-
-def _free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
-if __name__ == "__main__":
-    sys.exit("start it through python -m bench.dhcp")

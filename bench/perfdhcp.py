@@ -17,10 +17,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Exchange", "Run", "run"]
+__all__ = ["Exchange", "Run", "free_port", "run"]
 
 _PERFDHCP = shutil.which("perfdhcp", path="/usr/sbin:/usr/bin") or "perfdhcp"
-_EXCHANGE = re.compile(r"\*\*\*Statistics for: ([A-Z-]+)\*\*\*\n(.*?)(?=\n\*\*\*|\Z)", re.S)
+_EXCHANGE = re.compile(
+    r"\*\*\*Statistics for: ([A-Z-]+)\*\*\*\n(.*?)(?=\n\*\*\*|\Z)", re.DOTALL
+)
 _DRAIN_MICROSECONDS = 1_000_000
 
 
@@ -63,6 +65,7 @@ def run(
     port: int,
     *,
     clients: int,
+    own_port: int = 0,
     rate: int = 0,
     seconds: float = 0.0,
     options: Sequence[str] = (),
@@ -71,12 +74,10 @@ def run(
     """Run perfdhcp against a server on a loopback port.
 
     ``clients`` are told apart by hardware address. ``rate`` exchanges a second are
-    begun for ``seconds``; without them, ``options`` say what to do. ``cpus`` are
-    processors as taskset takes them.
+    begun for ``seconds``; without them, ``options`` say what to do. ``own_port`` is
+    where answers go, any when 0. ``cpus`` are processors as taskset takes them.
     """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        own = probe.getsockname()[1]
+    own = own_port or free_port()
     command = [*(("taskset", "-c", cpus) if cpus else ()), _PERFDHCP, "-4"]
     command += ["-g", "single", "-R", str(clients), "-W", str(_DRAIN_MICROSECONDS)]
     if rate:
@@ -109,11 +110,19 @@ def run(
     return Run(seconds=took, cpu_seconds=cpu, exchanges=exchanges, output=done.stdout)
 
 
+def free_port() -> int:
+    """Find a UDP port that nothing uses now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
 def _number(body: str, name: str) -> int:
-    found = re.search(rf"^{name}: (\d+)", body, re.M)
+    found = re.search(rf"^{name}: (\d+)", body, re.MULTILINE)
     return int(found[1]) if found else 0
 
 
 def _milliseconds(body: str) -> float:
-    found = re.search(r"^avg delay: ([\d.]+) ms", body, re.M)
+    found = re.search(r"^avg delay: ([\d.]+) ms", body, re.MULTILINE)
     return float(found[1]) if found else 0.0

@@ -32,9 +32,6 @@ class Pool(DhcpOptions, frozen=True, kw_only=True):
     """Areas, beside its own, that its addresses can be routed to."""
     walled_garden: bool = False
     """For lines that have no service, and the only pool they get."""
-    lease_seconds: Annotated[int, Meta(ge=60, le=31_536_000)] | None = None
-    """Seconds of a lease; without it an hour, five minutes in a walled garden, which is
-    to be left soon."""
     reserved: tuple[Prefix, ...] = ()
     """What of it is never leased, beside its routers, relays, and each prefix's first
     and last address (network and broadcast)."""

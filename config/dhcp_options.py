@@ -28,7 +28,8 @@ class DhcpOptions(Row, frozen=True, kw_only=True):
     """What an area or a pool can say; None and () leave it to the area, or unsaid."""
 
     lease_seconds: Annotated[int, Meta(ge=60, le=31_536_000)] | None = None
-    """Seconds for which an address is leased; 3600 where neither says it."""
+    """Seconds for which an address is leased; where neither says it, 3600, and 300 in a
+    walled garden, which is to be left soon."""
     routers: Servers = ()
     """Default routers (RFC 2132 section 3.5), one in each prefix; without one, the
     relay's address in that prefix, or the prefix's first host."""
@@ -47,4 +48,5 @@ class DhcpOptions(Row, frozen=True, kw_only=True):
 
 
 LEASE_SECONDS = 3600
+GARDEN_LEASE_SECONDS = 300
 """Seconds of a lease where neither pool nor area says it."""

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from netaddr import IPAddress, IPNetwork
 
+from config.line_checks import find_mistaken_lines
 from config.network import KINDS
 from config.over_allocation_checks import find_promises
 from config.problems import Finding, KeyPath, nearest
@@ -55,6 +56,7 @@ def find_conflicts(document: Mapping[str, Any]) -> list[Finding]:
         *_relays(document),
         *_overlaps(document),
         *find_promises(document),
+        *find_mistaken_lines(document),
         *_foreign_offerings(document),
     ]
 

@@ -82,8 +82,8 @@ class LeaseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     the address keeps it."""
     takeover_seconds: Annotated[int, Meta(ge=10, le=86_400)] = 600
     """Seconds in which changes of the device are counted."""
-    cached_part: Annotated[float, Meta(ge=0.0, le=0.5)] = 0.25
-    """Part of a lease in which a renewal is answered with the time that is left, and
+    cached_percent: Annotated[int, Meta(ge=0, le=50)] = 25
+    """Per cent of a lease in which a renewal is answered with the time left, and
     nothing is written."""
     decisions_kept: Annotated[int, Meta(ge=0, le=10_000_000)] = 100_000
     """Lines whose last decision is kept, for ``fairlane why``."""
@@ -122,7 +122,7 @@ class AccountingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     max_clock_skew_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 300
     """Seconds that an Event-Timestamp may lie in the future."""
     interim_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 600
-    """Seconds between Interim-Updates where a session does not show its own."""
+    """Seconds between Interim-Updates, where a session has not shown a longer time."""
     stale_after_intervals: Annotated[int, Meta(ge=1, le=1000)] = 3
     """Silent interim intervals after which a session is suspect."""
     close_after_intervals: Annotated[int, Meta(ge=2, le=10_000)] = 6

@@ -8,14 +8,14 @@ a thread before anything else does.
 
 from __future__ import annotations
 
-import random
 from functools import partial
 from pathlib import Path
 
 from config.network import Network
 from config.schema import LeaseSettings
 from daemon import clock
-from daemon.lease_loading import load, tail
+from daemon.lease_loading import LeaseLoader, tail
+from daemon.random_numbers import unforeseeable
 from ipserver.allocation import Allocation
 from ipserver.draft import Step
 from ipserver.lease_clock import LeaseClock
@@ -54,7 +54,7 @@ class AddressServer:
         """
         now = self.now()
         allocation = Allocation(
-            self._settings, random=random.SystemRandom().random, now=now
+            self._settings, random=unforeseeable().__next__, now=now
         )
         allocation.change_network(self.network, now)
         allocation.begin_loading()
@@ -66,10 +66,20 @@ class AddressServer:
                     state.apply(decode(body))
         over_allocation = OverAllocation(state, allocation)
         over_allocation.agree(self.network, now)
-        load(allocation, database, journal, now)
+        loader = LeaseLoader(allocation, database, journal)
+        try:
+            loader.load(now)
+        finally:
+            loader.close()
         allocation.loaded()
-        allocation.shortage = over_allocation.shortage
+        allocation.shortage = self._shortage
         self.allocation, self.over_allocation = allocation, over_allocation
+
+    def _shortage(self, pool: str, line: str | bytes, now: float) -> str | None:
+        """Ask for addresses; what is granted by itself is journaled with this block."""
+        request = self.over_allocation.shortage(pool, line, now)
+        self.step()
+        return request
 
     def change_network(self, network: Network) -> None:
         """Lease in a changed network from the next ask on."""

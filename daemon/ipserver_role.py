@@ -28,7 +28,6 @@ from daemon.role import RoleContext
 from daemon.role_journal import DRAIN_READS, journal_folder, open_journal
 from ipserver.dhcp import MessageType
 from ipserver.intake import Limits
-from ipserver.known_leases import KnownLeases
 from ipserver.leasequery import LeaseQueries
 from ipserver.network_options import NetworkOptions
 from ipserver.outcomes import Sighting, Statistics
@@ -137,9 +136,7 @@ def _server(
             identifier=int(IPAddress(fixed)).to_bytes(4) if fixed else b"",
             to_source=os.environ.get(REPLY_TO_SOURCE_VARIABLE) == "1",
         ),
-        lease_queries=LeaseQueries(
-            KnownLeases(addresses.allocation.table), dhcp.leasequery_from
-        ),
+        lease_queries=LeaseQueries(addresses.allocation, dhcp.leasequery_from),
         limits=Limits(
             dhcp.hops_max,
             dhcp.line_per_second,

@@ -123,11 +123,11 @@ def why(addresses: AddressServer, text: str) -> dict[str, Any]:
     if decision is None:
         return {"error": f"nothing is remembered of line {text!r}"}
     over_allocation = addresses.over_allocation
-    ask, given = decision.ask, decision.answer
+    at, ask, given = decision
     lease = getattr(given, "lease", None)
     shown: dict[str, Any] = {
         "line": line_text(line),
-        "at": decision.at,
+        "at": at,
         "asked": ask.message.value,
         "asked_address": _address(ask.address),
         "answer": type(given).__name__.lower(),

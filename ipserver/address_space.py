@@ -17,8 +17,10 @@ from netaddr import IPNetwork
 
 from config.addresses import Pool as PoolRow
 from config.addresses import Reserve
+from config.dhcp_options import GARDEN_LEASE_SECONDS, LEASE_SECONDS
 from config.network import Network
 from config.over_allocation import OverAllocation
+from config.plant import Area
 from config.values import prefix_of
 from ipserver.block import cut
 from ipserver.lease_table import COOLING, DECLINED, LEASED, NONE, OFFERED, STATES
@@ -27,19 +29,19 @@ from ipserver.network_options import unleasable
 CLOSED, OPEN, HELD, DRAINING = range(4)
 """Nobody leases from it; its pool does; only renewals go on; they end as well."""
 
+USED: Final = (0, 1, 1, 1, 0, 1)
+"""Whether nobody can get the address of a slot, by its state."""
+
 NETWORK: Final = "network"
 """Owner of the reserve, where an ISP's name is expected."""
-
-_LEASE_SECONDS: Final = 3600
-_GARDEN_LEASE_SECONDS: Final = 300
 
 
 class Pool:
     """A pool at work. ``counts`` has its slots by state, ``size`` its addresses.
 
     ``untouched`` are blocks of which no address was given yet, ``filling`` those being
-    given from; ``cooling`` and ``freed`` are slots given up, the oldest first, and
-    ``offers`` slots on offer, the oldest first.
+    given from; ``used`` counts the addresses that nobody can get now. ``cooling``,
+    ``freed``, ``quarantine`` and ``offers`` are slots in that state, the oldest first.
     """
 
     __slots__ = (
@@ -48,7 +50,6 @@ class Pool:
         "counts",
         "filling",
         "freed",
-        "garden",
         "isp",
         "lease_seconds",
         "name",
@@ -58,16 +59,17 @@ class Pool:
         "quarantine",
         "size",
         "untouched",
+        "used",
     )
 
     def __init__(self, name: str, number: int) -> None:
         self.name = name
         self.number = number
         self.area = self.isp = ""
-        self.garden = False
-        self.lease_seconds = _LEASE_SECONDS
+        self.lease_seconds = LEASE_SECONDS
         self.size = 0
         self.counts = [0] * STATES
+        self.used = 0
         self.new_bindings = 0
         self.untouched = array("I")
         self.filling: list[int] = []
@@ -76,18 +78,24 @@ class Pool:
         self.offers: deque[int] = deque()
         self.quarantine: deque[int] = deque()
 
-    def describe(self, row: PoolRow) -> None:
+    def describe(self, row: PoolRow, area: Area | None) -> None:
         """Take what the network says of it."""
         self.area, self.isp = row.area, row.isp or ""
-        self.garden = row.walled_garden
-        usual = _GARDEN_LEASE_SECONDS if row.walled_garden else _LEASE_SECONDS
-        self.lease_seconds = row.lease_seconds or usual
+        usual = area.lease_seconds if area is not None else None
+        if row.walled_garden:
+            usual = GARDEN_LEASE_SECONDS
+        self.lease_seconds = row.lease_seconds or usual or LEASE_SECONDS
 
-    @property
-    def used(self) -> int:
-        """How many addresses nobody can get now."""
-        counts = self.counts
-        return counts[OFFERED] + counts[LEASED] + counts[COOLING] + counts[DECLINED]
+    def count(self, before: int, state: int) -> None:
+        """Take that a slot came from one state into another."""
+        self.counts[before] -= 1
+        self.counts[state] += 1
+        self.used += USED[state] - USED[before]
+
+    def add(self, state: int, slots: int) -> None:
+        """Take that there are more, or fewer, slots in a state."""
+        self.counts[state] += slots
+        self.used += slots * USED[state]
 
 
 class PoolUsage(NamedTuple):
@@ -156,13 +164,14 @@ class AddressSpace:
         self.isp_of = {row.name: row.isp or NETWORK for row in network.pool}
         self.isp_of |= {row.name: NETWORK for row in network.reserve}
         self.by_name = {}
+        areas = {area.name: area for area in network.area}
         known = {pool.name: pool for pool in self.pools}
         for row in network.pool:
             pool = known.get(row.name)
             if pool is None:
                 pool = Pool(row.name, len(self.pools))
                 self.pools.append(pool)
-            pool.describe(row)
+            pool.describe(row, areas.get(row.area))
             self.by_name[row.name] = pool
         self.excluded = unleasable(network) | frozenset(_reserved(network.pool))
         before = {(e.first, e.last, e.bits, e.owner): e for e in self._extents}

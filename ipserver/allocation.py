@@ -9,12 +9,13 @@ draws no number.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 from config.schema import LeaseSettings
 from ipserver.address_space import DRAINING, OPEN
 from ipserver.answer import Ack, Answer, Done, Nak, Silence
 from ipserver.ask import Ask, Message
+from ipserver.block_leasing import Random
 from ipserver.lease_table import (
     COOLING,
     DECLINED,
@@ -37,34 +38,25 @@ _SHORT: Final = 60
 _DECLINING_LINES: Final = 65_536
 
 
-class Decision(NamedTuple):
-    """The last answer to a line, for ``fairlane why``."""
-
-    at: int
-    ask: Ask
-    answer: Answer
-
-
 class Allocation(Offering):
     """Answers asks, and remembers what it answered.
 
-    ``now`` is in seconds, on a clock that does not jump and is near the wall clock at
-    the start (see ``ipserver.lease_clock``). ``shortage`` is called when a pool has no
-    address left.
+    ``now`` is in seconds, on a clock that never jumps and began as the wall clock: a
+    client counts the seconds of its lease by itself, whatever is done to the server's
+    clock; ``follow_wall`` tells how far the two are apart. ``shortage`` is called when
+    a pool has no address left.
     """
 
     def __init__(
         self,
         settings: LeaseSettings,
         *,
-        random: Callable[[], float],
+        random: Random,
         now: float,
         shortage: Shortage | None = None,
     ) -> None:
         super().__init__(settings, random=random, now=now, shortage=shortage)
         self._declines: dict[LineId, list[int]] = {}
-        self._decisions: dict[LineId, Decision] = {}
-        self._older_decisions: dict[LineId, Decision] = {}
         self._answers: dict[Message, Callable[[Ask, int], Answer]] = {
             Message.DISCOVER: self._discover,
             Message.SELECTING: self._selecting,
@@ -86,15 +78,10 @@ class Allocation(Offering):
         at = int(now)
         answer = self._answers[ask.message](ask, at)
         if self._line:
-            self._decisions[self._line] = Decision(at, ask, answer)
+            self._decisions[self._line] = (at, ask, answer)
             if len(self._decisions) * 2 > self._settings.decisions_kept:
                 self._older_decisions, self._decisions = self._decisions, {}
         return answer
-
-    def decision(self, line: LineId) -> Decision | None:
-        """Give the last answer to a line, if it is remembered."""
-        newest = self._decisions.get(line)
-        return newest if newest is not None else self._older_decisions.get(line)
 
     def pools_of(self, line: LineId, area: str) -> tuple[str, ...]:
         """Name the pools that a line may have addresses of."""

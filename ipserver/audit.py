@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from ipserver.address_space import AddressSpace
+from ipserver.address_space import USED, AddressSpace
 from ipserver.lease_table import LEASED, NONE, OFFERED, LeaseTable
 
 
@@ -36,8 +36,11 @@ def discrepancies(space: AddressSpace, table: LeaseTable) -> Iterator[str]:
         size = sum(map(space.size, blocks))
         if pool.size != size:
             yield f"pool {pool.name} says it has {pool.size} addresses, not {size}"
-        if pool.used > size:
-            yield f"pool {pool.name} uses {pool.used} of {size} addresses"
+        used = sum(counted[state] for state, taken in enumerate(USED) if taken)
+        if pool.used != used:
+            yield f"pool {pool.name} says {pool.used} are used, not {used}"
+        if used > size:
+            yield f"pool {pool.name} uses {used} of {size} addresses"
     for block, count in enumerate(space.live):
         if space.pool[block] != NONE and count != live[block]:
             yield f"block {block} says {count} are live, not {live[block]}"

@@ -46,7 +46,7 @@ class Bindings:
         self._space = space
         self._table = table
         self._free = free
-        self._cached_part = settings.cached_part
+        self._cached_part = settings.cached_percent / 100
         self._wheel = Wheel(now)
         self._placed: dict[tuple[int, str], bytes] = {}
         self.skew = 0
@@ -165,7 +165,7 @@ class Bindings:
             if block == NONE or space.pool[block] == NONE:
                 return False
             slot = table.add(entry.address, block)
-            space.pools[space.pool[block]].counts[NEW] += 1
+            space.pools[space.pool[block]].add(NEW, 1)
         skew, state = self.skew, table.state[slot]
         match entry:
             case records.Bound():

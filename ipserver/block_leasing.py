@@ -26,13 +26,17 @@ from ipserver.block import Block
 from ipserver.excess import ExcessBook, Spent
 from ipserver.free_addresses import FreeAddresses
 from ipserver.lease_table import LEASED, NONE, OFFERED, LeaseTable
-from ipserver.lines import Lines
+from ipserver.lines import LineId, Lines
 
 OFFER_SECONDS_MIN = 10
 """A client has this long to take an offer, however short the pool is."""
 _SKEW_SECONDS = 2
 """Clocks drift apart by less, and records do not follow each of their steps."""
 _JUMP_SECONDS = 60
+
+
+Random = Callable[[], float]
+"""Gives numbers in [0, 1) that nobody can foretell."""
 
 
 class BlockLiveError(Exception):
@@ -42,17 +46,10 @@ class BlockLiveError(Exception):
 class BlockLeasing:
     """The state that leases and blocks share, and what is done to blocks.
 
-    ``random`` gives numbers in [0, 1) that nobody can foretell. Times are seconds on
-    one clock that does not jump, and near the wall clock's.
+    Times are seconds on one clock that does not jump, and near the wall clock's.
     """
 
-    def __init__(
-        self,
-        settings: LeaseSettings,
-        *,
-        random: Callable[[], float],
-        now: float,
-    ) -> None:
+    def __init__(self, settings: LeaseSettings, *, random: Random, now: float) -> None:
         self._settings = settings
         self._random = random
         self._space = AddressSpace()
@@ -63,12 +60,8 @@ class BlockLeasing:
         )
         self._book = ExcessBook()
         self._lines = Lines(Network())
+        self._newly_named: set[LineId] = set()
         self._loading = False
-
-    @property
-    def table(self) -> LeaseTable:
-        """The leases, for reading."""
-        return self._table
 
     def change_network(self, network: Network, now: float) -> None:
         """Serve another network from the next ask on.
@@ -84,6 +77,8 @@ class BlockLeasing:
         for block, pool in new:
             self._free.attach(block, pool, OPEN)
         self._bindings.forget_places()
+        if self._table.line_of:
+            self._newly_named |= lines.names() - self._lines.names()
         self._lines = lines
 
     def open_block(self, block: Block, pool: str, lease_seconds_max: int = 0) -> None:

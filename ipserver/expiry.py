@@ -22,9 +22,10 @@ class Wheel:
     def __init__(self, now: int) -> None:
         self._buckets = [array("I") for _ in range(SECONDS)]
         self._at = now
+        self._due = array("I")
 
     def add(self, slot: int, due: int) -> None:
-        """Put a slot where it will be met at ``due``, or at once when that is past."""
+        """Put a slot where it is met at ``due``; in the next second if that is past."""
         self._buckets[max(due, self._at) % SECONDS].append(slot)
 
     def turn(self, now: int, limit: int, meet: Callable[[int], int]) -> bool:
@@ -38,18 +39,19 @@ class Wheel:
         elif now - self._at >= SECONDS:
             self._at = now - SECONDS + 1
         buckets = self._buckets
-        while self._at <= now:
-            bucket = buckets[self._at % SECONDS]
-            if len(bucket) > limit:
-                due, buckets[self._at % SECONDS] = bucket[:limit], bucket[limit:]
-            else:
-                due, buckets[self._at % SECONDS] = bucket, array("I")
-            limit -= len(due)
-            for slot in due:
+        while True:
+            while self._due and limit > 0:
+                limit -= 1
+                slot = self._due.pop()
                 again = meet(slot)
                 if again:
+                    # Perhaps into the bucket that it came from: for the next round.
                     buckets[max(again, now + 1) % SECONDS].append(slot)
-            if buckets[self._at % SECONDS] and limit <= 0:
+            if self._due:
                 return True
+            if self._at > now:
+                return False
+            place = self._at % SECONDS
             self._at += 1
-        return False
+            if buckets[place]:
+                self._due, buckets[place] = buckets[place], array("I")

@@ -75,9 +75,7 @@ class FreeAddresses:
         self._space.live[block] += _LIVE[state] - _LIVE[before]
         number = self._space.pool[block]
         if number != NONE:
-            counts = self._space.pools[number].counts
-            counts[before] -= 1
-            counts[state] += 1
+            self._space.pools[number].count(before, state)
 
     def pool_of(self, slot: int) -> Pool | None:
         """Give the pool that a slot is in; None when its block is in none."""
@@ -86,7 +84,12 @@ class FreeAddresses:
 
     def take(self, pool: Pool, now: int) -> int:
         """Take an address for a new lease: its slot; NONE when there is none."""
-        self.settle(pool, now, _PASSED_OVER)
+        if (
+            pool.cooling
+            or pool.quarantine
+            or (pool.offers and self._table.until[pool.offers[0]] <= now)
+        ):
+            self.settle(pool, now, _PASSED_OVER)
         slot = self._fresh(pool)
         if slot == NONE:
             slot = self._freed(pool, now - self._affinity)
@@ -119,14 +122,15 @@ class FreeAddresses:
         slot = self._table.add(address, block)
         number = self._space.pool[block]
         if number != NONE:
-            self._space.pools[number].counts[NEW] += 1
+            self._space.pools[number].add(NEW, 1)
         return slot
 
     def _fresh(self, pool: Pool) -> int:
         filling, space, known = pool.filling, self._space, self._table.slot_of
         random = self._random
         while filling:
-            place = int(random() * len(filling))
+            drawn = random() * len(filling)
+            place = int(drawn)
             block = filling[place]
             offsets = self._remaining.get(block)
             if (
@@ -138,7 +142,8 @@ class FreeAddresses:
                 filling[place] = filling[-1]
                 filling.pop()
                 continue
-            pick = int(random() * len(offsets))
+            # What is left of 53 random bits is plenty for the place in the block.
+            pick = int((drawn - place) * len(offsets))
             address = space.first[block] + offsets[pick]
             offsets[pick] = offsets[-1]
             offsets.pop()
@@ -332,7 +337,7 @@ class FreeAddresses:
             for slot in self.slots_in(block):
                 table.block[slot] = block
                 state = table.state[slot]
-                pool.counts[state] += 1
+                pool.add(state, 1)
                 space.live[block] += _LIVE[state]
                 if state in (COOLING, DECLINED):
                     queue = pool.cooling if state == COOLING else pool.quarantine
@@ -346,7 +351,7 @@ class FreeAddresses:
         space = self._space
         pool = space.pools[space.pool[block]]
         for slot in self.slots_in(block):
-            pool.counts[self._table.state[slot]] -= 1
+            pool.add(self._table.state[slot], -1)
         pool.size -= space.size(block)
         space.live[block] = 0
         space.pool[block], space.status[block] = NONE, CLOSED

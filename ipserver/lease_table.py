@@ -29,6 +29,9 @@ OWN, GARDEN, GRACE, SOLD = range(4)
 IN_WHEEL, IN_QUEUE = 1, 2
 """Flags of a slot that waits for its time: in the wheel, in a queue of offers."""
 
+_PORTION: Final = 1024
+"""Slots that are made at once, of about a hundred octets each."""
+
 
 class LeaseTable:
     """Slots by address, and lines by their key. Times are seconds, whole.
@@ -57,6 +60,7 @@ class LeaseTable:
         self.line_of: dict[LineId, int] = {}
         self.line_keys: list[LineId] = []
         self.heads = array("i")
+        self._slots = 0
         self._spare_slots = array("I")
         self._spare_lines = array("I")
 
@@ -67,19 +71,27 @@ class LeaseTable:
             self.address[slot], self.block[slot] = address, block
             self.state[slot] = NEW
         else:
-            slot = len(self.address)
-            self.address.append(address)
-            self.block.append(block)
-            self.line.append(NONE)
-            self.next.append(NONE)
-            for column in (self.state, self.kind, self.flags, self.stamp):
-                column.append(0)
-            for times in (self.until, self.started, self.extended, self.seen):
-                times.append(0)
-            for octets in (self.hardware, self.client_id, self.agent):
-                octets.append(b"")
+            slot = self._slots
+            self._slots += 1
+            if slot == len(self.address):
+                self._grow()
+            self.address[slot], self.block[slot] = address, block
         self.slot_of[address] = slot
         return slot
+
+    def _grow(self) -> None:
+        """Make room for a portion of slots, each column at once."""
+        none, zero = [NONE] * _PORTION, [0] * _PORTION
+        self.line.extend(none)
+        self.next.extend(none)
+        for places in (self.address, self.block):
+            places.extend(zero)
+        for column in (self.state, self.kind, self.flags, self.stamp):
+            column.extend(zero)
+        for times in (self.until, self.started, self.extended, self.seen):
+            times.extend(zero)
+        for octets in (self.hardware, self.client_id, self.agent):
+            octets.extend([b""] * _PORTION)
 
     def remove(self, slot: int) -> None:
         """Forget an address that nobody has."""

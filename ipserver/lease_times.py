@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from config.over_allocation import OverAllocation
@@ -12,8 +11,30 @@ _SECONDS_MIN: Final = 60
 """A client may ask for a shorter lease, but not to keep the server busy."""
 
 _JITTER: Final = 0.1
+_EARLIEST: Final = 1 - _JITTER / 2
 """T1 and T2 are up to 5 % earlier or later, so that lines which came up together after
 an outage do not renew together for ever."""
+
+_MODULUS: Final = 1 << 31
+_STEP: Final = _JITTER / _MODULUS
+
+
+class Jitter:
+    """Spreads renewals, by numbers that need not be a secret: a linear congruential
+    generator, begun at ``seed`` in [0, 1).
+    """
+
+    def __init__(self, seed: float) -> None:
+        self._state = int(seed * _MODULUS)
+
+    def renewal_times(self, seconds: int) -> tuple[int, int]:
+        """Give T1 and T2 (RFC 2131 section 4.4.5) of a lease of so many seconds.
+
+        Both are early or late by the same part.
+        """
+        state = self._state = (self._state * 1_103_515_245 + 12_345) % _MODULUS
+        time = seconds * (_EARLIEST + _STEP * state)
+        return int(time * 0.5), int(time * 0.875)
 
 
 def lease_seconds(
@@ -37,11 +58,3 @@ def lease_seconds(
     if asked and asked < seconds:
         seconds = max(asked, min(_SECONDS_MIN, seconds))
     return seconds
-
-
-def renewal_times(seconds: int, random: Callable[[], float]) -> tuple[int, int]:
-    """Give T1 and T2 (RFC 2131 section 4.4.5) of a lease of so many seconds."""
-    early = 1 - _JITTER / 2
-    t1 = int(seconds * 0.5 * (early + _JITTER * random()))
-    t2 = int(seconds * 0.875 * (early + _JITTER * random()))
-    return t1, t2

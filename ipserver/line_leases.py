@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ipserver.ask import Ask
 from ipserver.bindings import Bindings
 from ipserver.excess import Excess
@@ -49,6 +51,10 @@ class LineLeases:
         self.offer = self.other_offer = self.oldest = self.garden_oldest = NONE
 
 
+NOTHING: Final = LineLeases()
+"""What a line has that nothing is known of; not to be changed."""
+
+
 def same_client(table: LeaseTable, slot: int, ask: Ask) -> bool:
     """Whether a slot's client is the one that asks (RFC 2131 section 4.2).
 
@@ -85,9 +91,11 @@ def look(
     What other clients have of pools that the line has no right to any more counts for
     nothing: they are refused at their next renewal.
     """
-    found = LineLeases()
     number = table.line_of.get(party.line, NONE)
-    slot = table.heads[number] if number != NONE else NONE
+    if number == NONE:
+        return NOTHING
+    found = LineLeases()
+    slot = table.heads[number]
     while slot != NONE:
         state = table.state[slot]
         if state in (LEASED, OFFERED) and table.until[slot] <= now:

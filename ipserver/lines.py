@@ -33,6 +33,7 @@ _CODES: Final = {"circuit_id": 1, "remote_id": 2, "subscriber_id": 6}
 _LABELS: Final = {1: "circuit", 2: "remote", 6: "subscriber", 61: "client", 0: "mac"}
 _LABEL_CODES: Final = {label: code for code, label in _LABELS.items()}
 _PLAIN: Final = frozenset(range(0x21, 0x7F)) - frozenset(b"/%:")
+_SHOWN: Final = [chr(o) if o in _PLAIN else f"%{o:02X}" for o in range(256)]
 
 
 class Terms(NamedTuple):
@@ -143,6 +144,10 @@ class Lines:
                 return party
         line = _stranger(scope, agent, ask)
         return None if line is None else Party(line, "", scope.stranger)
+
+    def names(self) -> set[LineId]:
+        """Give the names of all lines."""
+        return set(self._by_name)
 
     def nameless(self, ask: Ask) -> LineId:
         """Say what stood for the line that asks before the network named it."""
@@ -317,7 +322,7 @@ def line_text(line: LineId) -> str:
         start = place + 3
         end = start + int.from_bytes(line[place + 1 : start])
         octets = line[start:end]
-        shown = "".join(chr(o) if o in _PLAIN else f"%{o:02X}" for o in octets)
+        shown = "".join(map(_SHOWN.__getitem__, octets))
         words.append(f"{_LABELS[line[place]]}:{shown}")
         place = end
     return "/".join(words)

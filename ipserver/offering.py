@@ -16,10 +16,11 @@ from ipserver.address_space import DRAINING, OPEN, Pool
 from ipserver.admission import KIND_OF, Admission
 from ipserver.answer import Answer, Lease, Offer, Park, Silence
 from ipserver.ask import Ask
-from ipserver.block_leasing import OFFER_SECONDS_MIN, BlockLeasing
+from ipserver.block_leasing import OFFER_SECONDS_MIN, Random
 from ipserver.excess import Excess
+from ipserver.lease_lookup import LeaseLookup
 from ipserver.lease_table import GARDEN, GRACE, LEASED, NEW, NONE, OWN, SOLD
-from ipserver.lease_times import lease_seconds, renewal_times
+from ipserver.lease_times import Jitter, lease_seconds
 from ipserver.line_leases import LineLeases, entitled, look
 from ipserver.lines import LineId, Party, line_text
 from ipserver.reasons import Reason
@@ -42,14 +43,14 @@ GRANTED: Final = {
 }
 
 
-class Offering(BlockLeasing):
+class Offering(LeaseLookup):
     """Answers DHCPDISCOVER; see ``ipserver.allocation`` for the whole."""
 
     def __init__(
         self,
         settings: LeaseSettings,
         *,
-        random: Callable[[], float],
+        random: Random,
         now: float,
         shortage: Shortage | None,
     ) -> None:
@@ -58,6 +59,7 @@ class Offering(BlockLeasing):
         self._admission = Admission(
             self._table, self._free, self._bindings, self._book, settings
         )
+        self._jitter = Jitter(random())
         self._line: LineId = ""
         """Whose ask is being answered, as far as that is known."""
 
@@ -66,12 +68,12 @@ class Offering(BlockLeasing):
         party = self._lines.find(ask)
         if party is None:
             return None
-        line, known = party.line, self._table.line_of
-        if line not in known and isinstance(line, str):
-            nameless = self._lines.nameless(ask)
-            if nameless in known:
+        line = self._line = party.line
+        if line in self._newly_named:
+            self._newly_named.discard(line)
+            known, nameless = self._table.line_of, self._lines.nameless(ask)
+            if line not in known and nameless in known:
                 self._table.rename_line(nameless, line)
-        self._line = line
         return party
 
     def _look(self, party: Party, ask: Ask, now: int) -> LineLeases:
@@ -93,17 +95,19 @@ class Offering(BlockLeasing):
             wait = terms.ipv6_only_seconds
             return Offer(Lease(0, pools[0], wait, wait, wait, Reason.IPV6_ONLY, wait))
         table, has = self._table, self._look(party, ask, now)
-        settled = [slot for slot in has.mine if self._entitled(slot, party)]
-        for slot in settled:
-            if self._space.status[table.block[slot]] == OPEN:
-                return self._promise(slot, ask, now, Reason.RENEWED)
+        settled = NONE
+        for slot in has.mine:
+            if self._entitled(slot, party):
+                settled = slot
+                if self._space.status[table.block[slot]] == OPEN:
+                    return self._promise(slot, ask, now, Reason.RENEWED)
         if has.offer != NONE and self._offerable(has.offer, party):
             return self._offer(has.offer, table.kind[has.offer], party, ask, now)
         answer = self._another(party, pools, has, ask, now)
-        if isinstance(answer, Offer | Park) or not settled:
+        if isinstance(answer, Offer | Park) or settled == NONE:
             return answer
         # Its block is to be given back, but there is no other address for it.
-        return self._promise(settled[0], ask, now, Reason.RENEWED)
+        return self._promise(settled, ask, now, Reason.RENEWED)
 
     def _offerable(self, slot: int, party: Party) -> bool:
         open_ = self._space.status[self._table.block[slot]] == OPEN
@@ -176,15 +180,10 @@ class Offering(BlockLeasing):
             and self._offerable(other, party)
         ):
             return self._offer(other, kind, party, ask, now)
-        had = [
-            slot
-            for slot in has.memory
-            if self._space.status[table.block[slot]] == OPEN
-            and self._in_pools(slot, pools)
-        ]
-        if had:
-            slot = max(had, key=table.until.__getitem__)
-            return self._offer(slot, kind, party, ask, now, Reason.RETURNED)
+        if has.memory:
+            slot = self._had(has.memory, pools)
+            if slot != NONE:
+                return self._offer(slot, kind, party, ask, now, Reason.RETURNED)
         if ask.address:
             slot = self._requested(ask.address, pools)
             if slot != NONE:
@@ -199,6 +198,16 @@ class Offering(BlockLeasing):
                 if request is not None:
                     return Park(request)
         return Silence(Reason.POOL_EMPTY)
+
+    def _had(self, memory: list[int], pools: tuple[str, ...]) -> int:
+        """Choose what the line had last, of what it can have again."""
+        table, status = self._table, self._space.status
+        had = [
+            slot
+            for slot in memory
+            if status[table.block[slot]] == OPEN and self._in_pools(slot, pools)
+        ]
+        return max(had, key=table.until.__getitem__, default=NONE)
 
     def _in_pools(self, slot: int, pools: tuple[str, ...]) -> bool:
         pool = self._free.pool_of(slot)
@@ -250,8 +259,8 @@ class Offering(BlockLeasing):
         table = self._table
         if self._space.status[table.block[slot]] == DRAINING:
             seconds = table.until[slot] - now
-            return Offer(self._lease(slot, seconds, reason))
-        seconds = self._seconds(slot, ask, new=table.state[slot] != LEASED)
+        else:
+            seconds = self._seconds(slot, ask, new=table.state[slot] != LEASED)
         return Offer(self._lease(slot, seconds, reason))
 
     def _seconds(self, slot: int, ask: Ask, *, new: bool) -> int:
@@ -263,9 +272,8 @@ class Offering(BlockLeasing):
     def _lease(
         self, slot: int, seconds: int, reason: Reason, wait: int = 0, end: bool = False
     ) -> Lease:
+        """Say what a lease is; with ``end``, that it must not be renewed any more."""
         table, space = self._table, self._space
-        t1 = t2 = seconds
-        if not end:
-            t1, t2 = renewal_times(seconds, self._random)
+        t1, t2 = (seconds, seconds) if end else self._jitter.renewal_times(seconds)
         pool = space.pools[space.pool[table.block[slot]]].name
         return Lease(table.address[slot], pool, seconds, t1, t2, reason, wait)

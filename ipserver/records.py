@@ -15,7 +15,8 @@ from typing import Final, NamedTuple
 from ipserver.reasons import Reason
 
 _FRAME: Final = struct.Struct("<BH")
-_BOUND: Final = struct.Struct("<qqIIBB")
+_BOUND: Final = struct.Struct("<qqIIBBHHHH")
+_BOUND_FRAME: Final = struct.Struct("<BHqqIIBBHHHH")
 _EXTENDED: Final = struct.Struct("<qqI")
 _ENDED: Final = struct.Struct("<qIB")
 _DECLINED: Final = struct.Struct("<qqI")
@@ -175,21 +176,24 @@ def bound(
 ) -> bytes:
     """Write a Bound; ``placed`` is what ``place`` made."""
     name, sold = line.encode(), service.encode()
-    body = b"".join(
-        (
-            _BOUND.pack(at, expires, address, generation, kind, len(hardware)),
-            placed,
-            len(name).to_bytes(2, "little"),
-            name,
-            len(sold).to_bytes(2, "little"),
-            sold,
-            len(client_id).to_bytes(2, "little"),
-            hardware,
-            client_id,
-            agent,
+    texts = b"".join((placed, name, sold, hardware, client_id, agent))
+    return (
+        _BOUND_FRAME.pack(
+            BOUND,
+            _BOUND.size + len(texts),
+            at,
+            expires,
+            address,
+            generation,
+            kind,
+            len(hardware),
+            len(client_id),
+            len(placed),
+            len(name),
+            len(sold),
         )
+        + texts
     )
-    return _FRAME.pack(BOUND, len(body)) + body
 
 
 def extended(at: int, expires: int, address: int) -> bytes:
@@ -233,13 +237,17 @@ def _texts(body: bytes, start: int, count: int) -> tuple[list[str], int]:
 
 
 def _bound(body: bytes) -> Bound:
-    at, expires, address, generation, kind, octets = _BOUND.unpack_from(body)
-    texts, start = _texts(body, _BOUND.size, 6)
-    pool, isp, owner, borrower, line, service = texts
-    client = start + 2 + octets
-    agent = client + (body[start] | body[start + 1] << 8)
+    at, expires, address, generation, kind, *lengths = _BOUND.unpack_from(body)
+    of_hardware, of_client, of_place, of_line, of_service = lengths
+    line = _BOUND.size + of_place
+    (pool, isp, owner, borrower), _ = _texts(body, _BOUND.size, 4)
+    service = line + of_line
+    hardware = service + of_service
+    client = hardware + of_hardware
+    agent = client + of_client
     return Bound(
         *(at, expires, address, generation, kind),
-        *(pool, isp, owner, borrower, line, service),
-        *(body[start + 2 : client], body[client:agent], body[agent:]),
+        *(pool, isp, owner, borrower),
+        *(body[line:service].decode(), body[service:hardware].decode()),
+        *(body[hardware:client], body[client:agent], body[agent:]),
     )

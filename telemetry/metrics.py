@@ -247,6 +247,11 @@ POOL_UTILISATION = _gauge(
     "Used part of the addresses that a pool may bind, 0 to 1.",
     "pool",
 )
+QUARANTINED_RECORDS = _counter(
+    "fairlane_quarantined_records_total",
+    "Journal records that could not be applied and were put aside, by journal.",
+    "journal",
+)
 
 
 def documentation() -> str:

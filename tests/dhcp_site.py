@@ -17,7 +17,6 @@ from ipserver.allocation import Allocation
 from ipserver.answer import Answer as Decision
 from ipserver.ask import Ask
 from ipserver.intake import Limits
-from ipserver.known_leases import KnownLeases
 from ipserver.leasequery import LeaseQueries
 from ipserver.network_options import NetworkOptions
 from ipserver.outcomes import Sighting, Statistics
@@ -107,9 +106,7 @@ class Site:
             answers=answers or self.allocation,
             commits=self.commits,
             replies=Replies(NetworkOptions(self.network), Statistics(), **options),
-            lease_queries=LeaseQueries(
-                KnownLeases(self.allocation.table), leasequery_from
-            ),
+            lease_queries=LeaseQueries(self.allocation, leasequery_from),
             limits=limits,
             subnet_selection=subnet_selection,
             identifier_of=lambda _, __: ip(SERVER),

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from config.schema import Settings
 from daemon.lease_ledger import LeaseLedger
-from daemon.lease_loading import load
+from daemon.lease_loading import LeaseLoader
 from ipserver.ask import Message
 from storage.database import Database, migrate, open_database
 from storage.journal import JournalReader, JournalWriter
@@ -54,7 +54,9 @@ class Office(Site):
         again.now = self.now
         again.allocation.begin_loading()
         again.allocation.change_network(self.network, self.now)
-        load(again.allocation, self.database, self.folder, self.now)
+        loader = LeaseLoader(again.allocation, self.database, self.folder)
+        loader.load(self.now)
+        loader.close()
         again.allocation.loaded()
         return again
 
