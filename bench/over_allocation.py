@@ -81,9 +81,7 @@ def main() -> None:
     assert request is None
     print(f"{POOLS} pools, {loans} loans")
     print(f"tick over all pools and loans: {ticks * 1000:.1f} ms")
-    print(
-        f"a request raised, its snapshot taken, decided, recorded: {alone * 1000:.1f} ms"
-    )
+    print(f"a request raised, decided and encoded: {alone * 1000:.1f} ms")
     print(f"the decision alone, {len(snapshot.sources)} sources: {pure * 1e6:.0f} us")
 
 

@@ -67,6 +67,7 @@ class _Observer:
             metrics.DHCP_DROPPED.labels(reason).inc(count)
         for reason, count in statistics.malformed.items():
             metrics.DHCP_MALFORMED.labels(reason).inc(count)
+        metrics.DHCP_TRUNCATED.inc(statistics.truncated)
         metrics.DHCP_LEFT_OUT.labels("agent").inc(statistics.without_agent)
         metrics.DHCP_LEFT_OUT.labels("options").inc(statistics.without_options)
         statistics.clear()

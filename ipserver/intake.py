@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from ipserver.dhcp import MessageType, Option
-from ipserver.outcomes import Drop
+from ipserver.outcomes import Drop, Statistics
 from ipserver.packet import Malformed, Query, read
 from ipserver.ports import Received
 from ipserver.rate import Buckets
@@ -64,11 +64,13 @@ class Intake:
     def __init__(
         self,
         limits: Limits,
+        statistics: Statistics,
         *,
         drop: Callable[[str, Arrival], None],
         malformed: Callable[[Malformed, bytes, bytes], None],
     ) -> None:
         self._limits = limits
+        self._statistics = statistics
         self._drop = drop
         self._malformed = malformed
         self._relays: dict[bytes, Relay] = {}
@@ -101,6 +103,8 @@ class Intake:
                 self._malformed(query, octets, source)
                 continue
             assert isinstance(query, Query)
+            if query.truncated:
+                self._statistics.truncated += 1
             giaddr = octets[24:28]
             relay = relays.get(giaddr)
             arrival = Arrival(query, relay, source, local, listener)

@@ -62,7 +62,8 @@ class Statistics:
 
     ``messages`` counts (type, result): the result is the reply's type, ``taken`` for a
     RELEASE or DECLINE, ``parked`` or ``dropped``; ``reasons`` counts (reply's type,
-    reason) of the allocation's answers. ``dropped`` and ``malformed`` count by reason.
+    reason) of the allocation's answers. ``dropped`` and ``malformed`` count by reason,
+    ``truncated`` requests whose options broke off and were read as far as that.
     """
 
     def __init__(self) -> None:
@@ -74,5 +75,6 @@ class Statistics:
         self.reasons: Counter[tuple[str, str]] = Counter()
         self.dropped: Counter[str] = Counter()
         self.malformed: Counter[str] = Counter()
+        self.truncated = 0
         self.without_agent = 0
         self.without_options = 0

@@ -276,9 +276,7 @@ class OverAllocation:
         lasting = max(policy.low_seconds, pool.lease_seconds)
         if not over_cap and draft.now - watch.low_since < lasting:
             return
-        mine = [
-            loan for loan in self.state.loans.values() if loan.borrower == pool.name
-        ]
+        mine = list(self.state.borrowed(pool.name))
         if any(loan.cause for loan in mine):
             return  # one at a time: what goes already changes what is needed
         active = [loan for loan in mine if loan.state is BlockState.ACTIVE]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import Final, NamedTuple
 
-from ipserver.agent import NO_AGENT, AgentReader, Relayed
+from ipserver.agent import NO_AGENT, AgentReader, Relayed, encode
 from ipserver.ask import Ask, Message
 from ipserver.dhcp import MessageType, Option
 from ipserver.outcomes import Drop
@@ -33,13 +33,15 @@ class Question(NamedTuple):
     """A request that is to be answered, and what its reply needs of it.
 
     ``relay`` is None for a client that asks by itself. ``ask`` is None for what the
-    allocation has no part in: INFORM and LEASEQUERY.
+    allocation has no part in: INFORM and LEASEQUERY. ``repeated`` are options that the
+    reply gives back because they were followed.
     """
 
     query: Query
     relay: Relay | None
     relayed: Relayed
     ask: Ask | None
+    repeated: bytes = b""
 
 
 class Questions:
@@ -57,7 +59,7 @@ class Questions:
         octets, kind, options, _ = query
         content = options.get(_AGENT)
         relayed = NO_AGENT if content is None else self._agents.read(content)
-        area, giaddr, link = "", 0, relayed.link
+        area, giaddr, link, repeated = "", 0, relayed.link, b""
         if relay is not None:
             area, giaddr = relay.area, relay.giaddr
             if relayed.vpn is not None:
@@ -65,8 +67,9 @@ class Questions:
                 if known is None:
                     return Drop.VPN
                 area = known
-            if not link and self._subnet_selection:
-                link = options.get(_SUBNET, b"")
+            if not link and self._subnet_selection and _SUBNET in options:
+                link = options[_SUBNET]
+                repeated = encode(_SUBNET, link)  # RFC 3011 section 3
         if kind == MessageType.DISCOVER:
             message = Message.DISCOVER
             address = options.get(_REQUESTED, _NOWHERE)
@@ -97,7 +100,7 @@ class Questions:
             if server != relayed.override and server not in own:
                 return Drop.OTHER_SERVER
         else:
-            return Question(query, relay, relayed, None)
+            return Question(query, relay, relayed, None, repeated)
         time = options.get(_LEASE_TIME)
         return Question(
             query,
@@ -115,6 +118,7 @@ class Questions:
                 int.from_bytes(time) if time is not None and len(time) == 4 else 0,
                 _IPV6_ONLY in options.get(_WANTED, b""),
             ),
+            repeated,
         )
 
 

@@ -148,7 +148,7 @@ class Replies:
         return _HEADS[kind] + (override or self.identifier or came_to)
 
     def _own(self, kind: MessageType, question: Question, came_to: bytes) -> bytes:
-        own = self._head(kind, question, came_to)
+        own = self._head(kind, question, came_to) + question.repeated
         client_id = question.query.options.get(_CLIENT_ID)
         # RFC 6842 section 3: in every reply, whatever table 3 of RFC 2131 says.
         return own if client_id is None else own + encode(_CLIENT_ID, client_id)

@@ -76,7 +76,10 @@ class DhcpServer:
         self._time_ns = time_ns
         self._identifiers: dict[tuple[int, bytes], bytes] = {}
         self._own: set[bytes] = {replies.identifier}
-        self._intake = Intake(limits, drop=self._drop, malformed=self._malformed)
+        self.statistics = replies.statistics
+        self._intake = Intake(
+            limits, self.statistics, drop=self._drop, malformed=self._malformed
+        )
         self._questions = Questions(RelayTable(Network()), subnet_selection=False)
         self._endpoints: list[Endpoint] = []
         self._out: list[list[Reply]] = []
@@ -93,7 +96,6 @@ class DhcpServer:
         self._leases_under_way: set[int] = set()
         self._exchanges: set[bytes] = set()
         self._exchanges_under_way: set[bytes] = set()
-        self.statistics = replies.statistics
         self.watch: Callable[[Sighting], None] | None = None
 
     @property
@@ -167,6 +169,7 @@ class DhcpServer:
 
     def _serve(self, arrival: Arrival) -> None:
         query, relay, _, local, place = arrival
+        self._came_to(place, local)
         if query.type == _REQUEST:
             octets = query.octets
             exchange = octets[4:8] + octets[28:44]
@@ -176,8 +179,6 @@ class DhcpServer:
         if len(self._block) >= self._queue_records:
             self._drop(Drop.JOURNAL, arrival)
             return
-        if (place, local) not in self._identifiers:
-            self._learn(place, local)
         question = self._questions.read(query, relay, self._own)
         if type(question) is Question:
             self._answer(arrival, question)
@@ -185,20 +186,24 @@ class DhcpServer:
             assert isinstance(question, Drop)
             self._drop(question, arrival)
 
-    def _learn(self, place: int, local: bytes) -> None:
-        """Remember an address of this server's that a datagram came to."""
+    def _came_to(self, place: int, local: bytes) -> bytes:
+        """Give the address that a datagram came to, which is one of this server's."""
+        known = self._identifiers.get((place, local))
+        if known is not None:
+            return known
         if len(self._identifiers) >= _OWN_ADDRESSES:
             self._identifiers.clear()
             self._own.intersection_update({self._replies.identifier})
         address = self._identifier_of(place, local)
         self._identifiers[place, local] = address
         self._own.add(address)
+        return address
 
     # --- from the question to the reply --------------------------------------
 
     def _answer(self, arrival: Arrival, question: Question) -> None:
         _, _, source, local, place = arrival
-        came_to = self._identifiers[place, local]
+        came_to = self._came_to(place, local)
         ask = question.ask
         if ask is None:
             self._tell(arrival, question, came_to)

@@ -140,6 +140,10 @@ DHCP_MALFORMED = _counter(
     "Datagrams that are no DHCPv4 request, by what is wrong with them.",
     "reason",
 )
+DHCP_TRUNCATED = _counter(
+    "fairlane_dhcp_truncated_total",
+    "DHCP requests whose options broke off; they are read as far as that.",
+)
 DHCP_LEFT_OUT = _counter(
     "fairlane_dhcp_left_out_total",
     "Replies that had no room for option 82 (agent) or other options (options).",

@@ -384,6 +384,29 @@ def test_link_selection_names_the_subnet_rfc_3527_section_3(tmp_path: Path) -> N
         site.close()
 
 
+def test_subnet_selection_that_is_followed_is_given_back_rfc_3011(
+    tmp_path: Path,
+) -> None:
+    """The client sees that its choice was heard."""
+    site = Site(tmp_path, subnet_selection=True)
+    selection = option(118, ip("100.64.0.1"))
+
+    (offer,) = site.ask(relayed(DISCOVER, options=selection))
+
+    assert ip("100.64.0.1") == offer.options[118]
+    site.close()
+
+
+def test_options_that_break_off_are_counted_and_the_rest_is_served(site: Site) -> None:
+    """Keep the earlier ones; option 82 stands before what is cut."""
+    datagram = relayed(DISCOVER)[:-1] + b"\x37\x09\x01"
+
+    (offer,) = site.ask(datagram)
+
+    assert agent(b"line-0") == offer.options[82]
+    assert 1 == site.server.statistics.truncated
+
+
 def test_a_vpn_names_the_area_rfc_6607_section_3_5(tmp_path: Path) -> None:
     """And sub-option 152 is taken out, which tells the relay that it does."""
     areas = (Area(name="harbour"), Area(name="hill", vpn="red"))
