@@ -197,6 +197,11 @@ class OverAllocation:
             for pool in self.figures.terms.pools()
         ]
 
+    def critical(self) -> list[str]:
+        """Name the pools that need what local relief there is."""
+        names = (pool.name for pool in self.figures.terms.pools())
+        return [name for name in names if self._level(name) is Level.CRITICAL]
+
     def _connecting(self, number: int, now: float) -> None:
         request = self.state.requests.get(number)
         if request is None:
