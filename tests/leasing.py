@@ -30,7 +30,7 @@ GIADDR = 0x7F000001
 LINES = 100
 """Lines of each ISP: more than there are addresses for."""
 
-SETTINGS = LeaseSettings(cool_down_seconds=0, cached_part=0.0)
+SETTINGS = LeaseSettings(cool_down_seconds=0, cached_percent=0)
 
 
 def network(**changes: Any) -> Network:
