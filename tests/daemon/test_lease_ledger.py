@@ -12,11 +12,11 @@ from sqlalchemy import select
 
 from config.schema import Settings
 from daemon.lease_ledger import LeaseLedger
-from daemon.lease_loading import LeaseLoader
+from daemon.lease_loading import LeaseLoader, tail
 from ipserver.ask import Message
 from ipserver.records import entries
 from storage.database import Database, StorageError, migrate, open_database
-from storage.journal import JournalReader, JournalWriter
+from storage.journal import JournalError, JournalReader, JournalWriter
 from storage.lease_tables import address_sale, lease, lease_history
 
 
@@ -201,6 +201,16 @@ def _leases_of(site: Site, line: str) -> list[Any]:
     told = site.allocation.why(line, site.now)["leases"]
     addresses = [int(IPAddress(t["address"])) for t in told if t["state"] == "leased"]
     return [site.allocation.by_address(address, site.now) for address in addresses]
+
+
+def test_a_tail_with_a_gap_stops_a_start(tmp_path: Path, database: Database) -> None:
+    """What the database lacks must be in the journal from its first record on."""
+    office = Office(tmp_path, database)
+    office.lease()
+    office.commit()
+    with pytest.raises(JournalError, match="deleted"):
+        list(tail(office.folder, 0))
+    assert len(list(tail(office.folder, 1))) == 1
 
 
 def test_a_database_that_is_away_stops_a_start(
