@@ -1,9 +1,10 @@
 """The network as it is declared: who is in it, what it owns, what it sells.
 
 The Structs of ``config.plant``, ``config.parties``, ``config.addresses``,
-``config.offers`` and ``config.tariffs`` are the network file's tables, the bodies of
-the change feed and what REST edits, all the same. Everything is a value: reading files
-is ``config.loader``'s work, and rules between rows are ``config.network_checks``'s.
+``config.offers``, ``config.tariffs`` and ``config.over_allocation`` are the network
+file's tables, the bodies of the change feed and what REST edits, all the same.
+Everything is a value: reading files is ``config.loader``'s work, and rules between rows
+are ``config.network_checks``'s.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from msgspec import Struct
 
 from config.addresses import Pool, Reserve
 from config.offers import Offering, Service
+from config.over_allocation import OverAllocation
 from config.parties import Bsp, Isp
 from config.plant import Area, Line, Nas, Node, Relay, Site
 from config.row import Body, Row, redacted
@@ -43,6 +45,7 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     bsp: tuple[Bsp, ...] = ()
     site: tuple[Site, ...] = ()
     tariff: tuple[Tariff, ...] = ()
+    over_allocation: tuple[OverAllocation, ...] = ()
 
 
 KINDS: dict[str, type[Row]] = {
@@ -59,6 +62,7 @@ KINDS: dict[str, type[Row]] = {
     "line": Line,
     "offering": Offering,
     "service": Service,
+    "over_allocation": OverAllocation,
 }
 """Every kind of object, each after the kinds that it refers to."""
 

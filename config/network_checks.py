@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 from netaddr import IPAddress, IPNetwork
 
 from config.access_checks import find_access_conflicts
+from config.line_checks import find_mistaken_lines
 from config.network import KINDS
 from config.offer_checks import find_offer_conflicts
+from config.over_allocation_checks import find_promises
 from config.problems import Finding, KeyPath, nearest, rows_of
 from config.tariff_checks import find_tariff_conflicts
 from config.values import prefix_of
@@ -58,7 +60,8 @@ def find_conflicts(document: Mapping[str, Any]) -> list[Finding]:
         *_same_prefix(document),
         *_relays(document),
         *_overlaps(document),
-        *_guarantees(document),
+        *find_promises(document),
+        *find_mistaken_lines(document),
         *_foreign_offerings(document),
         *find_tariff_conflicts(document),
         *find_offer_conflicts(document),
@@ -194,18 +197,6 @@ def _overlaps(document: Mapping[str, Any]) -> Iterator[Finding]:
         else:
             message = f"{block.text} overlaps {widest.text} of {widest.owner}"
             yield Finding(block.path, message)
-
-
-def _guarantees(document: Mapping[str, Any]) -> Iterator[Finding]:
-    for place, row in rows_of(document, "pool"):
-        prefixes = [_prefix(text) for _, text in _strings(row, "prefixes")]
-        guaranteed = row.get("guaranteed")
-        if not isinstance(guaranteed, int) or None in prefixes or not prefixes:
-            continue
-        size = sum(prefix.size for prefix in prefixes if prefix is not None)
-        if guaranteed > size:
-            message = f"{guaranteed} is more than the pool's {size} addresses"
-            yield Finding(("pool", place, "guaranteed"), message)
 
 
 def _foreign_offerings(document: Mapping[str, Any]) -> Iterator[Finding]:

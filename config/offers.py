@@ -23,6 +23,10 @@ class Component(Row, frozen=True, kw_only=True):
     product: Text
 
 
+MicroUnits = Annotated[int, Meta(ge=0, le=10**15)]
+Excess = Literal["deny", "replace_oldest", "walled_garden", "grace", "sell"]
+
+
 class Offering(Row, frozen=True, kw_only=True):
     """What an ISP sells: access, and what comes with it."""
 
@@ -43,6 +47,18 @@ class Offering(Row, frozen=True, kw_only=True):
     """Sessions at a time; None for no limit."""
     session_timeout_seconds: Seconds | None = None
     """Seconds after which the NAS ends a session (RFC 2865 section 5.27)."""
+    excess: Excess = "replace_oldest"
+    """What a device gets when its line has all its addresses in use already: nothing,
+    the one unused for longest, one of the walled garden, one free for a while, or one
+    that is sold."""
+    excess_addresses: Addresses = 1
+    """Addresses beyond ``addresses`` at once, where excess is "grace" or "sell"."""
+    excess_price_micro: MicroUnits = 0
+    """Price of an address sold, a calendar month (UTC), in 10^-6 of the currency."""
+    excess_cap_micro: MicroUnits = 0
+    """What one line spends on such addresses in a month at most."""
+    grace_hours: Annotated[int, Meta(ge=1, le=744)] = 24
+    """Hours for which addresses of grace are free, once a month."""
 
 
 class Service(Row, frozen=True, kw_only=True):
@@ -82,3 +98,4 @@ class Service(Row, frozen=True, kw_only=True):
     framed_ip_address: Address | None = None
     framed_ipv6_prefix: Block | None = None
     delegated_ipv6_prefix: Block | None = None
+    excess: Excess | None = None

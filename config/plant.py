@@ -6,8 +6,13 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from config.dhcp_options import DhcpOptions
 from config.row import Count, Kbps, Row
-from config.values import Address, Name, Prefix, Text
+from config.values import Address, Ipv4, Name, Prefix, Text
+
+LineKeyPart = Literal["relay", "circuit_id", "remote_id", "subscriber_id"]
+LineKey = Annotated[tuple[LineKeyPart, ...], Meta(min_length=1, max_length=4)]
+Wrapper = Literal["none", "type_length"]
 
 Profile = Literal[
     "generic", "cisco", "juniper", "mikrotik", "nokia", "huawei", "redback"
@@ -15,10 +20,30 @@ Profile = Literal[
 SignaturePolicy = Literal["require", "limit-proxy-state", "learn", "no"]
 
 
-class Area(Row, frozen=True, kw_only=True):
+class Area(DhcpOptions, frozen=True, kw_only=True):
     """A part of the network that shares its pools and its relays."""
 
     name: Name
+    line_key: LineKey = ("relay", "circuit_id", "remote_id")
+    """What of a DHCP packet tells one line from another (RFC 3046 section 3, RFC 3993).
+
+    Without "relay" the same circuit id is the same line behind every relay.
+    """
+    line_fallback: tuple[Literal["client_id", "hardware"], ...] = (
+        "client_id",
+        "hardware",
+    )
+    """What stands for a line that the relay says nothing of, the first that is sent."""
+    circuit_id_wrapper: Wrapper = "none"
+    """"type_length" takes away two octets, type and length, that some relays put before
+    the circuit id and the remote id; they are opaque otherwise."""
+    authoritative: bool = True
+    """Whether a client that asks for an address nobody recorded is refused (DHCPNAK)
+    instead of left alone, because no other server is there (RFC 2131 section 4.3.2)."""
+    vpn: Text | None = None
+    """The VPN identifier that relays select it by (RFC 6607 section 3.5)."""
+    ipv6_only_seconds: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 0
+    """Seconds for which a client that can do without IPv4 does (RFC 8925); 0 for no."""
 
 
 class Nas(Row, frozen=True, kw_only=True):
@@ -70,6 +95,12 @@ class Relay(Row, frozen=True, kw_only=True):
     area: str
     giaddr: Address
     """Its address as the packet shows it (RFC 2131 section 4.1), IPv4 or IPv6."""
+    line_key: LineKey | None = None
+    """What tells its lines from one another, where it differs from its area's."""
+    circuit_id_wrapper: Wrapper | None = None
+    """What it puts around ids, where that differs from its area's."""
+    sources: tuple[Ipv4, ...] = ()
+    """Addresses that its packets come from, where that is not giaddr alone."""
 
 
 Technology = Literal["fttp", "fttc", "dsl", "cable", "fixed_wireless", "ethernet"]
@@ -89,10 +120,17 @@ class Node(Row, frozen=True, kw_only=True):
 
 
 class Line(Row, frozen=True, kw_only=True):
-    """A physical line, known by what the relay or NAS says of it."""
+    """A physical line, known by what the relay or NAS says of it.
+
+    Ids are compared octet for octet, in UTF-8; one that is not text is written as 0x
+    and its octets in hexadecimal.
+    """
 
     name: Name
     area: str
+    relay: Name | None = None
+    """Name of its relay: a circuit id is only unique behind one (RFC 3046 section
+    3.1). Without it, the line may be behind any relay of its area."""
     circuit_id: Text | None = None
     """Agent Circuit ID (RFC 3046 section 3.1, RFC 4679 section 3.3.1)."""
     remote_id: Text | None = None
@@ -105,6 +143,8 @@ class Line(Row, frozen=True, kw_only=True):
     """Less than the node's, where the line is too long for that."""
     up_kbps: Kbps | None = None
     state: Literal["in_service", "planned", "faulty", "retired"] = "in_service"
+    subscriber_id: Text | None = None
+    """Subscriber-ID (RFC 3993)."""
 
 
 class Site(Row, frozen=True, kw_only=True):

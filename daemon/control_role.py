@@ -76,7 +76,7 @@ def judge(
         label, state = role["role"], role["state"]
         if state != "serving":
             lame.append(f"{label} is {state}")
-        if label.startswith("radius-"):
+        if label.startswith("radius-") or label == "ipserver":
             told = role.get("detail", {}).get("journal", "")
             detail = told if state == "serving" else f"{label} is {state}"
             checks.append(Check(f"journal-{label}", role["healthy"], detail))

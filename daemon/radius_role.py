@@ -20,6 +20,7 @@ from daemon.access_edge import AccessEdge
 from daemon.datagrams import DatagramSocket, address_of
 from daemon.network_feed import POLL_SECONDS, NetworkFeed, Objects
 from daemon.role import RoleContext
+from daemon.role_journal import DRAIN_READS, open_journal
 from radius.attributes import MalformedPacketError, attributes
 from radius.nas import NasTable
 from radius.outcomes import Sighting, Statistics
@@ -28,12 +29,10 @@ from radius.records import Origin, encode_origin
 from radius.server import RadiusServer
 from storage.database import open_database
 from storage.group_commit import GroupCommit
-from storage.journal import JournalError, JournalWriter
+from storage.journal import JournalWriter
 from telemetry import logs, metrics
 
 _KINDS = ("accounting", "authentication")
-_DRAIN_READS = 64
-"""Reads a socket at the end: what the kernel already holds for a role that stops."""
 
 
 def nas_table(objects: Objects) -> NasTable:
@@ -148,7 +147,7 @@ async def run(role: RoleContext) -> None:
                 suppressed=suppressed,
             )
 
-    writer = await _open_journal(role, log)
+    writer = await open_journal(role, log)
     commits = GroupCommit(writer, monotonic=clock.monotonic, observe=observer.commit)
     statistics = Statistics()
     access = AccessEdge(role, database, statistics)
@@ -193,7 +192,7 @@ async def run(role: RoleContext) -> None:
         following.cancel()
         for endpoint in endpoints:
             loop.remove_reader(endpoint.sock)
-        for _ in range(_DRAIN_READS):
+        for _ in range(DRAIN_READS):
             if not any(readable() for readable in readables):
                 break
         while commits.busy or server.queued:
@@ -202,24 +201,6 @@ async def run(role: RoleContext) -> None:
         access.close()
         commits.close()
         database.close()
-
-
-async def _open_journal(
-    role: RoleContext, log: structlog.stdlib.BoundLogger
-) -> JournalWriter:
-    """Open the journal; while the disk refuses, say so and try again."""
-    folder = Path(role.settings.data_dir) / "journal" / role.label
-    limiter = logs.RateLimiter(10)
-    while True:
-        try:
-            return JournalWriter(folder, file_bytes=role.settings.journal.file_bytes)
-        except (JournalError, OSError) as error:
-            role.beat_status.update(healthy=False, detail={"journal": str(error)})
-            if limiter.allow("journal", clock.monotonic()) is not None:
-                log.error("the journal cannot be opened", error=str(error))
-            await role.stopped_within(0.5)
-            if role.stopping.is_set():
-                raise
 
 
 def _say_health(

@@ -153,6 +153,48 @@ RADIUS_UNKNOWN_SOURCE = _counter(
     "fairlane_radius_unknown_source_total",
     "Datagrams from addresses that belong to no NAS.",
 )
+DHCP_MESSAGES = _counter(
+    "fairlane_dhcp_messages_total",
+    "DHCP requests by type, and the type of the reply: taken for one that needs none.",
+    "type",
+    "result",
+)
+DHCP_ANSWERS = _counter(
+    "fairlane_dhcp_answers_total",
+    "Replies to DHCP requests, by the reason for them.",
+    "result",
+    "reason",
+)
+DHCP_DROPPED = _counter(
+    "fairlane_dhcp_dropped_total",
+    "DHCP requests left without an answer, by the reason.",
+    "reason",
+)
+DHCP_MALFORMED = _counter(
+    "fairlane_dhcp_malformed_total",
+    "Datagrams that are no DHCPv4 request, by what is wrong with them.",
+    "reason",
+)
+DHCP_TRUNCATED = _counter(
+    "fairlane_dhcp_truncated_total",
+    "DHCP requests whose options broke off; they are read as far as that.",
+)
+DHCP_LEFT_OUT = _counter(
+    "fairlane_dhcp_left_out_total",
+    "Replies that had no room for option 82 (agent) or other options (options).",
+    "what",
+)
+DHCP_RECEIVE_QUEUE_DROPS = _counter(
+    "fairlane_dhcp_receive_queue_drops_total",
+    "DHCP datagrams that the kernel threw away because a receive buffer was full.",
+)
+POOL_ADDRESSES = _gauge(
+    "fairlane_pool_addresses",
+    "livemostrecent",
+    "IPv4 addresses of a pool, by what they are doing.",
+    "pool",
+    "state",
+)
 JOURNAL_COMMIT_SECONDS = _histogram(
     "fairlane_journal_commit_seconds",
     _COMMIT_SECONDS,
@@ -204,6 +246,45 @@ LEDGER_BATCH_SECONDS = _histogram(
 LEDGER_FAILURES = _counter(
     "fairlane_ledger_failures_total",
     "Batches that the database refused; they are tried again.",
+)
+OVER_ALLOCATION_REQUESTS = _gauge(
+    "fairlane_over_allocation_requests",
+    "livemostrecent",
+    "Over-allocation requests that are open, by state.",
+    "state",
+)
+OVER_ALLOCATION_ENDED = _counter(
+    "fairlane_over_allocation_ended_total",
+    "Over-allocation requests that have ended, by how.",
+    "state",
+)
+OVER_ALLOCATION_DECISIONS = _counter(
+    "fairlane_over_allocation_decisions_total",
+    "Decisions on over-allocation requests, by outcome and reason.",
+    "outcome",
+    "reason",
+)
+OVER_ALLOCATION_SECONDS = _histogram(
+    "fairlane_over_allocation_decision_seconds",
+    _COMMIT_SECONDS,
+    "Time to look at all pools and decide what is due, or at one that ran out.",
+)
+OVER_ALLOCATION_WAIT_SECONDS = _histogram(
+    "fairlane_over_allocation_wait_seconds",
+    (0.1, 0.5, 1.0, 2.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 86_400.0),
+    "Time from the raising of an over-allocation request to its end.",
+)
+ADDRESS_LOANS = _gauge(
+    "fairlane_address_loans",
+    "livemostrecent",
+    "Blocks of addresses that are lent, by state.",
+    "state",
+)
+POOL_UTILISATION = _gauge(
+    "fairlane_pool_utilisation_ratio",
+    "livemostrecent",
+    "Used part of the addresses that a pool may bind, 0 to 1.",
+    "pool",
 )
 QUARANTINED_RECORDS = _counter(
     "fairlane_quarantined_records_total",
