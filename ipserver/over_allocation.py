@@ -153,7 +153,8 @@ class OverAllocation:
     def carry_out(self, command: Command, now: float) -> Applied | None:
         """Carry out a command of the inbox; None when it was before, or cannot be now.
 
-        It was when ``state.command`` is at least its number.
+        It was when ``state.command`` is at least its number; else it is to be tried
+        again before any later one.
         """
         if self._busy():
             return None
