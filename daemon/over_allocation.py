@@ -165,8 +165,8 @@ def why(addresses: AddressServer, text: str) -> dict[str, Any]:
 def _line(text: str) -> LineId:
     try:
         return line_of(text)
-    except ValueError:
-        return text
+    except (LookupError, OverflowError, ValueError):
+        return text  # no line at all: nothing is remembered of it
 
 
 def _reason(given: Any) -> str:
