@@ -14,7 +14,7 @@ from pathlib import Path
 from config.network import Network
 from config.schema import LeaseSettings
 from daemon import clock
-from daemon.lease_loading import LeaseLoader, tail
+from daemon.lease_loading import LeaseLoader, applied, tail
 from daemon.random_numbers import unforeseeable
 from ipserver.allocation import Allocation
 from ipserver.draft import Step
@@ -63,7 +63,8 @@ class AddressServer:
         allocation.begin_loading()
         with database.read.connect() as connection:
             state = load_state(connection)
-        for octets in tail(database, journal):
+            position = applied(connection, journal)
+        for octets in tail(journal, position):
             for kind, body in frames(octets):
                 if kind == KIND:
                     state.apply(decode(body))

@@ -12,12 +12,14 @@ import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from sqlalchemy import Connection
+
 from ipserver.allocation import Allocation
 from ipserver.excess import month_of
 from ipserver.records import Declined, entries
 from storage import leases
 from storage.database import Database
-from storage.journal import JournalReader
+from storage.journal import Block, JournalError, JournalReader
 from storage.lease_rows import bound_of, excess_of, month_text
 from storage.sessions import read_positions
 
@@ -64,8 +66,7 @@ class LeaseLoader:
     def _read_database(self, now: float) -> None:
         restore = self._allocation.restore
         with self._database.read.connect() as connection:
-            journal = self._reader.folder.name
-            self._position = read_positions(connection).get(journal, 1)
+            self._position = applied(connection, self._reader.folder)
             for rows in leases.all_leases(connection):
                 for row in rows:
                     restore(bound_of(row), now)
@@ -78,27 +79,42 @@ class LeaseLoader:
     def follow(self, now: float) -> None:
         """Take what the journal has got since: the role that is replaced wrote on."""
         restore = self._allocation.restore
-        while blocks := self._reader.read(self._position, _BLOCK_RECORDS):
-            for block in blocks:
-                for entry in entries(block.octets):
-                    restore(entry, now)
-                if self._other is not None:
-                    self._other(block.octets)
-            self._position = blocks[-1].first + blocks[-1].records
+        for block in _blocks(self._reader, self._position):
+            for entry in entries(block.octets):
+                restore(entry, now)
+            if self._other is not None:
+                self._other(block.octets)
+            self._position = block.first + block.records
 
     def close(self) -> None:
         """Let go of the journal; then tell the allocation that it is ``loaded``."""
         self._reader.close()
 
 
-def tail(database: Database, journal: Path) -> Iterator[bytes]:
-    """Give the octets of the journal's blocks that the database has yet to apply."""
-    with database.read.connect() as connection:
-        position = read_positions(connection).get(journal.name, 1)
+def applied(connection: Connection, journal: Path) -> int:
+    """Give the position up to which the database has applied a journal, as of all else
+    that this transaction reads.
+    """
+    return read_positions(connection).get(journal.name, 1)
+
+
+def tail(journal: Path, position: int) -> Iterator[bytes]:
+    """Give the octets of the journal's blocks from a position on."""
     reader = JournalReader(journal)
     try:
-        while blocks := reader.read(position, _BLOCK_RECORDS):
-            yield from (block.octets for block in blocks)
-            position = blocks[-1].first + blocks[-1].records
+        yield from (block.octets for block in _blocks(reader, position))
     finally:
         reader.close()
+
+
+def _blocks(reader: JournalReader, position: int) -> Iterator[Block]:
+    """Give the blocks from a position on; none may be missing before the first.
+
+    The ledger goes on while a start reads, and deletes what it has applied.
+    """
+    while blocks := reader.read(position, _BLOCK_RECORDS):
+        if blocks[0].first > position:
+            msg = f"records from {position} to {blocks[0].first} are deleted already"
+            raise JournalError(msg)
+        yield from blocks
+        position = blocks[-1].first + blocks[-1].records

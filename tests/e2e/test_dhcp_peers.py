@@ -267,6 +267,8 @@ def test_dhclient_through_a_relay_gets_its_lease_and_the_same_after_a_reboot(
     _, address, mask, router, *rest = site.bound("BOUND")
     assert ("255.255.255.0", "10.9.0.1") == (mask, router)
     assert "600" == rest[-1]
+    told = site.folder / "log-c"  # it tells us, and then writes its lease file
+    wait_until(lambda: "bound to" in told.read_text())
     site.end(client)
 
     site.start("c", *words)
