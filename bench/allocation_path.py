@@ -16,6 +16,7 @@ import random
 import resource
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from netaddr import IPAddress
 
@@ -28,7 +29,7 @@ from config.schema import LeaseSettings
 from ipserver.allocation import Allocation
 from ipserver.answer import Ack, Offer
 from ipserver.ask import Agent, Ask, Message
-from ipserver.records import Entry, entries
+from ipserver.records import entries
 
 _NOW = 1_790_000_000
 _GIADDR = int(IPAddress("192.0.2.1"))
@@ -73,8 +74,9 @@ def timed(name: str, count: int, work: Callable[[], object]) -> None:
 
 
 def resident() -> int:
-    """Octets of memory that this process has had at most."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """Octets of memory that this process has now."""
+    pages = Path("/proc/self/statm").read_text().split()[1]
+    return int(pages) * resource.getpagesize()
 
 
 def main() -> None:
@@ -97,7 +99,6 @@ def main() -> None:
     profile = cProfile.Profile() if options.profile else None
     if profile:
         profile.enable()
-    before = resident()
     offers: list[Ask] = []
 
     def discovers() -> None:
@@ -118,8 +119,6 @@ def main() -> None:
 
     timed("REQUEST, selecting", len(offers), lambda: answers(offers, now))
     made = len(records)
-    octets = resident() - before
-    print(f"{made} leases, {octets / made:.0f} octets each with asks and records")
     renewals = [
         ask._replace(message=Message.RENEWING, area="", giaddr=0, link=0, agent=Agent())
         for ask in offers
@@ -131,8 +130,9 @@ def main() -> None:
         pstats.Stats(profile).sort_stats("tottime").print_stats(30)
     again = _allocation(network)
     again.begin_loading()
-    kept = [entry for record in records[:made] for entry in entries(record)]
-    timed("restored", made, lambda: _restore(again, kept))
+    before = resident()
+    timed("record read and restored", made, lambda: _restore(again, records[:made]))
+    print(f"{made:,} leases, {(resident() - before) / made:.0f} octets each")
 
 
 def _allocation(network: Network) -> Allocation:
@@ -141,9 +141,10 @@ def _allocation(network: Network) -> Allocation:
     return made
 
 
-def _restore(allocation: Allocation, kept: list[Entry]) -> None:
-    for entry in kept:
-        allocation.restore(entry, _NOW)
+def _restore(allocation: Allocation, records: Iterable[bytes]) -> None:
+    for record in records:
+        for entry in entries(record):
+            allocation.restore(entry, _NOW)
     allocation.loaded()
 
 

@@ -54,6 +54,10 @@ class OverAllocation(Row, frozen=True, kw_only=True):
     """Requests that recur within this time ask for twice as much each."""
     blocks_per_request_max: Annotated[int, Meta(ge=1, le=1024)] = 64
 
+    declined_seconds: Seconds = 600
+    """A pool above ``critical_percent`` tries addresses again that were declined so
+    long ago."""
+
     reserve_auto_max: Count = 256
     """Addresses that the reserve grants on one request without being asked."""
     emergency_percent: Percent = 5

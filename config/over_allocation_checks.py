@@ -30,6 +30,7 @@ def find_promises(document: Mapping[str, Any]) -> Iterator[Finding]:
     """Find promises of addresses that cannot be kept, and marks in the wrong order."""
     yield from _guarantees(document)
     yield from _names(document)
+    yield from _one_name(document)
     yield from _policies(document)
 
 
@@ -96,6 +97,16 @@ def _names(document: Mapping[str, Any]) -> Iterator[Finding]:
                     message = f"there is no {of} called {name!r}"
                     path = (kind, place, key, position)
                     yield Finding(path, message, nearest(name, known))
+
+
+def _one_name(document: Mapping[str, Any]) -> Iterator[Finding]:
+    """Owners of blocks are known by name alone, be they pools or reserves."""
+    names = (row.get("name") for _, row in _rows(document, "pool"))
+    pools = {name for name in names if isinstance(name, str)}
+    for place, row in _rows(document, "reserve"):
+        if isinstance(row.get("name"), str) and row["name"] in pools:
+            message = f"{row['name']!r} is the name of a pool already"
+            yield Finding(("reserve", place, "name"), message)
 
 
 def _policies(document: Mapping[str, Any]) -> Iterator[Finding]:

@@ -31,6 +31,9 @@ from telemetry import metrics
 _TURN_LEASES = 2000
 """Leases ended before packets have their turn again: about 5 ms."""
 
+_RELIEF = 16
+"""Declined addresses that a pool tries again in a second at most."""
+
 
 class AddressServer:
     """The state in memory; ``server`` is set when the sockets and the journal are."""
@@ -100,8 +103,20 @@ class AddressServer:
             began = clock.monotonic()
             self.over_allocation.tick(now)
             metrics.OVER_ALLOCATION_SECONDS.observe(clock.monotonic() - began)
+            self._relieve(now)
         self.step()
         return more
+
+    def _relieve(self, now: float) -> None:
+        """Try again what was declined long ago, in pools that are about to end."""
+        assert self.server is not None
+        after = self.over_allocation.figures.terms.policy.declined_seconds
+        for pool in self.over_allocation.critical():
+            count, record = self.allocation.end_quarantine(
+                pool, _RELIEF, now, after=after
+            )
+            if count:
+                self.server.record(record)
 
     def step(self) -> None:
         """Journal the steps that the over-allocation has taken."""

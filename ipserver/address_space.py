@@ -86,12 +86,6 @@ class Pool:
             usual = GARDEN_LEASE_SECONDS
         self.lease_seconds = row.lease_seconds or usual or LEASE_SECONDS
 
-    def count(self, before: int, state: int) -> None:
-        """Take that a slot came from one state into another."""
-        self.counts[before] -= 1
-        self.counts[state] += 1
-        self.used += USED[state] - USED[before]
-
     def add(self, state: int, slots: int) -> None:
         """Take that there are more, or fewer, slots in a state."""
         self.counts[state] += slots

@@ -65,7 +65,8 @@ class Bindings:
         table.started[slot] = table.extended[slot] = table.seen[slot] = now
         if table.state[slot] != LEASED:
             self._free.move(slot, LEASED)
-        if table.enter(slot, IN_WHEEL):
+        if not table.flags[slot] & IN_WHEEL:
+            table.flags[slot] |= IN_WHEEL
             self._wheel.add(slot, until)
         block = table.block[slot]
         number = space.pool[block]

@@ -45,8 +45,8 @@ class Figures:
         # What is free in a block that ends serves nobody.
         ending = sum(
             self._space.block_usage(self._state.blocks[loan.first]).free
-            for loan in self._state.loans.values()
-            if loan.borrower == pool.name and loan.state in _NOT_BINDING
+            for loan in self._state.borrowed(pool.name)
+            if loan.state in _NOT_BINDING
         )
         growth = self._growth.get(pool.name)
         return Pressure(
@@ -124,31 +124,32 @@ class Figures:
 
     def sources(self, pool: Holder, most: int) -> tuple[Source, ...]:
         """List who could give blocks to a pool."""
-        size, found = self.block_size(), []
-        for holder in self.terms.holders.values():
-            if not holder.serves(pool):
-                continue
-            lendable = max(0, self.slack(holder))
-            count = min(most, lendable // size)
-            empty = self.empty_blocks(holder.name, pool.name, count) if count else ()
-            kind: Literal["reserve", "own", "isp"] = "isp"
-            if holder.kind == "reserve":
-                kind = "reserve"
-            elif holder.tenant == pool.tenant:
-                kind = "own"
-            found.append(
-                Source(
-                    name=holder.name,
-                    kind=kind,
-                    tenant=holder.tenant,
-                    empty_blocks=len([b for b in empty if b.size == size]),
-                    lendable=lendable,
-                    total=self._state.tally(holder.name).owned,
-                    consent="auto" if holder.kind == "reserve" else holder.lend_policy,
-                )
-            )
-        found.sort(key=lambda s: (-s.lendable, s.name))
-        return tuple(found[:SOURCES_MAX])
+        serving = [h for h in self.terms.holders.values() if h.serves(pool)]
+        spare = [(max(0, self.slack(holder)), holder) for holder in serving]
+        spare.sort(key=lambda pair: (-pair[0], pair[1].name))
+        return tuple(
+            self._source(holder, lendable, pool, most)
+            for lendable, holder in spare[:SOURCES_MAX]
+        )
+
+    def _source(self, holder: Holder, lendable: int, pool: Holder, most: int) -> Source:
+        size = self.block_size()
+        count = min(most, lendable // size)
+        empty = self.empty_blocks(holder.name, pool.name, count) if count else ()
+        kind: Literal["reserve", "own", "isp"] = "isp"
+        if holder.kind == "reserve":
+            kind = "reserve"
+        elif holder.tenant == pool.tenant:
+            kind = "own"
+        return Source(
+            name=holder.name,
+            kind=kind,
+            tenant=holder.tenant,
+            empty_blocks=len([b for b in empty if b.size == size]),
+            lendable=lendable,
+            total=self._state.tally(holder.name).owned,
+            consent="auto" if holder.kind == "reserve" else holder.lend_policy,
+        )
 
     def snapshot(self, request: Request, now: int) -> Snapshot:
         """Take down all that a decision on a request depends on."""

@@ -19,6 +19,7 @@ from config.schema import LeaseSettings
 from ipserver.address_space import (
     CLOSED,
     OPEN,
+    USED,
     AddressSpace,
     BlockUsage,
     Pool,
@@ -71,11 +72,17 @@ class FreeAddresses:
         table = self._table
         before = table.state[slot]
         table.state[slot] = state
-        block = table.block[slot]
-        self._space.live[block] += _LIVE[state] - _LIVE[before]
-        number = self._space.pool[block]
+        block, space = table.block[slot], self._space
+        live = _LIVE[state] - _LIVE[before]
+        if live:
+            space.live[block] += live
+        number = space.pool[block]
         if number != NONE:
-            self._space.pools[number].count(before, state)
+            pool = space.pools[number]
+            counts = pool.counts
+            counts[before] -= 1
+            counts[state] += 1
+            pool.used += USED[state] - USED[before]
 
     def pool_of(self, slot: int) -> Pool | None:
         """Give the pool that a slot is in; None when its block is in none."""
@@ -215,11 +222,14 @@ class FreeAddresses:
 
     def offer(self, slot: int, until: int) -> None:
         """Keep an address for who was offered it."""
-        table, pool = self._table, self.pool_of(slot)
+        table = self._table
         table.until[slot] = until
         self.move(slot, OFFERED)
-        if pool is not None and table.enter(slot, IN_QUEUE):
-            pool.offers.append(slot)
+        if not table.flags[slot] & IN_QUEUE:
+            pool = self.pool_of(slot)
+            if pool is not None:
+                table.flags[slot] |= IN_QUEUE
+                pool.offers.append(slot)
 
     def settle(self, pool: Pool, now: int, limit: int) -> bool:
         """Let go of offers, cool-downs and quarantines whose time is over.
@@ -363,7 +373,8 @@ class FreeAddresses:
         if status != OPEN or before == OPEN:
             return
         pool = space.pools[space.pool[block]]
-        pool.untouched.append(block)
+        if block not in pool.untouched:
+            pool.untouched.append(block)
         for slot in self.slots_in(block):
             if self._table.state[slot] == FREE:
                 pool.freed.append(self._entry(slot))

@@ -1,8 +1,8 @@
 """What the allocation knows, for who asks about it: leases, and why a line has what.
 
-Nothing here is on the way of a packet. Clients are found by going through all leases,
-at a speed of fifty million a second: an index would cost each lease a hundred octets
-for a question that an access concentrator asks after a reboot.
+Nothing here is on the way of a lease. Clients are found by going through all leases,
+because an index would cost memory for each, for a question that an access concentrator
+asks after a reboot.
 """
 
 from __future__ import annotations

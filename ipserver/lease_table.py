@@ -119,10 +119,13 @@ class LeaseTable:
     def link(self, slot: int, key: LineId) -> None:
         """Make a slot a line's."""
         number = self.line_of.get(key, NONE)
-        if number != NONE and self.line[slot] == number:
+        before = self.line[slot]
+        if number != NONE and before == number:
             return
-        self.unlink(slot)
-        number = self.line_number(key)
+        if before != NONE:
+            self.unlink(slot)  # which may end its line, and make room for this one
+        if number == NONE:
+            number = self.line_number(key)
         self.line[slot] = number
         self.next[slot] = self.heads[number]
         self.heads[number] = slot

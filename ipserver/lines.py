@@ -134,7 +134,9 @@ class Lines:
 
     def find(self, ask: Ask) -> Party | None:
         """Tell who asks; None when nothing in the ask tells, or its area is unknown."""
-        scope = self._scope_of(ask)
+        area, scope = self._relays.get(ask.giaddr, _NOWHERE)
+        if area != ask.area:
+            scope = self._areas.get(ask.area)
         if scope is None:
             return None
         agent = _unwrapped(ask.agent) if scope.unwrap else ask.agent

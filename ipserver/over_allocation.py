@@ -197,6 +197,11 @@ class OverAllocation:
             for pool in self.figures.terms.pools()
         ]
 
+    def critical(self) -> list[str]:
+        """Name the pools that need what local relief there is."""
+        names = (pool.name for pool in self.figures.terms.pools())
+        return [name for name in names if self._level(name) is Level.CRITICAL]
+
     def _connecting(self, number: int, now: float) -> None:
         request = self.state.requests.get(number)
         if request is None:
@@ -276,9 +281,7 @@ class OverAllocation:
         lasting = max(policy.low_seconds, pool.lease_seconds)
         if not over_cap and draft.now - watch.low_since < lasting:
             return
-        mine = [
-            loan for loan in self.state.loans.values() if loan.borrower == pool.name
-        ]
+        mine = list(self.state.borrowed(pool.name))
         if any(loan.cause for loan in mine):
             return  # one at a time: what goes already changes what is needed
         active = [loan for loan in mine if loan.state is BlockState.ACTIVE]

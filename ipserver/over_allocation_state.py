@@ -57,6 +57,7 @@ class State:
         self.last_loan = 0
         self.freed_at = 0
         """When something last changed that could serve who waits."""
+        self._loans_of: dict[str, set[int]] = {}
         self._homes: dict[str, set[int]] = {}
         self._owned: dict[str, int] = {}
         self._borrowed: dict[str, int] = {}
@@ -76,10 +77,13 @@ class State:
                 self.approvals.pop(request.number, None)
         for loan in change.loans:
             self.last_loan = max(self.last_loan, loan.number)
+            borrowed = self._loans_of.setdefault(loan.borrower, set())
             if loan.outcome:
                 self.loans.pop(loan.number, None)
+                borrowed.discard(loan.number)
             else:
                 self.loans[loan.number] = loan
+                borrowed.add(loan.number)
         for approval in change.approvals:
             if approval.request in self.requests:
                 given = self.approvals.get(approval.request, ())
@@ -133,6 +137,10 @@ class State:
     def owned(self, holder: str) -> Iterator[Block]:
         """The blocks that belong to a pool or reserve, lent ones included."""
         return (self.blocks[first] for first in self._homes.get(holder, ()))
+
+    def borrowed(self, pool: str) -> Iterator[Loan]:
+        """The loans that a pool has."""
+        return (self.loans[number] for number in self._loans_of.get(pool, ()))
 
     def tally(self, holder: str) -> Tally:
         """How much a pool or reserve owns, has borrowed and has lent."""

@@ -29,8 +29,8 @@ def pool_parts(
     live = select(leases.pool, func.count()).where(
         leases.ended_at.is_(None), leases.expires_at > now
     )
-    by_pool = connection.execute(live.group_by(leases.pool))
-    leased: dict[str, int] = {row[0]: row[1] for row in by_pool}
+    rows = connection.execute(live.group_by(leases.pool)).tuples()
+    leased: dict[str, int] = dict(rows.all())
     blocks = sorted(state.blocks.values(), key=lambda block: block.first)
     starts = [block.first for block in blocks]
     kept = address_quarantine.c

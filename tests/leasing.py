@@ -18,7 +18,6 @@ from ipserver import over_allocation_change, records
 from ipserver.allocation import Allocation
 from ipserver.answer import Ack, Answer, Offer, Park
 from ipserver.ask import Agent, Ask, Message
-from ipserver.block import Block
 from ipserver.draft import Step
 from ipserver.over_allocation import OverAllocation
 from ipserver.over_allocation_change import Applied
@@ -212,10 +211,6 @@ class Leasing:
         """How a request ended."""
         found = [r for s in self.steps for r in s.change.requests if r.number == number]
         return found[-1]
-
-    def block(self, number: int) -> Block:
-        """The block of a loan."""
-        return self.state.blocks[self.state.loans[number].first]
 
 
 def replayed(journal: list[bytes]) -> State:

@@ -41,6 +41,14 @@ def test_marks_that_would_flap_are_found(row: dict[str, int]) -> None:
     assert [] == found(over_allocation=[{}])
 
 
+def test_a_reserve_is_not_called_like_a_pool() -> None:
+    """Who owns a block is told by name."""
+    reserve = {"name": "a", "prefixes": ["10.1.0.0/28"]}
+    assert ["'a' is the name of a pool already"] == found(
+        pool=[POOL], reserve=[reserve]
+    )
+
+
 def test_there_is_one_policy_and_names_must_be_known() -> None:
     """A second policy, an unknown area and an unknown ISP are named."""
     assert 3 == len(

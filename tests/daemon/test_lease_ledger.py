@@ -14,7 +14,8 @@ from config.schema import Settings
 from daemon.lease_ledger import LeaseLedger
 from daemon.lease_loading import LeaseLoader
 from ipserver.ask import Message
-from storage.database import Database, migrate, open_database
+from ipserver.records import entries
+from storage.database import Database, StorageError, migrate, open_database
 from storage.journal import JournalReader, JournalWriter
 from storage.lease_tables import address_sale, lease, lease_history
 
@@ -152,3 +153,67 @@ def test_what_was_sold_this_month_is_not_sold_again_after_a_start(
     assert again.lease("line-0", 3) != 0
     assert again.lease("line-0", 4) == 0
     assert IPAddress(extra).version == 4
+
+
+def test_every_prefix_of_the_journal_is_a_state(
+    tmp_path: Path, database: Database
+) -> None:
+    """Cut anywhere, in the database or in the tail: nothing is given twice, and who
+    was acknowledged until then has what it has."""
+    office = Office(tmp_path, database, lines=6, home={"excess": "deny"})
+    told: list[dict[str, int]] = []
+    held: dict[str, int] = {}
+    for turn in range(24):
+        line = f"line-{turn * 5 % 6}"
+        if turn % 7 == 6 and line in held:
+            address = held.pop(line)
+            office.ask(Message.RELEASE, line, 1, address=address, unicast=True)
+        else:
+            held[line] = office.lease(line, 1)
+        office.commit()
+        told.append(dict(held))
+        office.now += 1
+    blocks = JournalReader(office.folder).read(1, 1000)
+    ends = {block.first + block.records for block in blocks}
+    assert len(ends) == len(office.records)
+    for place in range(len(office.records)):
+        again = Site()
+        again.allocation.begin_loading()
+        again.allocation.change_network(office.network, office.now)
+        for record in office.records[: place + 1]:
+            for entry in entries(record):
+                assert again.allocation.restore(entry, office.now)
+        again.allocation.loaded()
+        assert again.allocation.audit() == []
+        again.now = office.now
+        leased = {
+            line: known[0].address
+            for line in (f"line-{n}" for n in range(6))
+            if (known := _leases_of(again, line))
+        }
+        assert len(set(leased.values())) == len(leased)
+        assert leased in told
+        taken = {again.lease(f"line-{n}", 1) for n in range(6)}
+        assert len(taken) == 6
+
+
+def _leases_of(site: Site, line: str) -> list[Any]:
+    told = site.allocation.why(line, site.now)["leases"]
+    addresses = [int(IPAddress(t["address"])) for t in told if t["state"] == "leased"]
+    return [site.allocation.by_address(address, site.now) for address in addresses]
+
+
+def test_a_database_that_is_away_stops_a_start(
+    tmp_path: Path, database: Database
+) -> None:
+    """Half of the leases would be as bad as none."""
+    office = Office(tmp_path, database)
+    office.lease()
+    office.apply()
+    away = open_database("sqlite", tmp_path / "nowhere")
+    again = Site()
+    loader = LeaseLoader(again.allocation, away, office.folder)
+    with pytest.raises(StorageError):
+        loader.load(again.now)
+    loader.close()
+    away.close()

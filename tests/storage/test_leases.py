@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from netaddr import IPAddress
 
+from config.schema import Settings
+from daemon.lease_ledger import LeaseLedger
 from ipserver import records
 from ipserver.reasons import Reason
 from ipserver.records import Bound, Declined, Ended, Entry, Excess, Extended, Reusable
@@ -14,6 +16,7 @@ from storage import leases
 from storage.database import Database
 from storage.journal import Block
 from storage.lease_queries import LeaseFilter, list_leases, who_had
+from storage.lease_rows import bound_of
 
 _T = 1_790_000_000
 _ADDRESS = int(IPAddress("100.64.0.7"))
@@ -60,9 +63,6 @@ def written(entry: Entry) -> bytes:
 
 def apply(database: Database, *batches: list[Entry]) -> None:
     """Let the ledger take batches, one block each."""
-    from config.schema import Settings
-    from daemon.lease_ledger import LeaseLedger
-
     ledger = LeaseLedger(database, Settings())
     for batch in batches:
         first = ledger.positions.get("ipserver", 1)
@@ -179,6 +179,26 @@ def test_leases_are_listed_by_filters(
     with database.read.connect() as connection:
         listed = list(list_leases(connection, LeaseFilter(now=_T + 10, **wanted)))
     assert found == len(listed)
+
+
+def test_a_start_reads_every_lease_as_it_was(database: Database) -> None:
+    """Live or ended, in batches, as bindings from when they were last extended."""
+    ended = bound(0, 2, _ADDRESS + 1, client_id=b"\0\xff", borrower="borealis")
+    apply(
+        database,
+        [
+            bound(0),
+            ended,
+            Extended(_T + 9, _T + 99, _ADDRESS),
+            Ended(_T + 7, _ADDRESS + 1, Reason.RELEASED),
+        ],
+    )
+    with database.read.connect() as connection:
+        rows = [row for batch in leases.all_leases(connection) for row in batch]
+    assert sorted(map(bound_of, rows), key=lambda lease: lease.address) == [
+        bound(0)._replace(at=_T + 9, expires=_T + 99),
+        ended._replace(expires=_T + 7),
+    ]
 
 
 def test_a_quarantine_stands_until_it_is_lifted(database: Database) -> None:
