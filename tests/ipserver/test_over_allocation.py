@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from leasing import START, Leasing, network, pool
+from leasing import START, Leasing, network, pool, replayed
 
 from ipserver.answer import Ack, Park
 from ipserver.block import TRANSITIONS as BLOCK_TRANSITIONS
@@ -412,3 +412,23 @@ def test_a_prefix_that_is_taken_out_ends_its_loans() -> None:
     server.commit()
     assert {} == server.state.loans
     assert (64, 0, 0) == server.state.tally("a")
+
+
+def test_a_step_too_long_for_one_entry_is_several_in_one_block() -> None:
+    """A thousand blocks at once: every part fits, and together they are the step."""
+    names = [pool("a", "aurora", "10.0.0.0/26", burst=1 << 20)]
+    rows = policy(blocks_per_request_max=1024, reserve_auto_max=1 << 20)
+    server = Leasing(
+        network(
+            pool=names,
+            reserve=[{"name": "r", "prefixes": ["10.64.0.0/17"]}],
+            over_allocation=rows,
+        )
+    )
+    done = server.command(Action.RAISE, "network", pool="a", size=1024 * 16)
+    assert Result.DONE == done.result
+    assert 1024 == len(server.state.loans)
+    assert len(server.steps) > 4
+    assert 65_535 >= max(len(step.body) for step in server.steps)
+    again = replayed(server.journal)
+    assert server.state.loans == again.loans
