@@ -258,8 +258,9 @@ def restart(plan: Plan, report: Report) -> None:
         environment={"DHCP_REPLY_TO_SOURCE": "1"},
     )
     try:
-        with daemon:
-            bare = daemon.memory("ipserver 0")
+        daemon.start()
+        bare = daemon.memory("ipserver 0")
+        daemon.stop()
         made = _journal(daemon.folder, plan.leases)
         print(f"    {made:,} leases journaled", flush=True)
         started = time.perf_counter()

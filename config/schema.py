@@ -78,7 +78,7 @@ class DhcpSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     relay_per_second: Annotated[int, Meta(ge=1, le=10_000_000)] = 20_000
     """DISCOVERs and the like of one relay that are served per second."""
     queue_packets: Annotated[int, Meta(ge=64, le=1_000_000)] = 8192
-    """DISCOVERs that may wait while requests and renewals are served."""
+    """DISCOVERs that may wait, and as many requests and renewals."""
     queue_seconds: Annotated[int, Meta(ge=1, le=60)] = 3
     """Seconds after which what waits is dropped: its client has sent it again."""
     subnet_selection: bool = False

@@ -42,6 +42,8 @@ async def follow_inbox(addresses: AddressServer, database: Database) -> None:
             found = []  # the feed of the network polls as well, and says so
         for command in found:
             over_allocation.carry_out(command, addresses.now())
+            if over_allocation.state.command < command.number:
+                break  # the journal is behind: this one comes first again
         if found:
             addresses.step()
         await asyncio.sleep(INBOX_SECONDS)
@@ -163,8 +165,8 @@ def why(addresses: AddressServer, text: str) -> dict[str, Any]:
 def _line(text: str) -> LineId:
     try:
         return line_of(text)
-    except ValueError:
-        return text
+    except (LookupError, OverflowError, ValueError):
+        return text  # no line at all: nothing is remembered of it
 
 
 def _reason(given: Any) -> str:

@@ -5,6 +5,7 @@ What the allocation is to be told waits until the record is durable.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from msgspec import structs
@@ -167,8 +168,13 @@ class Draft:
             reason=request.reason,
         )
 
-    def close(self) -> Step | None:
-        """Give the step; None when nothing changed."""
+    def close(self) -> list[Step]:
+        """Give the step, or none when nothing changed.
+
+        One that is too long for an entry is several, to be made durable together:
+        appended one behind the other, they are in one block of the journal. What
+        follows from it follows from the last.
+        """
         self._publish_requests()
         change = Change(
             self.now,
@@ -182,27 +188,40 @@ class Draft:
             events=tuple(self._events),
         )
         if change.empty:
-            return None
-        body = encode(change)
-        assert len(body) <= BODY_BYTES_MAX, "a step is cut off long before"
+            return []
+        parts = list(_parts(change))
+        steps = [Step(KIND, body, part, (), (), ()) for part, body in parts]
         requests = change.requests
-        return Step(
-            KIND,
-            body,
-            change,
-            tuple(effect(self.state, block) for block in change.blocks),
-            tuple(
+        steps[-1] = steps[-1]._replace(
+            effects=tuple(effect(self.state, block) for block in change.blocks),
+            granted=tuple(
                 str(request.number)
                 for request in requests
                 if request.state in TERMINAL and request.granted
             ),
-            tuple(
+            connecting=tuple(
                 request.number
                 for request in requests
                 if request.state is RequestState.ACTIVATING
                 and self._states.get(request.number) is not RequestState.ACTIVATING
             ),
         )
+        return steps
+
+
+def _parts(change: Change) -> Iterator[tuple[Change, bytes]]:
+    """Cut a change into as many as entries of the journal can hold, in halves."""
+    body = encode(change)
+    if len(body) <= BODY_BYTES_MAX:
+        yield change, body
+        return
+    halves: tuple[dict[str, Any], dict[str, Any]] = {}, {}
+    for name in Change.__struct_fields__[1:]:
+        objects = getattr(change, name)
+        middle = (len(objects) + 1) // 2
+        halves[0][name], halves[1][name] = objects[:middle], objects[middle:]
+    for half in halves:
+        yield from _parts(Change(change.at, **half))
 
 
 def effect(state: State, block: Block) -> Effect:

@@ -4,9 +4,9 @@ A relay is believed when it is in the network file and speaks from its own addre
 client that asks by itself, when it does so from the address it asks about. Each line
 and each relay has its rate, so that a flood from one changes nothing for another.
 
-Requests and renewals are served as they come; DISCOVERs wait in a queue until the
-kernel has none of those left, and too old ones are dropped: each is sent again by its
-client anyway, while a renewal that is not served ends a connection.
+Requests and renewals have a queue of their own and four turns for one of the DISCOVERs:
+a renewal that is not served ends a connection. What has waited too long is dropped, and
+of a full queue the oldest: its client has sent it again, or will.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from ipserver.relays import Relay, RelayTable
 
 _NOWHERE: Final = bytes(4)
 _AGENT: Final = int(Option.AGENT_INFORMATION)
-_QUEUED: Final = frozenset(
+_PORTION = 64
+"""DISCOVERs served in a turn, about 5 ms."""
+_PATIENT: Final = frozenset(
     {MessageType.DISCOVER, MessageType.INFORM, MessageType.LEASEQUERY}
 )
 _BY_THEMSELVES: Final = frozenset(
@@ -78,25 +80,24 @@ class Intake:
         # Twice a second's packets at once: a CPE that starts sends a handful.
         self._lines = Buckets(limits.line_per_second, 2 * limits.line_per_second)
         self._by_relay = Buckets(limits.relay_per_second, limits.relay_per_second)
-        self._queue: deque[tuple[float, Arrival]] = deque()
+        self._urgent: deque[tuple[float, Arrival]] = deque()
+        self._patient: deque[tuple[float, Arrival]] = deque()
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return len(self._urgent) + len(self._patient)
 
     def change_network(self, relays: RelayTable) -> None:
         """Trust the relays of a changed network."""
         self._relays = relays.by_giaddr
         self._relay_sources = relays.sources
 
-    def sort(
-        self, datagrams: Sequence[Received], listener: int, moment: float
-    ) -> list[Arrival]:
-        """Give what is to be served now, and queue what can wait."""
+    def sort(self, datagrams: Sequence[Received], listener: int, moment: float) -> None:
+        """Queue what is to be served, and drop the rest."""
         relays, hops_max = self._relays, self._limits.hops_max
-        lines, queue = self._lines, self._queue
+        lines, urgent, patient = self._lines, self._urgent, self._patient
+        room = self._limits.queue_packets
         lines.turn(moment)
         self._by_relay.turn(moment)
-        now = []
         for octets, source, local in datagrams:
             query = read(octets, hops_max)
             if type(query) is Malformed:
@@ -122,26 +123,28 @@ class Intake:
                 self._drop(wrong, arrival)
             elif not lines.take(line, moment):
                 self._drop(Drop.LINE_RATE, arrival)
-            elif query.type not in _QUEUED:
-                now.append(arrival)
-            elif not self._by_relay.take(giaddr, moment):
-                self._drop(Drop.RELAY_RATE, arrival)
             else:
-                if len(queue) >= self._limits.queue_packets:
+                queue = urgent
+                if query.type in _PATIENT:
+                    if not self._by_relay.take(giaddr, moment):
+                        self._drop(Drop.RELAY_RATE, arrival)
+                        continue
+                    queue = patient
+                if len(queue) >= room:
                     self._drop(Drop.QUEUE_FULL, queue.popleft()[1])
                 queue.append((moment, arrival))
-        return now
 
-    def waiting(self, portion: int, moment: float) -> list[Arrival]:
-        """Take up to ``portion`` of what waits, the oldest first."""
-        queue, patience = self._queue, moment - self._limits.queue_seconds
-        taken = []
-        for _ in range(min(portion, len(queue))):
-            arrived, arrival = queue.popleft()
-            if arrived < patience:
-                self._drop(Drop.STALE, arrival)
-            else:
-                taken.append(arrival)
+    def take(self, moment: float) -> list[Arrival]:
+        """Take a turn's portion of what waits, the oldest of each queue first."""
+        patience = moment - self._limits.queue_seconds
+        taken: list[Arrival] = []
+        for queue, portion in ((self._urgent, 4 * _PORTION), (self._patient, _PORTION)):
+            for _ in range(min(portion, len(queue))):
+                arrived, arrival = queue.popleft()
+                if arrived < patience:
+                    self._drop(Drop.STALE, arrival)
+                else:
+                    taken.append(arrival)
         return taken
 
     def _alone(self, query: Query, source: bytes) -> Drop | None:

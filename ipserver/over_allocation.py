@@ -11,10 +11,10 @@ How to drive it, in the one process that leases:
 3. Call ``tick(now)`` once a second, and ``carry_out(command, now)`` for each command of
    the inbox, in the order of their numbers, beyond ``state.command``.
 4. After any of these, ``take()`` the steps. Append ``kind`` and ``body`` of each to the
-   journal, in order. When one is durable, call ``durable(step, now)``: it tells the
-   allocation, and gives the requests for which parked clients can be answered now. It
-   may lead to further steps: ``take()`` again. A step that cannot be made durable is
-   tried again, before any later one.
+   journal, in order, those taken together in one block. When one is durable, call
+   ``durable(step, now)``: it tells the allocation, and gives the requests for which
+   parked clients can be answered now. It may lead to further steps: ``take()`` again.
+   A step that cannot be made durable is tried again, before any later one.
 
 ``now`` is the allocation's time, in seconds. The state is ahead of the journal by the
 steps that were taken; nothing outside has seen them.
@@ -153,7 +153,8 @@ class OverAllocation:
     def carry_out(self, command: Command, now: float) -> Applied | None:
         """Carry out a command of the inbox; None when it was before, or cannot be now.
 
-        It was when ``state.command`` is at least its number.
+        It was when ``state.command`` is at least its number; else it is to be tried
+        again before any later one.
         """
         if self._busy():
             return None
@@ -215,9 +216,7 @@ class OverAllocation:
         return len(self._steps) + self._waiting >= STEPS_MAX
 
     def _close(self, draft: Draft) -> None:
-        step = draft.close()
-        if step is not None:
-            self._steps.append(step)
+        self._steps.extend(draft.close())
 
     def _pool(self, name: str) -> Holder | None:
         holder = self.state.terms and self.state.terms.holders.get(name)

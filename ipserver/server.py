@@ -10,7 +10,6 @@ the journal lacks.
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import count
 from typing import Final
 
 from config.network import Network
@@ -28,10 +27,9 @@ from ipserver.relays import RelayTable
 from ipserver.replies import Replies
 
 _READS = 8
-"""Receive calls in a row before the loop has its turn: 512 datagrams, about 15 ms."""
-
-_PORTION = 64
-"""DISCOVERs served between two looks for requests and renewals."""
+"""Receive calls in a row: 512 datagrams, more than are served in a turn, so that what
+is too much waits, ages and is dropped here and not in the kernel, where it would delay
+all that comes behind it."""
 
 _OWN_ADDRESSES = 4096
 """Local addresses remembered: as many as a host has."""
@@ -149,23 +147,23 @@ class DhcpServer:
         self._now = self._clock()
 
     def _readable(self, place: int) -> bool:
-        endpoint = self._endpoints[place]
+        endpoint, intake = self._endpoints[place], self._intake
         found = False
-        for reads in count(1):
+        while True:
             self._read_clocks()
-            datagrams = endpoint.receive()
-            if datagrams:
+            for _ in range(_READS):
+                datagrams = endpoint.receive()
+                if not datagrams:
+                    break
                 found = True
-                for arrival in self._intake.sort(datagrams, place, self._moment):
-                    self._serve(arrival)
-            # Under pressure the queue has its portion all the same: it must not starve.
-            for arrival in self._intake.waiting(_PORTION, self._moment):
+                intake.sort(datagrams, place, self._moment)
+            for arrival in intake.take(self._moment):
                 self._serve(arrival)
             self._send()
-            if reads >= _READS if datagrams else not self._intake:
-                break
-        self._commit()
-        return found
+            self._commit()
+            # What the kernel still holds makes the socket readable again at once.
+            if datagrams or not intake:
+                return found
 
     def _serve(self, arrival: Arrival) -> None:
         query, relay, _, local, place = arrival

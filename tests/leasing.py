@@ -74,13 +74,12 @@ def pool(name: str, isp: str, prefix: str, **values: Any) -> dict[str, Any]:
 
 
 class Leasing:
-    """The address server. ``journal`` has what is durable, ``uncommitted`` what not."""
+    """The address server; ``journal`` has what is durable, by block."""
 
     def __init__(self, net: Network, *, seed: int = 1, connects: bool = True) -> None:
         self.now = START
         self.network = net
         self.journal: list[bytes] = []
-        self.uncommitted: list[Step] = []
         self.leases: dict[str, tuple[int, int]] = {}
         """By line: its address and when the lease ends, as the client knows it."""
         self.granted: list[str] = []
@@ -107,7 +106,6 @@ class Leasing:
 
     def restart(self) -> None:
         """Kill it; what was not durable is gone, the journal is read again."""
-        self.uncommitted = []
         self.start(replayed(self.journal))
         self.commit()
 
@@ -118,12 +116,13 @@ class Leasing:
 
     def commit(self) -> None:
         """Make everything durable that waits for it, and what follows from it."""
-        while steps := [*self.uncommitted, *self.manager.take()]:
-            self.uncommitted = steps[1:]
-            step = steps[0]
-            self.journal.append(records.frame(step.kind, step.body))
-            self.steps.append(step)
-            self.granted += self.manager.durable(step, self.now)
+        while steps := self.manager.take():
+            # What is taken together is one block of the journal.
+            entries = [records.frame(step.kind, step.body) for step in steps]
+            self.journal.append(b"".join(entries))
+            for step in steps:
+                self.steps.append(step)
+                self.granted += self.manager.durable(step, self.now)
 
     def tick(self, seconds: int = 1) -> None:
         """Let a second pass, and again, with all that happens in it."""

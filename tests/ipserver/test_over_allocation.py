@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from leasing import START, Leasing, network, pool
+from leasing import START, Leasing, network, pool, replayed
 
 from ipserver.answer import Ack, Park
 from ipserver.block import TRANSITIONS as BLOCK_TRANSITIONS
 from ipserver.block import BlockEvent, BlockState, NoSuchTransitionError
-from ipserver.over_allocation_command import Action, Result
+from ipserver.over_allocation_command import Action, Command, Result
 from ipserver.over_allocation_request import TERMINAL, RequestEvent, RequestState
 from ipserver.over_allocation_request import TRANSITIONS as REQUEST_TRANSITIONS
 from ipserver.space import CONDITIONS
@@ -412,3 +412,37 @@ def test_a_prefix_that_is_taken_out_ends_its_loans() -> None:
     server.commit()
     assert {} == server.state.loans
     assert (64, 0, 0) == server.state.tally("a")
+
+
+def test_a_step_too_long_for_one_entry_is_several_in_one_block() -> None:
+    """A thousand blocks at once: every part fits, and together they are the step."""
+    names = [pool("a", "aurora", "10.0.0.0/26", burst=1 << 20)]
+    rows = policy(blocks_per_request_max=1024, reserve_auto_max=1 << 20)
+    server = Leasing(
+        network(
+            pool=names,
+            reserve=[{"name": "r", "prefixes": ["10.64.0.0/17"]}],
+            over_allocation=rows,
+        )
+    )
+    done = server.command(Action.RAISE, "network", pool="a", size=1024 * 16)
+    assert Result.DONE == done.result
+    assert 1024 == len(server.state.loans)
+    assert len(server.steps) > 4
+    assert 65_535 >= max(len(step.body) for step in server.steps)
+    again = replayed(server.journal)
+    assert server.state.loans == again.loans
+
+
+def test_a_command_waits_while_the_journal_is_behind() -> None:
+    """Sixty-four steps that are not durable: nothing new is begun, nothing is lost."""
+    server = Leasing(network())
+    manager = server.manager
+    for number in range(1, 65):
+        command = Command(number, "network", "csr", Action.RECALL, target=9)
+        assert manager.carry_out(command, server.now) is not None
+    late = Command(65, "network", "csr", Action.RAISE, pool="a", size=16)
+    assert manager.carry_out(late, server.now) is None
+    assert 64 == server.state.command
+    server.commit()
+    assert manager.carry_out(late, server.now) is not None
