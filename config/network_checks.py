@@ -17,6 +17,7 @@ from config.line_checks import find_mistaken_lines
 from config.network import KINDS
 from config.over_allocation_checks import find_promises
 from config.problems import Finding, KeyPath, nearest
+from config.tariff_checks import find_tariff_conflicts
 from config.values import prefix_of
 
 _REFERENCES = {
@@ -27,6 +28,7 @@ _REFERENCES = {
     "site": ("area",),
     "line": ("area",),
     "offering": ("isp",),
+    "tariff": ("isp",),
     "service": ("isp", "line", "offering"),
 }
 """Which keys of a table name a row of the table that is called like the key."""
@@ -58,6 +60,7 @@ def find_conflicts(document: Mapping[str, Any]) -> list[Finding]:
         *find_promises(document),
         *find_mistaken_lines(document),
         *_foreign_offerings(document),
+        *find_tariff_conflicts(document),
     ]
 
 

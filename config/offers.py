@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from config.quantities import Day
 from config.row import Kbps, Row
 from config.values import Name, Text
 
@@ -34,6 +35,8 @@ class Offering(Row, frozen=True, kw_only=True):
     """What one line spends on such addresses in a month at most."""
     grace_hours: Annotated[int, Meta(ge=1, le=744)] = 24
     """Hours for which addresses of grace are free, once a month."""
+    tariff: str | None = None
+    """What the ISP's customers pay for it."""
 
 
 class Service(Row, frozen=True, kw_only=True):
@@ -49,3 +52,7 @@ class Service(Row, frozen=True, kw_only=True):
     up_kbps: Kbps | None = None
     addresses: Addresses | None = None
     excess: Excess | None = None
+    account: Name | None = None
+    """Services of one account have shared allowances together."""
+    billed_from: Day | None = None
+    """The first day that fees are for, in the tariff's zone; None: they always were."""

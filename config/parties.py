@@ -33,6 +33,8 @@ class Isp(Row, frozen=True, kw_only=True):
     """Its share when several ask for more than there is."""
     priority: Annotated[int, Meta(ge=0, le=9)] = 0
     """Its class when several ask at once; higher goes first."""
+    wholesale: str | None = None
+    """The Network Provider's tariff that it pays by."""
 
 
 class Bsp(Row, frozen=True, kw_only=True):

@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "why": ("daemon.commands.why", "Explain the last decision on a line."),
     "leases": ("daemon.commands.leases", "List leases of addresses."),
     "who-had": ("daemon.commands.who_had", "Say who had an address at a time."),
+    "rate": ("daemon.commands.rate", "Say what usage would cost under a tariff."),
     "replay": ("daemon.commands.replay", "Run a capture through the accounting."),
     "access": ("daemon.commands.access", "Make, list and revoke clients."),
     "migrate": ("daemon.commands.migrate", "Bring the database to this version."),
