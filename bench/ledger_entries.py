@@ -2,22 +2,23 @@
 
     python -m bench.ledger_entries [--batches 40] [--postgresql URL] [--data DIR]
 
-Each usage record has a retail and a wholesale charge, so it makes two entries. The
-charges are made before the clock runs: rating them is another program's figure. The
+Each usage record has a retail and a wholesale charge, and makes one entry. The charges
+are made before the clock runs: rating them is another program's figure. The
 database given by URL must be empty.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import shutil
 import tempfile
 import time
 from pathlib import Path
 
+from daemon.role import GC_THRESHOLDS
 from rating.charge import Charge, RatingTag
-from rating.entry import NETWORK, Kind
-from rating.posting import Poster, Terms
+from rating.posting import Poster
 from storage.database import Database, migrate, open_database
 from storage.entries import BookIds, lock_head, post, read_closed
 from storage.ledger_proof import prove
@@ -28,47 +29,46 @@ _ISPS = 10
 _SERVICES = 100_000
 
 
-def _charges(first: int) -> list[Charge]:
-    charges = []
+def _charges(first: int) -> list[tuple[str, list[Charge], list[Charge]]]:
+    """A batch of usage records, each with its ISP, its retail and wholesale charge."""
+    rated = []
     for number in range(first, first + _BATCH):
-        at = _START + number // 100
-        service = f"service-{number * 7919 % _SERVICES}"
-        for tariff, amount in (("home", 1234), ("wholesale", 321)):
-            charges.append(
-                Charge(
-                    service,
-                    tariff,
-                    "2026-01-01",
-                    "volume",
-                    "2026-09-01",
-                    RatingTag.USAGE,
-                    123_456_789,
-                    "octets",
-                    amount,
-                    "EUR",
-                    "standard",
-                    at,
-                    at + 600,
-                    number,
-                )
+        service = number * 7919 % _SERVICES
+        both = [
+            Charge(
+                f"service-{service}",
+                tariff,
+                "2026-01-01",
+                "volume",
+                "2026-09-01",
+                RatingTag.USAGE,
+                123_456_789,
+                "octets",
+                amount,
+                "EUR",
+                "standard",
+                _START + number // 100,
+                _START + number // 100 + 600,
+                number,
             )
-    return charges
+            for tariff, amount in (("home", 1234), ("wholesale", 321))
+        ]
+        rated.append((f"isp-{service % _ISPS}", both[:1], both[1:]))
+    return rated
 
 
 def _run(database: Database, batches: int) -> None:
     migrate(database)
-    tenants = {f"service-{n}": f"isp-{n % _ISPS}" for n in range(_SERVICES)}
-    terms = {
-        "home": Terms(Kind.RETAIL, "Europe/Oslo", "", ""),
-        "wholesale": Terms(Kind.WHOLESALE, "Europe/Oslo", NETWORK, NETWORK),
-    }
+    zones = {"home": "Europe/Oslo", "wholesale": "Europe/Oslo"}
     with database.read.connect() as connection:
-        poster = Poster(terms, tenants, read_closed(connection))
+        poster = Poster(zones, read_closed(connection))
     books, posting, writing, cpu = BookIds(), 0.0, 0.0, 0.0
     for batch in range(batches):
         charges = _charges(1 + batch * _BATCH)
         started = its_cpu = time.process_time()
-        postings = poster.postings(charges)
+        for rated in charges:
+            poster.usage(*rated)
+        postings = poster.take()
         posted = time.process_time()
         with database.write.begin() as connection:
             post(connection, lock_head(connection), postings, _START, books)
@@ -76,14 +76,14 @@ def _run(database: Database, batches: int) -> None:
         posting += posted - started
         cpu += time.process_time() - its_cpu
     usage = batches * _BATCH
-    print(f"{usage:,} usage records, {usage * 2:,} entries in {batches} batches")
+    print(f"{usage:,} usage records, as many entries in {batches} batches")
     for what, seconds in (
         ("charges into legs", posting),
         ("checked, chained and stored", writing),
         ("CPU of this process, both", cpu),
     ):
         micro = seconds / usage * 1e6
-        print(f"  {what:30} {micro:6.2f} us a usage record of two entries")
+        print(f"  {what:30} {micro:6.2f} us an entry")
     started = time.perf_counter()
     with database.read.connect() as connection:
         proof = prove(connection)
@@ -98,6 +98,8 @@ def main() -> None:
     options.add_argument("--postgresql", metavar="URL")
     options.add_argument("--data", metavar="DIR", help="where the SQLite file goes")
     given = options.parse_args()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     folder = Path(tempfile.mkdtemp(prefix="fairlane-bench-", dir=given.data))
     try:
         for name in ("sqlite", given.postgresql):

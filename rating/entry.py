@@ -37,10 +37,9 @@ class Account(StrEnum):
 class Kind(StrEnum):
     """What an entry is money for."""
 
-    RETAIL = "retail"
-    """An ISP to its subscriber: use and fees, by the ISP's tariff."""
-    WHOLESALE = "wholesale"
-    """The Network Provider to an ISP, by the Network Provider's tariff."""
+    ACCESS = "access"
+    """Network usage and fees: an ISP to its subscriber by the ISP's tariff (retail),
+    the Network Provider to the ISP by its own (wholesale), or both."""
     LOAN = "loan"
     """An ISP to the one that borrowed its addresses."""
     BSP_USAGE = "bsp_usage"
@@ -70,7 +69,7 @@ class Book(NamedTuple):
 
     ``tenant`` is the subscriber's ISP, or the one that is charged; ``zone`` and
     ``month`` ("2026-11") are when the entry counts; ``party`` is the BSP or the lending
-    ISP; ``tax_party`` is who owes the tax; ``tariff`` is a name and version.
+    ISP; ``tax_party`` is who owes the tax in it; ``tariff`` is a name and version.
     """
 
     tenant: str
@@ -83,6 +82,8 @@ class Book(NamedTuple):
     tax_class: str
     currency: str
     tariff: str
+    wholesale_tariff: str
+    wholesale_tax_class: str
 
 
 class Posting(NamedTuple):
@@ -131,14 +132,6 @@ def check(postings: Sequence[tuple[Any, ...]]) -> tuple[int, ...]:
     return tuple(map(sum, columns))
 
 
-def moved(debit: Account, credit: Account, amount: int) -> tuple[int, ...]:
-    """Give the five legs of an amount that one account owes another."""
-    legs = [0] * len(_PLACE)
-    legs[_PLACE[debit]] -= amount
-    legs[_PLACE[credit]] += amount
-    return tuple(legs)
-
-
 def reversal(entry: Entry, month: str) -> tuple[Book, Posting]:
     """Give what undoes an entry, to be booked in the open ``month``."""
     posting, book = entry.posting, entry.book
@@ -159,4 +152,3 @@ def reversal(entry: Entry, month: str) -> tuple[Book, Posting]:
 
 
 _legs = itemgetter(slice(1, 6))
-_PLACE: Final = {account: place for place, account in enumerate(Account)}

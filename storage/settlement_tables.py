@@ -58,6 +58,8 @@ book: Final = Table(
             "tax_class",
             "currency",
             "tariff",
+            "wholesale_tariff",
+            "wholesale_tax_class",
         )
     ),
     UniqueConstraint(
@@ -71,6 +73,8 @@ book: Final = Table(
         "tax_class",
         "currency",
         "tariff",
+        "wholesale_tariff",
+        "wholesale_tax_class",
         name="book_once",
     ),
 )

@@ -77,7 +77,7 @@ def _partial(
 
 def _ledger() -> None:
     names = ["zone", "month", "kind", "source", "party", "tax_party", "tax_class"]
-    names += ["currency", "tariff"]
+    names += ["currency", "tariff", "wholesale_tariff", "wholesale_tax_class"]
     unique = ["tenant", "month", "zone", *names[2:]]
     op.create_table(
         "book",
