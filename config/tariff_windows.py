@@ -8,7 +8,7 @@ rater both ask here, so what was checked is what is charged.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import product
+from itertools import pairwise, product
 from typing import NamedTuple
 
 from config.quantities import minutes_of
@@ -63,7 +63,7 @@ def stretches(
         cuts.update(minute for span in spans for minute in span)
     found: list[Stretch] = []
     at = sorted(cuts)
-    for start, end in zip(at, at[1:], strict=False):
+    for start, end in pairwise(at):
         names = tuple(
             sorted(
                 name for name, spans in parts if any(a <= start < b for a, b in spans)

@@ -19,8 +19,15 @@ import msgspec
 
 from rating.charge import Charge, RatableUsage, RatingTag
 from rating.pricing import share_of
-from rating.quota import QuotaEvent, told
-from rating.tariff import COUNTERS, CompiledTariff, CompiledVersion, Cut, Totals
+from rating.quota import QuotaEvent, alerts, told
+from rating.tariff import (
+    COUNTERS,
+    CompiledTariff,
+    CompiledVersion,
+    Cut,
+    DirectRate,
+    Totals,
+)
 
 SESSIONS_REMEMBERED = 4096
 """A period's sessions whose own totals are kept, where a rate goes by them: a line
@@ -56,7 +63,9 @@ class Balance:
     """
 
     __slots__ = (
+        "_alerts",
         "_keeps",
+        "_labels",
         "_left",
         "amounts",
         "counted",
@@ -101,6 +110,13 @@ class Balance:
         self.included = [0] * rates
         self.amounts = [0] * rates
         self._keeps = version.keeps(cut.first)
+        self._labels = (
+            tariff.name,
+            version.name,
+            cut.key,
+            tariff.currency,
+            tariff.tax_class,
+        )
         self.grant()
 
     def grant(self) -> None:
@@ -117,6 +133,7 @@ class Balance:
             for at, allowance in enumerate(self.version.allowances)
         ]
         self._left = self._allocate(self.quantities)[1]
+        self._alerts = alerts(self)
 
     def remaining(self) -> Sequence[int]:
         """Give what is left of each allowance; never less than nothing."""
@@ -133,6 +150,86 @@ class Balance:
                 totals[counter] += value
         if self.version.by_session:
             self._use_by_session(usage, shares)
+
+    def use_directly(
+        self,
+        base: int,
+        direct: Sequence[DirectRate],
+        usage: RatableUsage,
+        charges: list[Charge],
+    ) -> bool:
+        """Add a record of one slot, and settle where that needs no look at the rest.
+
+        That is while its rates stay within an allowance, or depend on nothing but their
+        own use: nearly always. False says that ``settle`` is still to be called.
+        """
+        (
+            service,
+            usage_id,
+            _,
+            _,
+            start,
+            end,
+            seconds,
+            octets_in,
+            octets_out,
+            _,
+            units,
+        ) = usage
+        totals = self.totals
+        totals[base] += seconds
+        totals[base + 1] += octets_in
+        totals[base + 2] += octets_out
+        totals[base + 3] += units
+        quantities, included = self.quantities, self.included
+        for place, measured, rounded, price, allowance, plain, element, unit in direct:
+            quantity = rounded(measured(totals))
+            before = quantities[place]
+            more = quantity - before
+            if not more:
+                continue
+            if allowance >= 0:
+                left = self._left[allowance] - more
+                if included[place] == before and left > self._alerts[allowance]:
+                    self._left[allowance] = left
+                    included[place] = quantity
+                    tag, owed = _INCLUDED, 0
+                elif plain and not self._left[allowance]:
+                    amount = price(quantity - included[place])
+                    tag, owed = _BEYOND, amount - self.amounts[place]
+                    self.amounts[place] = amount
+                else:
+                    return False
+            elif plain and allowance == -1:
+                amount = price(quantity)
+                tag, owed = _USAGE, amount - self.amounts[place]
+                self.amounts[place] = amount
+            else:
+                return False
+            quantities[place] = quantity
+            tariff, version, period, currency, tax_class = self._labels
+            charges.append(
+                _new_charge(
+                    Charge,
+                    (
+                        service,
+                        tariff,
+                        version,
+                        element,
+                        period,
+                        tag,
+                        more,
+                        unit,
+                        owed,
+                        currency,
+                        tax_class,
+                        start,
+                        end,
+                        usage_id,
+                    ),
+                )
+            )
+        return True
 
     def _use_by_session(
         self, usage: RatableUsage, shares: Sequence[tuple[int, Totals]]
@@ -166,53 +263,19 @@ class Balance:
 
     def settle(
         self,
-        touched: Sequence[int],
         usage: RatableUsage | None,
         at: int,
         service: str,
         charges: list[Charge],
         events: list[QuotaEvent],
     ) -> None:
-        """Bring the money of these rates up to the totals; append what it changed.
+        """Bring the money up to the totals; append what that changed.
 
         ``at`` is when, for what no usage record caused.
         """
-        version, rates = self.version, self.version.rates
-        if version.separable:
-            places: Sequence[int] = touched
-            quantities = self.quantities
-            moved = False
-            for place in places:
-                rate = rates[place]
-                quantity = (
-                    self.counted[place]
-                    if rate.by_session
-                    else rate.rounded(rate.measured(self.totals))
-                )
-                included = 0
-                if rate.allowances:
-                    granted = 0
-                    for allowance in rate.allowances:
-                        granted += self.granted[allowance]
-                    included = quantity if quantity < granted else granted
-                    moved = moved or included != self.included[place]
-                elif quantity == quantities[place]:
-                    continue
-                amount = rate.price(quantity - included)
-                if version.discounts:
-                    amount = share_of(amount, *self._keeps[place])
-                for cap in version.caps:
-                    if cap.rates[0] == place and amount > cap.amount:
-                        amount = cap.amount
-                self._charge(
-                    place, quantity, included, amount, usage, at, service, charges
-                )
-            if moved:
-                self._left = self._allocate(quantities)[1]
-        else:
-            moved = self._settle_all(usage, at, service, charges)
-        if moved and version.quotas:
+        if self._settle_all(usage, at, service, charges) and self.version.quotas:
             events += told(self, usage, at, service)
+            self._alerts = alerts(self)
 
     def _settle_all(
         self,
@@ -248,7 +311,7 @@ class Balance:
         return moved
 
     def _allocate(self, quantities: Sequence[int]) -> tuple[list[int], list[int]]:
-        """Give what of each quantity is included, and what is left of each allowance."""
+        """Give what of each quantity is included, and what allowances have left."""
         included = [0] * len(quantities)
         left = list(self.granted)
         for at, allowance in enumerate(self.version.allowances):
@@ -278,51 +341,36 @@ class Balance:
         self.quantities[place] = quantity
         self.included[place] = included
         self.amounts[place] = amount
-        tariff, rate = self.tariff, self.version.rates[place]
-        if usage is None:
-            when: tuple[int, int, int | None] = (at, at, None)
+        rate = self.version.rates[place]
+        tariff, version, period, currency, tax_class = self._labels
+        beyond = _BEYOND if rate.allowances else _USAGE
+        if usage is not None:
+            start, end, usage_id = usage.started_at, usage.ended_at, usage.usage_id
         else:
-            when = (usage.started_at, usage.ended_at, usage.usage_id)
-        if more_included:
-            charges.append(
-                _new_charge(
-                    Charge,
-                    (
-                        service,
-                        tariff.name,
-                        self.version.name,
-                        rate.element,
-                        self.cut.key,
-                        _INCLUDED,
-                        more_included,
-                        rate.unit,
-                        0,
-                        tariff.currency,
-                        tariff.tax_class,
-                        *when,
-                    ),
-                )
+            start, end, usage_id = at, at, None
+        charges += [
+            Charge(
+                service,
+                tariff,
+                version,
+                rate.element,
+                period,
+                tag,
+                part,
+                rate.unit,
+                amount,
+                currency,
+                tax_class,
+                start,
+                end,
+                usage_id,
             )
-        if more or owed:
-            charges.append(
-                _new_charge(
-                    Charge,
-                    (
-                        service,
-                        tariff.name,
-                        self.version.name,
-                        rate.element,
-                        self.cut.key,
-                        _BEYOND if rate.allowances else _USAGE,
-                        more,
-                        rate.unit,
-                        owed,
-                        tariff.currency,
-                        tariff.tax_class,
-                        *when,
-                    ),
-                )
+            for tag, part, amount in (
+                (_INCLUDED, more_included, 0),
+                (beyond, more, owed),
             )
+            if part or amount
+        ]
 
     def roll_into(self, other: Balance) -> None:
         """Move what is left of allowances that roll over into the next period's.

@@ -56,7 +56,8 @@ class Charge(NamedTuple):
     fee's name) say which price it was, ``period`` the first day of the billing period
     that the use fell into, in the tariff's zone: when that period is closed already,
     the ledger books it into the next one. ``quantity`` is in ``unit`` (``octets``,
-    ``seconds``, ``units``, ``sessions``, ``address_seconds``, ``bits_per_second``, ``fee``).
+    ``seconds``, ``units``, ``sessions``, ``address_seconds``, ``bits_per_second`` or
+    ``fee``).
     ``usage_id`` is None for what no single usage record caused: fees, top-ups and what
     is only known when a period ends.
     """

@@ -10,7 +10,7 @@ reason, and is guided again when the network has changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -52,12 +52,21 @@ class Guided(NamedTuple):
 
 
 class Guide:
-    """The services of a network, by all that reports can say of them."""
+    """The services of a network, by all that reports can say of them.
+
+    ``own_addresses`` gives the service of an address or prefix that is always its own.
+    """
 
     def __init__(
-        self, network: Network, *, read_class: ReadClass, line_of: LineOf
+        self,
+        network: Network,
+        *,
+        read_class: ReadClass,
+        own_addresses: Mapping[str, str],
+        line_of: LineOf,
     ) -> None:
         self._read_class = read_class
+        self._own_addresses = own_addresses
         self._line_of = line_of
         self._isps = {service.name: service.isp for service in network.service}
         self._by_user_name: dict[str, str] = {}
@@ -93,7 +102,10 @@ class Guide:
         name = self._by_user_name.get((session.user_name or "").casefold())
         yield GuidedBy.USER_NAME, [name] if name else []
         yield GuidedBy.CIRCUIT, self._on(self._circuit_lines(nas, session))
-        lines = [self._line_of(address, at) for address in _addresses(session)]
+        addresses = list(_addresses(session))
+        own = {self._own_addresses[a] for a in addresses if a in self._own_addresses}
+        yield GuidedBy.ADDRESS, sorted(own & self._isps.keys())
+        lines = [self._line_of(address, at) for address in addresses]
         yield GuidedBy.LEASE, self._on({line for line in lines if line is not None})
 
     def _of_class(self, attributes: bytes | None) -> list[str]:
@@ -139,4 +151,4 @@ def _addresses(session: Description) -> Iterator[str]:
         session.framed_ipv6_prefixes,
         session.framed_ipv6_addresses,
     ):
-        yield from (several or "").replace(",", " ").split()
+        yield from (several or "").split()

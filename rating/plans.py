@@ -12,19 +12,20 @@ from typing import NamedTuple
 
 from config.network import Network
 from rating.balance import Balance
-from rating.tariff import CompiledTariff
+from rating.tariff import CompiledTariff, DirectRate
 
 
 class Meter:
     """One holder's use under one tariff, and where time and balance stand now.
 
-    From ``start`` to ``end`` use goes to ``slot`` of ``balance`` and moves the rates at
-    ``touched``: nearly every record needs to look no further.
+    From ``start`` to ``end`` use goes to ``slot`` of ``balance``, whose rates are
+    ``direct``: nearly every record needs to look no further.
     """
 
     __slots__ = (
         "balance",
         "base",
+        "direct",
         "end",
         "holder",
         "sampled",
@@ -32,7 +33,6 @@ class Meter:
         "start",
         "tariff",
         "tenant",
-        "touched",
     )
 
     def __init__(self, tenant: str, holder: str, tariff: CompiledTariff) -> None:
@@ -42,7 +42,7 @@ class Meter:
         self.start = self.end = 0
         self.balance: Balance | None = None
         self.slot = self.base = 0
-        self.touched: tuple[int, ...] = ()
+        self.direct: tuple[DirectRate, ...] | None = None
         self.sampled = any(v.config.percentile for v in tariff.versions)
 
     def forget(self) -> None:

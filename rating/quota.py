@@ -65,6 +65,18 @@ class QuotaEvent(NamedTuple):
     usage_id: int | None
 
 
+def alerts(balance: Balance) -> list[int]:
+    """Give, by allowance, what must be left for no threshold to be passed; or -1."""
+    found = [-1] * len(balance.granted)
+    for place, (allowance, thresholds, _) in enumerate(balance.version.quotas):
+        if balance.told[place] < len(thresholds):
+            granted = balance.granted[allowance]
+            percent = thresholds[balance.told[place]]
+            left = granted - -(-granted * percent // 100)
+            found[allowance] = max(found[allowance], left)
+    return found
+
+
 def told(
     balance: Balance, usage: RatableUsage | None, at: int, service: str
 ) -> list[QuotaEvent]:

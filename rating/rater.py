@@ -177,34 +177,27 @@ class Rater:
         if meter.sampled:
             add_to_samples(self._samples, meter.tenant, usage)
         if spans is not None and len(spans) == 1:
-            self._look_at(meter, spans[0], usage.service)
+            self._look_at(meter, spans[0])
         elif spans is not None:
             self._split(meter, spans, usage, charges)
             return
         balance = meter.balance
         assert balance is not None
         self._counted[balance.id] = balance
-        if balance.version.by_session:
+        direct = meter.direct
+        if direct is None:
             balance.use(usage, ((meter.slot, figures(usage)),))
-        else:
-            totals, base = balance.totals, meter.base
-            totals[base] += usage.seconds
-            totals[base + 1] += usage.input_octets
-            totals[base + 2] += usage.output_octets
-            totals[base + 3] += usage.units
-        balance.settle(
-            meter.touched, usage, usage.ended_at, usage.service, charges, self._events
-        )
+        elif balance.use_directly(meter.base, direct, usage, charges):
+            return
+        service, events = usage.service, self._events
+        balance.settle(usage, usage.ended_at, service, charges, events)
 
-    def _look_at(self, meter: Meter, span: Span, service: str) -> None:
+    def _look_at(self, meter: Meter, span: Span) -> None:
         """Point the meter at a span, so that the next record finds it there."""
         balance = self._balance(meter, span)
         meter.balance, meter.start, meter.end = balance, span.start, span.end
         meter.slot, meter.base = span.slot, span.slot * COUNTERS
-        if balance.version.by_session:  # a connect fee may be of another slot
-            meter.touched = tuple(range(len(balance.version.rates)))
-        else:
-            meter.touched = balance.version.touched[span.slot]
+        meter.direct = balance.version.direct[span.slot]
 
     def _split(
         self,
@@ -221,18 +214,7 @@ class Rater:
         for balance, shares in by_balance.values():
             self._counted[balance.id] = balance
             balance.use(usage, shares)
-            self._settle(balance, usage, usage.ended_at, usage.service, charges)
-
-    def _settle(
-        self,
-        balance: Balance,
-        usage: RatableUsage | None,
-        at: int,
-        service: str,
-        charges: list[Charge],
-    ) -> None:
-        everything = range(len(balance.version.rates))
-        balance.settle(everything, usage, at, service, charges, self._events)
+            balance.settle(usage, usage.ended_at, usage.service, charges, self._events)
 
     def _balance(self, meter: Meter, span: Span) -> Balance:
         key = _key(meter, span.version.name, span.cut.key)
@@ -291,7 +273,7 @@ class Rater:
         balance.grant()
         self._counted[balance.id] = balance
         charges: list[Charge] = []
-        self._settle(balance, None, at, service, charges)
+        balance.settle(None, at, service, charges, self._events)
         charges.append(topup_charge(balance, config, service, at))
         return charges
 

@@ -102,11 +102,26 @@ class Cut(NamedTuple):
         return (self.next - self.first).days
 
 
-class CompiledVersion:
-    """A version; ``touched`` has, by slot, the places of the rates that use it moves.
+class DirectRate(NamedTuple):
+    """A rate as ``Balance.use_directly`` needs it.
 
-    ``separable`` says that each rate's money depends on its own use alone.
+    ``allowance`` is -1 for a rate that has none, and -2 for one that has several.
+    ``plain`` says that its money depends on its own use alone, with nothing taken off.
     """
+
+    place: int
+    measured: Measured
+    rounded: Callable[[int], int]
+    price: Price
+    allowance: int
+    plain: bool
+    element: str
+    unit: str
+
+
+class CompiledVersion:
+    """A version; ``direct`` has, by slot, the rates whose use it is; nothing where any
+    rate goes by sessions."""
 
     def __init__(self, config: Version) -> None:
         self.config = config
@@ -130,15 +145,33 @@ class CompiledVersion:
         self.by_session = any(rate.by_session for rate in self.rates)
         self.rolls_over = any(a.rollover for a in self.allowances)
         self.shared = any(a.shared for a in config.allowance)
-        self.separable = all(len(a.rates) == 1 for a in self.allowances) and all(
-            len(cap.rates) == 1 for cap in self.caps
+        plain = (
+            all(len(allowance.rates) == 1 for allowance in self.allowances)
+            and not self.caps
+            and not self.discounts
         )
-        everything = tuple(range(len(self.rates)))
-        self.touched = tuple(
-            tuple(at for at in everything if slot in self.rates[at].slots)
-            if self.separable
-            else everything
+        by_slot = [
+            tuple(at for at, rate in enumerate(self.rates) if slot in rate.slots)
             for slot in range(len(self.slots))
+        ]
+        self.direct: tuple[tuple[DirectRate, ...] | None, ...] = tuple(
+            None if self.by_session else tuple(self._direct(at, plain) for at in own)
+            for own in by_slot
+        )
+
+    def _direct(self, at: int, plain: bool) -> DirectRate:
+        rate = self.rates[at]
+        several = len(rate.allowances) > 1
+        allowance = rate.allowances[0] if rate.allowances else -1
+        return DirectRate(
+            at,
+            rate.measured,
+            rate.rounded,
+            rate.price,
+            -2 if several else allowance,
+            plain,
+            rate.element,
+            rate.unit,
         )
 
     def slot_of(self, windows: tuple[str, ...]) -> int:
