@@ -11,6 +11,7 @@ micro-unit, and a tax rounded on each would depend on how the usage was cut (law
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -125,12 +126,16 @@ class Poster:
     def loan(self, borrower: str, lender: str, charges: Sequence[Charge]) -> None:
         """Add what an ISP owes another for addresses that it was lent."""
         for charge in charges:
-            self._add(borrower, [charge], Source.FEE, _Loan(lender))
+            self._add(
+                borrower, [charge], Source.FEE, partial(_third, Kind.LOAN, lender)
+            )
 
     def bsp_usage(self, tenant: str, bsp: str, charges: Sequence[Charge]) -> None:
         """Add what a subscriber of the ISP ``tenant`` owes a BSP for metered use."""
         for some in self._by_month(charges):
-            self._add(tenant, some, Source.BSP_USAGE, _BspUsage(bsp))
+            self._add(
+                tenant, some, Source.BSP_USAGE, partial(_third, Kind.BSP_USAGE, bsp)
+            )
 
     def take(self) -> dict[Book, list[Row]]:
         """Give the postings so far, and begin anew."""
@@ -223,30 +228,20 @@ def _wholesale(
     return book, lambda amount: (0, -amount, 0, amount, 0)
 
 
-class _Loan(NamedTuple):
-    lender: str
-
-    def __call__(
-        self, tenant: str, zone: str, month: str, source: Source, charge: Charge
-    ) -> tuple[Book, _Sides]:
-        book = _book(tenant, zone, month, Kind.LOAN, source, charge)
-        return (
-            book._replace(party=self.lender),
-            lambda amount: (0, -amount, amount, 0, 0),
-        )
-
-
-class _BspUsage(NamedTuple):
-    bsp: str
-
-    def __call__(
-        self, tenant: str, zone: str, month: str, source: Source, charge: Charge
-    ) -> tuple[Book, _Sides]:
-        book = _book(tenant, zone, month, Kind.BSP_USAGE, source, charge)
-        return (
-            book._replace(party=self.bsp),
-            lambda amount: (-amount, 0, amount, 0, 0),
-        )
+def _third(
+    kind: Kind,
+    party: str,
+    tenant: str,
+    zone: str,
+    month: str,
+    source: Source,
+    charge: Charge,
+) -> tuple[Book, _Sides]:
+    """A third party is paid: by the subscriber for a BSP's use, by the ISP for a loan."""
+    book = _book(tenant, zone, month, kind, source, charge)._replace(party=party)
+    if kind is Kind.LOAN:
+        return book, lambda amount: (0, -amount, amount, 0, 0)
+    return book, lambda amount: (-amount, 0, amount, 0, 0)
 
 
 def _book(

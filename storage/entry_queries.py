@@ -8,11 +8,21 @@ memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    case,
+    func,
+    not_,
+    or_,
+    select,
+)
 
 from rating.entry import Book, Entry, Posting
 from storage.settlement_tables import (
@@ -57,11 +67,12 @@ class EntryFilter:
 
 
 class Balance(NamedTuple):
-    """The sums of the five legs of a book, and of how many entries."""
+    """The sums of the five legs of a book, of how many entries, and the last one."""
 
     id: int
     book: Book
     entries: int
+    last_entry_id: int
     amounts: tuple[int, ...]
 
 
@@ -122,7 +133,7 @@ def balances(
     """
     count = func.sum(block.c.last_entry_id - block.c.first_entry_id + 1)
     query = (
-        select(book.c.id, *_BOOK, count, *_SUMS)
+        select(book.c.id, *_BOOK, count, func.max(block.c.last_entry_id), *_SUMS)
         .select_from(book.join(block, block.c.book_id == book.c.id))
         .where(*_of_book(wanted))
         .group_by(book.c.id, *_BOOK)
@@ -136,7 +147,8 @@ def balances(
             row[0],
             Book(*row[1:behind]),
             int(row[behind]),
-            tuple(map(int, row[behind + 1 :])),
+            row[behind + 1],
+            tuple(map(int, row[behind + 2 :])),
         )
         for row in connection.execute(query)
     ]
@@ -157,22 +169,42 @@ def months_of(connection: Connection, month: str) -> list[tuple[str, str, bool]]
 
 
 def totals_of_services(
-    connection: Connection, book_id: int
-) -> Iterator[tuple[str | None, tuple[int, ...]]]:
-    """The sums of the five legs of each service in one book, in order of service."""
+    connection: Connection, charged: Sequence[int], levied: Sequence[int]
+) -> Iterator[tuple[str | None, tuple[int, ...], tuple[int, ...]]]:
+    """The sums of the legs of each service in some books, and in those of its levies.
+
+    In the order of service; both are ids of books, of one month and currency.
+    """
+    is_levy = entry.c.book_id.in_(levied)
+    sums = [
+        func.sum(case((condition, entry.c[name]), else_=0))
+        for condition in (not_(is_levy), is_levy)
+        for name in AMOUNTS
+    ]
     query = (
-        select(entry.c.service, *(func.sum(entry.c[name]) for name in AMOUNTS))
+        select(entry.c.service, *sums)
         .select_from(
             block.join(
                 entry, entry.c.id.between(block.c.first_entry_id, block.c.last_entry_id)
             )
         )
-        .where(block.c.book_id == book_id)
+        .where(block.c.book_id.in_([*charged, *levied]))
         .group_by(entry.c.service)
         .order_by(entry.c.service)
     )
+    half = 1 + len(AMOUNTS)
     for row in connection.execute(query, execution_options=_STREAMED):
-        yield row[0], tuple(map(int, row[1:]))
+        yield row[0], tuple(map(int, row[1:half])), tuple(map(int, row[half:]))
+
+
+def last_entry_in(connection: Connection, tenant: str, zone: str, month: str) -> int:
+    """The last entry booked in a month of a tenant and zone; 0 when there is none."""
+    query = (
+        select(func.max(block.c.last_entry_id))
+        .select_from(block.join(book, book.c.id == block.c.book_id))
+        .where(book.c.tenant == tenant, book.c.zone == zone, book.c.month == month)
+    )
+    return connection.execute(query).scalar() or 0
 
 
 def _entries() -> Select[Any]:
