@@ -237,7 +237,7 @@ def _third(
     source: Source,
     charge: Charge,
 ) -> tuple[Book, _Sides]:
-    """A third party is paid: by the subscriber for a BSP's use, by the ISP for a loan."""
+    """A third party is paid: by the subscriber for use, by the ISP for a loan."""
     book = _book(tenant, zone, month, kind, source, charge)._replace(party=party)
     if kind is Kind.LOAN:
         return book, lambda amount: (0, -amount, amount, 0, 0)

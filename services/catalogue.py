@@ -32,60 +32,82 @@ class Offer(NamedTuple):
     terms: Terms
     valid_seconds: int
 
-    def limits(self, network: Network, bsp: str) -> Iterator[Limit]:
-        """Give the limits that this purchase must hold."""
-        for row in network.spending_limit:
+
+class Catalogue:
+    """The subscribers, BSPs, prices and limits of one network, found by their names.
+
+    Make it once for a network, not for each purchase: it looks at every service.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.bsps = {row.name: row for row in network.bsp}
+        self._products = {row.name: row for row in network.product}
+        self._limits = network.spending_limit
+        self._taxes = Taxes(network.tax)
+        self._services = {row.name: row for row in network.service}
+        self._by_user = {
+            user.casefold(): row for row in network.service for user in row.user_names
+        }
+
+    def service_of(self, user: str) -> Service | None:
+        """Find a service by its name or by a user name, whose case does not matter."""
+        return self._services.get(user) or self._by_user.get(user.casefold())
+
+    def offer(
+        self,
+        bsp: str,
+        user: str,
+        product: str,
+        amount: int | None,
+        currency: str,
+        at: int,
+    ) -> Offer | Denial:
+        """Price what a subscriber buys at a BSP at a time, or say why it cannot be.
+
+        ``amount`` is the BSP's own price in micro-units, None for the catalogue's.
+        """
+        seller = self.bsps.get(bsp)
+        service = self.service_of(user)
+        if service is None:
+            return Denial.UNKNOWN_USER
+        if seller is None or (seller.isps and service.isp not in seller.isps):
+            return Denial.NOT_SOLD_TO
+        if currency not in ("", seller.currency):
+            return Denial.WRONG_CURRENCY
+        sold = self._products.get(product)
+        if product and (sold is None or sold.bsp != bsp):
+            return Denial.UNKNOWN_PRODUCT
+        price = _price(seller, sold, amount)
+        if isinstance(price, Denial):
+            return price
+        terms = self._terms(seller, sold, service.isp, at)
+        valid = seller.authorisation_hours * 3600
+        return Offer(service.isp, service.name, price, seller.currency, terms, valid)
+
+    def limits(self, offer: Offer, bsp: str) -> Iterator[Limit]:
+        """Give the limits that a purchase must hold."""
+        for row in self._limits:
             if (
-                row.isp in (None, self.isp)
-                and row.service in (None, self.service)
+                row.isp in (None, offer.isp)
+                and row.service in (None, offer.service)
                 and row.bsp in (None, bsp)
-                and row.currency == self.currency
+                and row.currency == offer.currency
             ):
                 yield Limit(row.bsp, micro_of(row.amount))
 
-
-def offer_for(
-    network: Network,
-    bsp: str,
-    user: str,
-    product: str,
-    amount: int | None,
-    currency: str,
-    at: int,
-) -> Offer | Denial:
-    """Price what a subscriber buys at a BSP at a time, or say why it cannot be.
-
-    ``user`` is a user name or a service's name; ``amount`` is the BSP's own price in
-    micro-units, None for the catalogue's.
-    """
-    seller = next((row for row in network.bsp if row.name == bsp), None)
-    service = service_of(network, user)
-    if service is None:
-        return Denial.UNKNOWN_USER
-    if seller is None or (seller.isps and service.isp not in seller.isps):
-        return Denial.NOT_SOLD_TO
-    if currency not in ("", seller.currency):
-        return Denial.WRONG_CURRENCY
-    sold = None
-    if product:
-        sold = next((p for p in network.product if p.name == product), None)
-        if sold is None or sold.bsp != bsp:
-            return Denial.UNKNOWN_PRODUCT
-    price = _price(seller, sold, amount)
-    if isinstance(price, Denial):
-        return price
-    terms = _terms(network, seller, sold, service.isp, at)
-    valid = seller.authorisation_hours * 3600
-    return Offer(service.isp, service.name, price, seller.currency, terms, valid)
-
-
-def service_of(network: Network, user: str) -> Service | None:
-    """Find a service by its name or one of its user names (case does not matter)."""
-    name = user.casefold()
-    for service in network.service:
-        if service.name == user or name in (u.casefold() for u in service.user_names):
-            return service
-    return None
+    def _terms(self, seller: Bsp, sold: Product | None, isp: str, at: int) -> Terms:
+        tax_class = seller.tax_class if sold is None else sold.tax_class
+        owes = isp if seller.tax_owed_by == "isp" else seller.name
+        commission = sold.isp_commission if sold is not None else None
+        fee = sold.network_fee if sold is not None else None
+        return Terms(
+            seller.zone,
+            tax_class,
+            owes,
+            self._taxes.rate(tax_class, owes, at),
+            _percent(commission or seller.isp_commission),
+            _percent(fee or seller.network_fee),
+        )
 
 
 def _price(seller: Bsp, sold: Product | None, amount: int | None) -> int | Denial:
@@ -97,23 +119,6 @@ def _price(seller: Bsp, sold: Product | None, amount: int | None) -> int | Denia
     low = micro_of(seller.price_minimum)
     high = 0 if most is None else min(micro_of(most), MAX_AMOUNT)
     return amount if max(low, 1) <= amount <= high else Denial.PRICE_OUT_OF_LIMITS
-
-
-def _terms(
-    network: Network, seller: Bsp, sold: Product | None, isp: str, at: int
-) -> Terms:
-    tax_class = seller.tax_class if sold is None else sold.tax_class
-    owes = isp if seller.tax_owed_by == "isp" else seller.name
-    commission = sold.isp_commission if sold is not None else None
-    fee = sold.network_fee if sold is not None else None
-    return Terms(
-        seller.zone,
-        tax_class,
-        owes,
-        Taxes(network.tax).rate(tax_class, owes, at),
-        _percent(commission or seller.isp_commission),
-        _percent(fee or seller.network_fee),
-    )
 
 
 def _percent(text: str | None) -> int:

@@ -13,7 +13,6 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import Connection, Row
 
-from config.network import Network
 from rating.entry import Book, Kind, Posting, Source
 from rating.months import booked_in, span_at
 from rating.purchase import (
@@ -27,7 +26,7 @@ from rating.purchase import (
     given_back,
     split,
 )
-from services.catalogue import Offer, offer_for
+from services.catalogue import Catalogue, Offer
 from storage import purchases as repository
 from storage.database import Database
 from storage.entries import lock_head, post, read_closed
@@ -70,7 +69,7 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 
 def handle(
-    database: Database, network: Network, bsp: str, event: Event, now: int
+    database: Database, catalogue: Catalogue, bsp: str, event: Event, now: int
 ) -> Answer:
     """Do what an event of a BSP asks, once; the same event gets the same answer."""
     body = _body(event)
@@ -82,7 +81,7 @@ def handle(
                 return Answer(conflict=True)
             return msgspec.json.decode(before.answer, type=Answer)
         if event.action in BEGINS:
-            answer = _begin(connection, network, bsp, event, now)
+            answer = _begin(connection, catalogue, bsp, event, now)
         else:
             answer = _go_on(connection, bsp, event, now)
         repository.add_event(
@@ -98,7 +97,7 @@ def handle(
     return answer
 
 
-def recycle(database: Database, network: Network, now: int) -> list[Answer]:
+def recycle(database: Database, catalogue: Catalogue, now: int) -> list[Answer]:
     """Try the pending sales again, after a fix of the network; give what became of
     each. Those that still cannot be priced stay."""
     answers: list[Answer] = []
@@ -108,7 +107,7 @@ def recycle(database: Database, network: Network, now: int) -> list[Answer]:
             rows = repository.pending(connection, after, _RECYCLED_AT_ONCE)
             for row in rows:
                 event = msgspec.json.decode(row.body, type=Event)
-                answers.append(_sell_again(connection, network, row, event, now))
+                answers.append(_sell_again(connection, catalogue, row, event, now))
                 after = row.id
         if len(rows) < _RECYCLED_AT_ONCE:
             return answers
@@ -126,16 +125,16 @@ def expire(database: Database, now: int) -> int:
 
 
 def _begin(
-    connection: Connection, network: Network, bsp: str, event: Event, now: int
+    connection: Connection, catalogue: Catalogue, bsp: str, event: Event, now: int
 ) -> Answer:
     if repository.find_purchase(connection, bsp, event.reference) is not None:
         return Answer(denial=Denial.KNOWN_REFERENCE)
-    offer = offer_for(network, bsp, event.user, event.product, event.amount,
+    offer = catalogue.offer(bsp, event.user, event.product, event.amount,
                       event.currency, event.at)  # fmt: skip
     denial = offer if isinstance(offer, Denial) else None
     if isinstance(offer, Offer):
         repository.lock_buyer(connection, bsp, offer.service)
-        denial = _over_limit(connection, network, offer, bsp, event.at, now)
+        denial = _over_limit(connection, catalogue, offer, bsp, event.at, now)
     is_sale = event.action is Action.SALE
     state = State.CAPTURED if is_sale else State.AUTHORISED
     if denial is not None:
@@ -173,9 +172,9 @@ def _begin(
 
 
 def _sell_again(
-    connection: Connection, network: Network, row: Row[Any], event: Event, now: int
+    connection: Connection, catalogue: Catalogue, row: Row[Any], event: Event, now: int
 ) -> Answer:
-    offer = offer_for(network, row.bsp, event.user, event.product, event.amount,
+    offer = catalogue.offer(row.bsp, event.user, event.product, event.amount,
                       event.currency, event.at)  # fmt: skip
     if isinstance(offer, Denial):
         repository.change_purchase(
@@ -243,14 +242,14 @@ def _go_on(connection: Connection, bsp: str, event: Event, now: int) -> Answer:
 
 def _over_limit(
     connection: Connection,
-    network: Network,
+    catalogue: Catalogue,
     offer: Offer,
     bsp: str,
     at: int,
     now: int,
 ) -> Denial | None:
     span = span_at(offer.terms.zone, at)
-    for limit in offer.limits(network, bsp):
+    for limit in catalogue.limits(offer, bsp):
         held = repository.spent(
             connection,
             offer.service,

@@ -95,8 +95,8 @@ def list_entries(
 
 def find_entry(connection: Connection, entry_id: int) -> tuple[Entry, int] | None:
     """One entry with when it was posted, None when there is no such entry."""
-    query = _entries().where(entry.c.id == entry_id)
-    return next(_stream(connection, query), None)
+    row = connection.execute(_entries().where(entry.c.id == entry_id)).one_or_none()
+    return None if row is None else (_entry(row), row[1])
 
 
 def entries_of_book(

@@ -48,24 +48,23 @@ def prove(connection: Connection, *, problems_max: int = 100) -> Proof:
     problems: list[str] = []
     entries = batches = last = 0
     digest = GENESIS
-    with_id = select(ledger_batch).order_by(ledger_batch.c.id)
-    stream = connection.execute(with_id, execution_options={"yield_per": 500})
-    for batch in stream:
-        if len(problems) >= problems_max:
-            break
-        batches += 1
-        name = f"batch {batch.id}"
-        if batch.id != batches or batch.first_entry_id != last + 1:
-            problems.append(f"{name}: entries or batches before it are missing")
-        found, value = _prove_batch(connection, batch, digest, problems)
-        if bytes(batch.digest) != value:
-            problems.append(
-                f"{name}: entries {batch.first_entry_id} to {batch.last_entry_id} are"
-                " not what was written: the digest differs"
-            )
-        batches, last = batch.id, batch.last_entry_id
-        entries += found
-        digest = bytes(batch.digest)
+    ordered = select(ledger_batch).order_by(ledger_batch.c.id)
+    with connection.execute(ordered, execution_options={"yield_per": 500}) as stream:
+        for batch in stream:
+            if len(problems) >= problems_max:
+                break
+            name = f"batch {batch.id}"
+            if batch.id != batches + 1 or batch.first_entry_id != last + 1:
+                problems.append(f"{name}: entries or batches before it are missing")
+            found, value = _prove_batch(connection, batch, digest, problems)
+            if bytes(batch.digest) != value:
+                problems.append(
+                    f"{name}: entries {batch.first_entry_id} to {batch.last_entry_id}"
+                    " are not what was written: the digest differs"
+                )
+            batches, last = batch.id, batch.last_entry_id
+            entries += found
+            digest = bytes(batch.digest)
     problems += _ends(connection, last, batches, digest)
     problems += _reversals(connection)
     return Proof(entries, batches, digest, problems[:problems_max])
