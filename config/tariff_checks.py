@@ -102,7 +102,7 @@ def _names(version: Version, path: KeyPath) -> Iterator[Finding]:
         ("discount", "elements", elements),
     ):
         for at, row in enumerate(getattr(version, kind)):
-            names: Sequence[str] = getattr(row, key)
+            names: tuple[str, ...] = getattr(row, key)
             for nth, name in enumerate(names):
                 wanted.append(
                     ((kind, at, key, nth), key.removesuffix("s"), name, candidates)
@@ -110,10 +110,10 @@ def _names(version: Version, path: KeyPath) -> Iterator[Finding]:
                 if name in names[:nth]:
                     message = f"{name!r} stands twice"
                     yield Finding((*path, kind, at, key, nth), message)
-    for place, what, name, candidates in wanted:
-        if name not in candidates:
+    for place, what, name, there in wanted:
+        if name not in there:
             message = f"this version has no {what} called {name!r}"
-            yield Finding((*path, *place), message, nearest(name, candidates))
+            yield Finding((*path, *place), message, nearest(name, there))
 
 
 def _clocks(version: Version, path: KeyPath) -> Iterator[Finding]:

@@ -20,14 +20,8 @@ import msgspec
 from rating.charge import Charge, RatableUsage, RatingTag
 from rating.pricing import share_of
 from rating.quota import QuotaEvent, alerts, told
-from rating.tariff import (
-    COUNTERS,
-    CompiledTariff,
-    CompiledVersion,
-    Cut,
-    DirectRate,
-    Totals,
-)
+from rating.rates import COUNTERS, DirectRate, Totals
+from rating.tariff import CompiledTariff, CompiledVersion, Cut
 
 SESSIONS_REMEMBERED = 4096
 """A period's sessions whose own totals are kept, where a rate goes by them: a line

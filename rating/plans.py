@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from config.network import Network
 from rating.balance import Balance
-from rating.tariff import CompiledTariff, DirectRate
+from rating.rates import DirectRate
+from rating.tariff import CompiledTariff
 
 
 class Meter:

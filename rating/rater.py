@@ -20,9 +20,10 @@ from rating.charge import Charge, RatableUsage
 from rating.fees import topup_charge
 from rating.plans import Meter, Plan, plans_of
 from rating.quota import QuotaEvent
+from rating.rates import COUNTERS, Totals
 from rating.samples import Samples, add_to_samples
 from rating.shares import figures, shared_out
-from rating.tariff import COUNTERS, CompiledTariff, Cut, Span, Totals
+from rating.tariff import CompiledTariff, Cut, Span
 
 _DAY = timedelta(days=1)
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rating.charge import RatableUsage
-from rating.tariff import Span, Totals
+from rating.rates import Totals
+from rating.tariff import Span
 
 
 def shared_out(usage: RatableUsage, spans: Sequence[Span]) -> list[Totals]:

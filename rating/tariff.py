@@ -10,44 +10,21 @@ tiers and allowances begin anew on its first day.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import NamedTuple
 
 from config.quantities import day_of, micro_of, per_myriad_of, quantity_of, zone_of
 from config.tariff_windows import DayKind, combinations, stretches
-from config.tariffs import Allowance, Quota, Rate, Tariff, TopUp, Version
+from config.tariffs import Allowance, Quota, Tariff, TopUp, Version
 from rating.calendar import Calendar
-from rating.pricing import WHOLE, Price, price_of, rounded_up
+from rating.pricing import WHOLE
+from rating.rates import CompiledRate, DirectRate, compiled_rates, direct_rate
 
 DAYS_KEPT = 1000
 """Local days whose spans a tariff keeps; late usage is of the last weeks."""
 
 _DAY = timedelta(days=1)
-_INDEX = {"seconds": 0, "in": 1, "out": 2, "units": 3}
-COUNTERS = 4
-"""Seconds, octets in, octets out and units, of each slot in turn."""
-
-Totals = list[int]
-Measured = Callable[[Totals], int]
-
-
-class CompiledRate(NamedTuple):
-    """A rate, or the connect fee of one, which counts sessions.
-
-    ``measured`` gives the use of its slots, ``rounded`` what that is with increment and
-    minimum. ``by_session`` rates are counted up session by session instead.
-    """
-
-    element: str
-    unit: str
-    measured: Measured
-    rounded: Callable[[int], int]
-    price: Price
-    by_session: bool
-    connects: bool
-    slots: frozenset[int]
-    allowances: tuple[int, ...]
 
 
 class CompiledAllowance(NamedTuple):
@@ -102,23 +79,6 @@ class Cut(NamedTuple):
         return (self.next - self.first).days
 
 
-class DirectRate(NamedTuple):
-    """A rate as ``Balance.use_directly`` needs it.
-
-    ``allowance`` is -1 for a rate that has none, and -2 for one that has several.
-    ``plain`` says that its money depends on its own use alone, with nothing taken off.
-    """
-
-    place: int
-    measured: Measured
-    rounded: Callable[[int], int]
-    price: Price
-    allowance: int
-    plain: bool
-    element: str
-    unit: str
-
-
 class CompiledVersion:
     """A version; ``direct`` has, by slot, the rates whose use it is; nothing where any
     rate goes by sessions."""
@@ -131,7 +91,7 @@ class CompiledVersion:
         self.slots = combinations(config.window)
         self._slot_of = {names: slot for slot, names in enumerate(self.slots)}
         ordered = sorted(config.allowance, key=lambda a: a.priority)
-        self.rates = _rates(config, self.slots, ordered)
+        self.rates = compiled_rates(config, self.slots, ordered)
         places = {r.element: at for at, r in enumerate(self.rates) if not r.connects}
         self.allowances = tuple(_allowance(a, places) for a in ordered)
         self.caps = tuple(_cap(config, self.rates))
@@ -155,23 +115,10 @@ class CompiledVersion:
             for slot in range(len(self.slots))
         ]
         self.direct: tuple[tuple[DirectRate, ...] | None, ...] = tuple(
-            None if self.by_session else tuple(self._direct(at, plain) for at in own)
+            None
+            if self.by_session
+            else tuple(direct_rate(at, self.rates[at], plain) for at in own)
             for own in by_slot
-        )
-
-    def _direct(self, at: int, plain: bool) -> DirectRate:
-        rate = self.rates[at]
-        several = len(rate.allowances) > 1
-        allowance = rate.allowances[0] if rate.allowances else -1
-        return DirectRate(
-            at,
-            rate.measured,
-            rate.rounded,
-            rate.price,
-            -2 if several else allowance,
-            plain,
-            rate.element,
-            rate.unit,
         )
 
     def slot_of(self, windows: tuple[str, ...]) -> int:
@@ -282,101 +229,6 @@ class CompiledTariff:
 
 def _first(version: CompiledVersion) -> date:
     return version.first
-
-
-def _rates(
-    config: Version, slots: Sequence[tuple[str, ...]], allowances: Sequence[Allowance]
-) -> tuple[CompiledRate, ...]:
-    compiled = []
-    for rate in config.rate:
-        own = _own_slots(rate, config, slots)
-        granted = tuple(at for at, a in enumerate(allowances) if rate.name in a.rates)
-        increment = quantity_of(rate.increment).number if rate.increment else 1
-        minimum = quantity_of(rate.minimum).number if rate.minimum else 0
-        compiled.append(
-            CompiledRate(
-                rate.name,
-                quantity_of(rate.per).unit,
-                _measured(rate.measure, sorted(own)),
-                _rounding(increment, minimum),
-                price_of(rate),
-                rate.counted == "session",
-                False,
-                own,
-                granted,
-            )
-        )
-        fee = micro_of(rate.connect_fee)
-        if fee:
-            compiled.append(_connect(rate.name, fee, own))
-    return tuple(compiled)
-
-
-def _connect(name: str, fee: int, slots: frozenset[int]) -> CompiledRate:
-    def nothing(totals: Totals) -> int:
-        return 0
-
-    def price(sessions: int) -> int:
-        return sessions * fee
-
-    return CompiledRate(
-        name, "sessions", nothing, _rounding(1, 0), price, True, True, slots, ()
-    )
-
-
-def _own_slots(
-    rate: Rate, config: Version, slots: Sequence[tuple[str, ...]]
-) -> frozenset[int]:
-    if rate.window is not None:
-        return frozenset(at for at, open_ in enumerate(slots) if rate.window in open_)
-    others = {r.window for r in config.rate if r.measure == rate.measure}
-    return frozenset(at for at, open_ in enumerate(slots) if not others & set(open_))
-
-
-def _measured(measure: str, slots: list[int]) -> Measured:
-    """Compile what a rate counts of the totals; most rates have one slot."""
-    octets_in = [slot * COUNTERS + 1 for slot in slots]
-    octets_out = [slot * COUNTERS + 2 for slot in slots]
-    if measure in _INDEX:
-        places = [slot * COUNTERS + _INDEX[measure] for slot in slots]
-        if len(places) == 1:
-            return _one(places[0])
-
-        def several(totals: Totals) -> int:
-            return sum([totals[place] for place in places])
-
-        return several
-    if measure == "sum":
-        if len(slots) == 1:
-            return _both(octets_in[0], octets_out[0])
-        both = octets_in + octets_out
-
-        def together(totals: Totals) -> int:
-            return sum([totals[place] for place in both])
-
-        return together
-
-    def larger(totals: Totals) -> int:
-        return max(
-            sum([totals[place] for place in octets_in]),
-            sum([totals[place] for place in octets_out]),
-        )
-
-    return larger
-
-
-def _one(place: int) -> Measured:
-    return lambda totals: totals[place]
-
-
-def _both(one: int, other: int) -> Measured:
-    return lambda totals: totals[one] + totals[other]
-
-
-def _rounding(increment: int, minimum: int) -> Callable[[int], int]:
-    if increment == 1 and not minimum:
-        return int
-    return lambda quantity: rounded_up(quantity, increment, minimum)
 
 
 def _allowance(allowance: Allowance, places: dict[str, int]) -> CompiledAllowance:
