@@ -224,11 +224,14 @@ bsp_usage: Final = Table(
     Column("quantity", BigInteger),
     Column("started_at", BigInteger),
     Column("ended_at", BigInteger),
+    # The record that it was rated with, itself or an earlier one: an entry's source.
+    Column("aggregate_id", BigInteger),
     Column("received_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
     UniqueConstraint("bsp", "event_id", name="bsp_usage_of_bsp"),
 )
 partial_index("bsp_usage_rejected", "state = 'rejected'", bsp_usage.c.bsp)
+Index("bsp_usage_by_aggregate_id", bsp_usage.c.aggregate_id)
 partial_index("bsp_usage_guided", "state = 'guided'", bsp_usage.c.id)
 
 statement: Final = Table(

@@ -209,11 +209,13 @@ def _bsp_usage() -> None:
         _number("quantity", nullable=True),
         _number("started_at", nullable=True),
         _number("ended_at", nullable=True),
+        _number("aggregate_id", nullable=True),
         _number("received_at"),
         _number("updated_at"),
         _primary("bsp_usage", "id"),
         sa.UniqueConstraint("bsp", "event_id", name=op.f("bsp_usage_of_bsp")),
     )
+    op.create_index("bsp_usage_by_aggregate_id", "bsp_usage", ["aggregate_id"])
     _partial("bsp_usage_rejected", "bsp_usage", "state = 'rejected'", "bsp")
     _partial("bsp_usage_guided", "bsp_usage", "state = 'guided'", "id")
 
