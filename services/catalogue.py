@@ -41,6 +41,7 @@ class Catalogue:
 
     def __init__(self, network: Network) -> None:
         self.bsps = {row.name: row for row in network.bsp}
+        self.meters = {row.name: row for row in network.meter}
         self._products = {row.name: row for row in network.product}
         self._limits = network.spending_limit
         self._taxes = Taxes(network.tax)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
 from config.network import Network
 from config.tariffs import Tariff
@@ -168,7 +168,7 @@ def _usage(
         return None, None
     query = select(session).where(session.c.id == row.session_id)
     its_session = connection.execute(query).one_or_none()
-    return dict(row._mapping), its_session and dict(its_session._mapping)
+    return dict(row._mapping), _plain(its_session)
 
 
 def _purchase(
@@ -179,7 +179,11 @@ def _purchase(
     ).one_or_none()
     query = select(purchase_event).where(purchase_event.c.purchase_id == number)
     events = connection.execute(query.order_by(purchase_event.c.received_at))
-    return row and dict(row._mapping), [dict(event._mapping) for event in events]
+    return _plain(row), [dict(event._mapping) for event in events]
+
+
+def _plain(row: Row[Any] | None) -> dict[str, Any] | None:
+    return None if row is None else dict(row._mapping)
 
 
 def _packets(

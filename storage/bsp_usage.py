@@ -65,7 +65,7 @@ def mark_rated(
             .where(u.id.in_(some))
             .values(
                 state="rated", reason=None, aggregate_id=aggregate_id, updated_at=now
-            )  # fmt: skip
+            )
         )
 
 

@@ -235,7 +235,7 @@ class JournalReader:
         return list(zip(files, ends[: len(files)], strict=True))
 
     def _select(
-        self, path: Path, statement: str, bounds: tuple[int, ...]
+        self, path: Path, statement: str, bounds: tuple[int | bytes, ...]
     ) -> Iterator[tuple[Any, ...]]:
         try:
             if path != self._path:

@@ -22,6 +22,7 @@ from daemon.commands.options import (
 from daemon.commands.stored import network_in
 from daemon.stores import StoreError, opened
 from radius.attributes import attributes
+from radius.packet import Code
 from services.explanation import Explanation, Packet, Priced, explain
 from storage.journal import JournalError
 
@@ -121,7 +122,7 @@ def _packet(packet: Packet) -> str:
     at = datetime.fromtimestamp(packet.received_at_ns / 1e9, UTC)
     counters = f"{report.input_octets} octets in, {report.output_octets} out"
     return (
-        f"{packet.journal} {packet.position}: {CODE_NAMES[4]} received"
+        f"{packet.journal} {packet.position}: {CODE_NAMES[Code.ACCOUNTING_REQUEST]} received"
         f" {at:%Y-%m-%dT%H:%M:%S.%fZ}, session time {report.session_seconds} s,"
         f" {counters}"
     )
