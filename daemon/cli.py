@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "statement": ("daemon.commands.statement", "Statements of ISPs and BSPs."),
     "rerate": ("daemon.commands.rerate", "Rate usage again: dry run, then apply."),
     "explain": ("daemon.commands.explain", "Explain an entry down to its packets."),
+    "rate": ("daemon.commands.rate", "Say what usage would cost under a tariff."),
     "replay": ("daemon.commands.replay", "Run a capture through the accounting."),
     "access": ("daemon.commands.access", "Make, list and revoke clients."),
     "migrate": ("daemon.commands.migrate", "Bring the database to this version."),

@@ -57,7 +57,6 @@ def address_seconds(loans: Iterable[Loan], start: int, end: int) -> int:
 
 def wholesale_charges(
     tariff: CompiledTariff,
-    isp: str,
     day: date,
     samples: Sequence[tuple[int, int]],
     sessions: Iterable[tuple[int, int]],
