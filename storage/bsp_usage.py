@@ -92,7 +92,11 @@ def ages_of_rejected(connection: Connection) -> list[Row[Any]]:
     u = bsp_usage.c
     columns = (u.bsp, u.reason)
     query = (
-        select(*columns, func.count().label("records"), func.min(u.received_at))
+        select(
+            *columns,
+            func.count().label("records"),
+            func.min(u.received_at).label("oldest"),
+        )
         .where(u.state == "rejected")
         .group_by(*columns)
         .order_by(*columns)

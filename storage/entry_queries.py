@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    FromClause,
     Row,
     Select,
     case,
@@ -116,6 +117,15 @@ def entries_of_book(
     its_book, make = balance.book, Posting._make
     for row in connection.execute(query, execution_options=_STREAMED):
         yield Entry(row[0], its_book, make(row[2:])), row[1]
+
+
+def entries_of(
+    connection: Connection, runs: FromClause, *conditions: ColumnElement[bool]
+) -> list[Entry]:
+    """The entries of a join with their books that meet some conditions, in order."""
+    query = select(entry.c.id, _POSTED_AT, *_BOOK, *_POSTING).select_from(runs)
+    rows = connection.execute(query.where(*conditions).order_by(entry.c.id))
+    return [_entry(row) for row in rows]
 
 
 def reversed_by(connection: Connection, entry_id: int) -> int | None:

@@ -81,7 +81,18 @@ def rejected(
             now = int(clock.now())
             columns: tuple[str, ...] = ("bsp", "reason", "records", "oldest_days")
             rows: Iterator[dict[str, Any]] = (
-                dict(zip(columns, (*row[:3], (now - row[3]) // 86_400), strict=True))
+                dict(
+                    zip(
+                        columns,
+                        (
+                            row.bsp,
+                            row.reason,
+                            row.records,
+                            (now - row.oldest) // 86_400,
+                        ),
+                        strict=True,
+                    )
+                )
                 for row in ages_of_rejected(connection)
             )
         else:

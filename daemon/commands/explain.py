@@ -121,11 +121,10 @@ def _packet(packet: Packet) -> str:
     report = packet.report
     at = datetime.fromtimestamp(packet.received_at_ns / 1e9, UTC)
     counters = f"{report.input_octets} octets in, {report.output_octets} out"
-    return (
-        f"{packet.journal} {packet.position}: {CODE_NAMES[Code.ACCOUNTING_REQUEST]} received"
-        f" {at:%Y-%m-%dT%H:%M:%S.%fZ}, session time {report.session_seconds} s,"
-        f" {counters}"
-    )
+    what = CODE_NAMES[Code.ACCOUNTING_REQUEST]
+    when = f"received {at:%Y-%m-%dT%H:%M:%S.%fZ}"
+    seconds = f"session time {report.session_seconds} s"
+    return f"{packet.journal} {packet.position}: {what} {when}, {seconds}, {counters}"
 
 
 def _object(found: Explanation) -> dict[str, Any]:

@@ -140,7 +140,7 @@ def levy(configuration: Path | None, month: str, isp: str | None) -> None:
         with database.read.connect() as connection:
             network = network_in(connection)
         count = periods.levy_month(
-            database, network, _month(month), int(clock.now()), isp
+            database, network, month_of(month), int(clock.now()), isp
         )
     click.echo(f"{count} entries")
 
@@ -155,7 +155,7 @@ def close(configuration: Path | None, month: str, isp: str | None) -> None:
         with database.read.connect() as connection:
             network = network_in(connection)
         closings = periods.close_months(
-            database, network, _month(month), int(clock.now()), isp
+            database, network, month_of(month), int(clock.now()), isp
         )
     for closing in closings:
         what = closing.refusal or "closed"
@@ -174,7 +174,7 @@ def settlement(configuration: Path | None, month: str, *, as_json: bool) -> None
         database_of(configuration) as database,
         database.read.connect() as connection,
     ):
-        positions = settlement_of(connection, _month(month))
+        positions = settlement_of(connection, month_of(month))
     rows = [p._asdict() | {"amount": decimal_of(p.amount)} for p in positions]
     if as_json:
         for row in rows:
@@ -195,7 +195,8 @@ def _with_sums(rows: list[dict[str, Any]], positions: Any) -> Iterator[dict[str,
         }
 
 
-def _month(text: str) -> str:
+def month_of(text: str) -> str:
+    """Read a month as 2026-11; a usage error when it is none."""
     try:
         return datetime.strptime(text, "%Y-%m").strftime("%Y-%m")  # noqa: DTZ007
     except ValueError:
