@@ -65,7 +65,7 @@ def amounts(database: Database) -> list[tuple[int, ...]]:
 
 
 def test_records_of_a_subscriber_are_rated_together(database: Database) -> None:
-    """Three times ten minutes at 0.05 are one entry of 1.50, which knows its records."""
+    """Three times ten minutes at 0.05 are one entry of 1.50 that knows them."""
     assert [(Outcome.ACCEPTED, None)] * 3 == send(database, *map(event, (1, 2, 3)))
     assert 3 == rate_guided(database, metered("minutes"), NOVEMBER)
     assert 0 == rate_guided(database, metered("minutes"), NOVEMBER)

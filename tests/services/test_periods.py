@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+
 from settlement_network import DECEMBER, NOVEMBER, ZONES, charge, network
 
 from rating.posting import Poster
