@@ -57,7 +57,7 @@ def main() -> None:
                 blocks.append(Block(position, len(block), now, octets))
                 position += len(block)
             batch = settings.batch_records // _BLOCK
-            profile = cProfile.Profile() if options.profile and round_ else None
+            profile = cProfile.Profile() if options.profile else None
             wall, cpu = time.perf_counter(), time.process_time()
             if profile:
                 profile.enable()

@@ -78,7 +78,7 @@ class AccountingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     max_clock_skew_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 300
     """Seconds that an Event-Timestamp may lie in the future."""
     interim_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 600
-    """Seconds between Interim-Updates where a session does not show its own."""
+    """Seconds between Interim-Updates, where a session has not shown a longer time."""
     stale_after_intervals: Annotated[int, Meta(ge=1, le=1000)] = 3
     """Silent interim intervals after which a session is suspect."""
     close_after_intervals: Annotated[int, Meta(ge=2, le=10_000)] = 6

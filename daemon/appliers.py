@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from config.schema import Settings
+from radius.records import split
 from storage.database import Database
 from storage.journal import Block
 
@@ -41,6 +42,26 @@ class Applier(Protocol):
 
 APPLIERS: dict[str, Callable[[Database, Settings], Applier]] = {}
 """Kind to what makes its applier; it starts from what the database has."""
+
+
+SPLITTERS: dict[str, Callable[[bytes], list[bytes]]] = {ACCOUNTING: split}
+"""Kind to what cuts the octets of a block into those of its records."""
+
+
+def single_records(journal: str, blocks: Sequence[Block], position: int) -> list[Block]:
+    """Cut blocks into blocks of one record each, from ``position`` on.
+
+    A kind without a splitter keeps its blocks: they are put aside whole.
+    """
+    cut = SPLITTERS.get(kind_of(journal))
+    if cut is None:
+        return list(blocks)
+    return [
+        Block(first + number, 1, received_at_ns, octets)
+        for first, _, received_at_ns, whole in blocks
+        for number, octets in enumerate(cut(whole))
+        if first + number >= position
+    ]
 
 
 def kind_of(journal: str) -> str:

@@ -24,6 +24,7 @@ from telemetry import logs, multiprocess
 log = logs.get_logger("control")
 
 CHECK_SECONDS = 1.0
+VERDICT_SECONDS = 0.1
 # The supervisor speaks every second; after five we no longer know.
 NEWS_SECONDS_MAX = 5.0
 DRAIN_SECONDS = 2
@@ -115,10 +116,20 @@ async def run(role: RoleContext) -> None:
     watching = asyncio.create_task(known.watch(lambda: check_writable(database)))
     serving = asyncio.create_task(server.serve(sockets=role.sockets["http"]))
     told = asyncio.create_task(role.stopping.wait())
-    # Our own health is that we serve; the database's is told by /readyz.
-    role.beat_status.update(healthy=True, detail={})
+    # Our own health is that we serve; the database's is told by /readyz, and by
+    # "ready", which the supervisor waits for before it tells the service manager.
+    role.beat_status.update(healthy=True, ready=False, detail={})
     try:
-        await asyncio.wait({serving, told}, return_when=asyncio.FIRST_COMPLETED)
+        while not (serving.done() or told.done()):
+            ready = server.started and all(check.healthy for check in checks())
+            if ready != role.beat_status["ready"]:
+                role.beat_status["ready"] = ready
+                role.beat()
+            await asyncio.wait(
+                {serving, told},
+                timeout=VERDICT_SECONDS,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
     finally:
         role.beat_status["healthy"] = False
         server.should_exit = True

@@ -109,6 +109,9 @@ def _daemon(plan: Plan, configuration: Path) -> Iterator[subprocess.Popen[bytes]
     """Start the daemon, and stop it at the end, whatever happened meanwhile."""
     preparation.make_data_directory(plan.data_dir)
     command = [sys.executable, "-m", "daemon.cli", "run", "-c", str(configuration)]
+    if setpriv := shutil.which("setpriv"):
+        # The kernel tells the daemon when this process is gone, however it went.
+        command = [setpriv, "--pdeathsig", "TERM", *command]
     with (plan.data_dir / LOG).open("ab") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log

@@ -98,6 +98,14 @@ class Keeper:
             and self.beating(now)
         )
 
+    def ready(self, now: float) -> bool:
+        """Tell whether it is healthy, and says that others may be told that we are.
+
+        Only the control role waits with that, until /readyz is green; one that does
+        not say has nothing to wait for.
+        """
+        return self.healthy(now) and bool(self.status.get("ready", True))
+
     def beating(self, now: float) -> bool:
         """Tell whether the role's loop turns.
 

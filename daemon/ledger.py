@@ -7,17 +7,20 @@ here blocks, and runs in the ledger role's thread or in ``fairlane replay``.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import count
 
 from sqlalchemy import Connection
 
 from config.plant import Nas as NasObject
 from config.schema import AccountingSettings
-from radius.accounting import Refused, Report, describe, read_report
-from radius.records import Record, RecordReader
+from radius.accounting import Refused, Report, describe
+from radius.records import RecordReader
+from radius.report_layouts import ReportReader
 from rating.counters import Gigawords
 from rating.mediation import Key, Mediator
-from rating.session import Nas, Session, Usage, nas_of
+from rating.session import Nas, Patience, Session, Usage, nas_of
 from storage import sessions as repository
 from storage.database import Database
 from storage.journal import Block
@@ -35,8 +38,9 @@ SESSIONS_KEPT = 2_000_000
 _UNKNOWN_NAS = nas_of(Gigawords.AUTO, 1_250_000_000)
 _OCTETS_PER_MEGABIT = 125_000
 
-Decision = Callable[[Record, Report | Refused, Usage | None], None]
-"""Told of each record what it was read as and what use it added, for a live trace."""
+Decision = Callable[[int, Report | Refused, Usage | None], None]
+"""Told of each record: its position, what it was read as, and what use it added; for
+a live trace."""
 
 
 class Ledger:
@@ -47,6 +51,7 @@ class Ledger:
         self._settings = settings
         self._nas: dict[str, Nas] = {}
         self._records = RecordReader()
+        self._read = ReportReader(settings.max_clock_skew_seconds).read
         self.decision: Decision | None = None
         with database.read.connect() as connection:
             self.positions = dict(repository.read_positions(connection))
@@ -85,35 +90,33 @@ class Ledger:
         A ``StorageError`` leaves the database as it was and this ledger unusable: make
         a new one, which starts from what the database has.
         """
-        records: list[Record] = []
-        for first, _, received_at_ns, octets in blocks:
-            records += self._records.read(first, received_at_ns, octets)
-        done = self.position(journal) - blocks[0].first
-        if done > 0:
-            del records[:done]
-        skew = self._settings.max_clock_skew_seconds
-        reports = [
-            read_report(
-                record.packet,
-                nas=record.origin.nas,
-                received_at=record.received_at_ns // 1_000_000_000,
-                max_clock_skew_seconds=skew,
-            )
-            for record in records
-        ]
+        begin = self.position(journal)
+        reports = self._reports(begin, blocks)
         with self._database.write.begin() as connection:
             sessions = self._load(connection, reports)
             apply, known, decision = self._mediator.apply, self._nas_of, self.decision
-            for record, report, session in zip(records, reports, sessions, strict=True):
+            position = begin
+            for report, session in zip(reports, sessions, strict=True):
                 usage = apply(report, known(report.nas), session)
                 if decision is not None:
-                    decision(record, report, usage)
-            position = records[-1].position + 1
+                    decision(position, report, usage)
+                position += 1
             derived = self._write(connection)
             repository.write_position(connection, journal, position)
         self.positions[journal] = position
         self._mediator.written()
         return derived
+
+    def _reports(
+        self, position: int, blocks: Sequence[Block]
+    ) -> list[Report | Refused]:
+        """Read what the records from ``position`` on report."""
+        read, reports = self._read, []
+        for _, _, received_at_ns, octets in blocks:
+            at = received_at_ns // 1_000_000_000
+            records = self._records.read(octets)
+            reports += [read(packet, origin.nas, at) for origin, packet in records]
+        return reports[position - blocks[0].first :]
 
     def _load(
         self, connection: Connection, reports: Sequence[Report | Refused]
@@ -150,13 +153,11 @@ class Ledger:
 
     def _write(self, connection: Connection) -> Mapping[str, int]:
         changes = self._mediator.changes()
-        derived: dict[str, int] = {}
-        usage = []
-        for record, joined in zip(changes.usage, changes.joined, strict=True):
-            usage.append(usage_row(self._next_usage_id, record, joined))
-            self._next_usage_id += 1
-            word = record.derived
-            derived[word] = derived.get(word, 0) + 1
+        usage = list(
+            map(usage_row, count(self._next_usage_id), changes.usage, changes.joined)
+        )
+        self._next_usage_id += len(usage)
+        derived: Counter[str] = Counter(record.derived for record in changes.usage)
         repository.insert_sessions(
             connection, [described_row(session) for session in changes.begun]
         )
@@ -178,19 +179,18 @@ class Ledger:
         Gives the id to go on behind, or None at the end of the round.
         """
         settings = self._settings
-        interval = settings.interim_seconds
-        limits = {
-            "suspect_after": interval * settings.stale_after_intervals,
-            "close_after": interval * settings.close_after_intervals,
-        }
+        patience = Patience(
+            settings.interim_seconds,
+            settings.stale_after_intervals,
+            settings.close_after_intervals,
+        )
+        before = now - patience.interval * patience.suspect_after
         mediator = self._mediator
         with self._database.read.connect() as connection:
-            rows = repository.stale_candidates(
-                connection, now - limits["suspect_after"], after_id, limit
-            )
+            rows = repository.stale_candidates(connection, before, after_id, limit)
         with self._database.write.begin() as connection:
             loaded = [session_of(row, self._nas_of) for row in rows]
-            mediator.sweep([mediator.in_memory(s) for s in loaded], now, limits)
+            mediator.sweep([mediator.in_memory(s) for s in loaded], now, patience)
             self._write(connection)
         mediator.written()
         return loaded[-1].id if len(loaded) == limit else None

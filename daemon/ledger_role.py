@@ -18,16 +18,23 @@ import msgspec
 
 from config.plant import Nas
 from daemon import clock
-from daemon.appliers import ACCOUNTING, APPLIERS, Applier, kind_of
+from daemon.appliers import (
+    ACCOUNTING,
+    APPLIERS,
+    Applier,
+    kind_of,
+    single_records,
+)
+from daemon.isolation import REFUSED_DATA, apply_around
 from daemon.journal_lag import JournalLag, journals
 from daemon.ledger import Ledger, subject
 from daemon.network_feed import POLL_SECONDS, NetworkFeed
 from daemon.role import RoleContext
 from radius.accounting import Refused, Report, Status
-from radius.records import Record
 from rating.session import Usage
 from storage.database import StorageError, open_database
 from storage.journal import Block, JournalError, JournalReader
+from storage.quarantine import put_aside, quarantined
 from storage.rollup import roll_up
 from storage.sessions import sessions_by_state
 from telemetry import logs, metrics
@@ -46,7 +53,7 @@ _FOLLOW_SECONDS = 1.0
 _DAY_SECONDS = 86400
 
 
-class _Worker:
+class Worker:
     """What the ledger's thread does; nothing of it runs in the loop."""
 
     def __init__(self, role: RoleContext) -> None:
@@ -67,6 +74,7 @@ class _Worker:
         self._log = logs.get_logger("ledger")
         self.failure: str | None = None
         self.positions: dict[str, int] = {}
+        self.quarantined = 0
 
     def step(self) -> bool:
         """Do what is due and a batch of each journal; say whether to go on at once."""
@@ -76,9 +84,8 @@ class _Worker:
             self._every(_FOLLOW_SECONDS, self._follow_journals)
             more = False
             for name, reader in self._readers.items():
-                applier = self._appliers.get(kind_of(name))
-                if applier is not None:
-                    more |= self._batch(applier, name, reader)
+                if kind_of(name) in self._appliers:
+                    more |= self._batch(name, reader)
             self._every(_SWEEP_SECONDS, self._sweep)
             self._every(_ROLL_UP_SECONDS, self._roll_up)
         except (StorageError, JournalError) as error:
@@ -127,16 +134,51 @@ class _Worker:
             self._due[work.__name__] = now + seconds
             work()
 
-    def _batch(self, applier: Applier, name: str, reader: JournalReader) -> bool:
+    def _batch(self, name: str, reader: JournalReader) -> bool:
         limit = self._settings.accounting.batch_records
-        blocks = reader.read(applier.positions.get(name, 1), limit)
+        blocks = reader.read(self.positions.get(name, 1), limit)
         if not blocks:
             return False
         started = clock.monotonic()
-        self._apply(applier, name, blocks)
+        try:
+            self._apply(self._appliers[kind_of(name)], name, blocks)
+        except Exception as error:
+            # Whatever it was, memory may have half of the batch.
+            self._ledger = None
+            if isinstance(error, StorageError) and not isinstance(error, REFUSED_DATA):
+                raise
+            self._log.exception("a batch cannot be applied", journal=name)
+            self._isolate(name, blocks)
         metrics.LEDGER_BATCH_SECONDS.observe(clock.monotonic() - started)
         self.positions = self._applied()
         return sum(block.records for block in blocks) >= limit // _WORTHWHILE
+
+    def _isolate(self, name: str, blocks: Sequence[Block]) -> None:
+        """Apply a batch that failed around the records that cannot be applied."""
+
+        def apply(some: Sequence[Block]) -> None:
+            self._current()
+            try:
+                self._apply(self._appliers[kind_of(name)], name, some)
+            except Exception:
+                self._ledger = None
+                raise
+
+        def aside(block: Block, error: Exception) -> None:
+            reason = f"{type(error).__name__}: {error}"
+            with self._database.write.begin() as connection:
+                put_aside(connection, name, block, reason=reason, at=int(clock.now()))
+            metrics.QUARANTINED_RECORDS.labels(name).inc(block.records)
+            self._log.error(
+                "a record is put aside",
+                journal=name,
+                position=block.first,
+                reason=reason.splitlines()[0],
+            )
+
+        position = self.positions.get(name, 1)
+        apply_around(single_records(name, blocks, position), apply, aside)
+        self._current()
 
     def _apply(self, applier: Applier, name: str, blocks: Sequence[Block]) -> None:
         if not isinstance(applier, Ledger):
@@ -167,6 +209,7 @@ class _Worker:
                 self.positions.get(name, 1), self._settings.journal.retention_bytes
             )
         with self._database.read.connect() as connection:
+            self.quarantined = quarantined(connection)
             for state, count in sessions_by_state(connection).items():
                 metrics.SESSIONS.labels(state).set(count)
 
@@ -185,7 +228,7 @@ class _Worker:
             self._due[self._roll_up.__name__] = 0.0
 
     def _show(
-        self, record: Record, report: Report | Refused, usage: Usage | None
+        self, position: int, report: Report | Refused, usage: Usage | None
     ) -> None:
         tracing = self._role.tracing
         user = subject(report)
@@ -196,7 +239,7 @@ class _Worker:
         event: dict[str, Any] = {
             "nas": report.nas,
             "user": user,
-            "position": record.position,
+            "position": position,
         }
         if isinstance(report, Refused):
             event |= {"decision": "counts for nothing", "reason": report.reason}
@@ -219,13 +262,14 @@ class _Worker:
         self._database.close()
 
 
-async def _follow_lag(role: RoleContext, worker: _Worker) -> None:
+async def _follow_lag(role: RoleContext, worker: Worker) -> None:
     lag = JournalLag(Path(role.settings.data_dir) / "journal")
     while True:
         await asyncio.to_thread(lag.measure, worker.positions)
         role.beat_status["detail"] = {
             "database": worker.failure or "writable",
             "journal_lag_records": dict(lag.records),
+            "quarantined_records": worker.quarantined,
         }
         await asyncio.sleep(_FOLLOW_SECONDS)
 
@@ -233,7 +277,7 @@ async def _follow_lag(role: RoleContext, worker: _Worker) -> None:
 async def run(role: RoleContext) -> None:
     """Apply the journals until told to stop; what is left waits for the next start."""
     await role.ready()
-    worker = _Worker(role)
+    worker = Worker(role)
     loop = asyncio.get_running_loop()
     first, longest = _BACK_OFF_SECONDS
     back_off = first

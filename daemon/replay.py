@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from config.schema import AccountingSettings
+from daemon.fragments import Reassembly
 from daemon.ledger import Ledger
 from radius.packet import Code, Malformed, trim, walk
 from radius.records import Origin, encode_origin
@@ -30,6 +31,7 @@ from storage.database import Database, migrate, open_database
 from storage.journal import Block
 
 _JOURNAL = "replay"
+_UDP = 17
 
 
 class CaptureError(Exception):
@@ -50,7 +52,8 @@ def read_requests(capture: Path, found: Found) -> Iterator[Block]:
     """Yield the accounting requests of a capture in its order, counting in ``found``:
     each as a block of its own, since each has its own time.
 
-    Any link type that scapy knows will do, with or without VLAN tags, pcap or pcapng. A
+    Any link type that scapy knows will do, with or without VLAN tags, pcap or pcapng;
+    fragments are put together, and come when the last of them was captured. A
     capture that ends within a frame ends before it. Raises CaptureError, also when
     scapy is not installed.
     """
@@ -60,37 +63,57 @@ def read_requests(capture: Path, found: Found) -> Iterator[Block]:
         import scapy.layers.l2  # noqa: F401
         from scapy.error import Scapy_Exception
         from scapy.layers.inet import IP, UDP
-        from scapy.layers.inet6 import IPv6
+        from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment
         from scapy.utils import PcapReader
     except ImportError as error:
         raise CaptureError(
             "captures are read with scapy, which is not installed:"
             " pip install 'fairlane[pcap]'"
         ) from error
+    pieces = Reassembly()
     reader: Any = PcapReader  # its signature leaves out the open file that it takes
     try:
         # Opened here: scapy does not close a file that it refuses.
         with capture.open("rb") as file, reader(file) as frames:
             for frame in frames:
                 found.frames += 1
-                datagram = frame.getlayer(UDP)
                 network = frame.getlayer(IP) or frame.getlayer(IPv6)
-                if datagram is None or network is None:
-                    continue
+                fragment = frame.getlayer(IPv6ExtHdrFragment)
                 # What was on the wire, not what scapy would build again.
-                octets = bytes(datagram.original)[8:]
-                packet = _accounting_request(octets)
+                if network is None:
+                    continue
+                if fragment is not None and fragment.nh == _UDP:
+                    datagram = pieces.add(
+                        (network.src, network.dst, fragment.id),
+                        fragment.offset * 8,
+                        bytes(fragment.payload.original),
+                        more=bool(fragment.m),
+                    )
+                elif network.version == 4 and (network.frag or network.flags.MF):
+                    datagram = network.proto == _UDP and pieces.add(
+                        (network.src, network.dst, network.id),
+                        network.frag * 8,
+                        bytes(network.payload.original),
+                        more=bool(network.flags.MF),
+                    )
+                else:
+                    layer = frame.getlayer(UDP)
+                    datagram = layer and bytes(layer.original)
+                if not datagram:
+                    continue
+                packet = _accounting_request(datagram[8:])
                 if isinstance(packet, Malformed):
                     found.broken += 1
                 elif packet is not None:
                     found.requests += 1
                     source = str(network.src)
                     address = ipaddress.ip_address(source).packed
+                    port = int.from_bytes(datagram[:2])
                     yield Block(
                         found.requests,
                         1,
                         int(frame.time * 1_000_000_000),
-                        encode_origin(Origin(address, datagram.sport, source)) + packet,
+                        encode_origin(Origin(address, port, source)) + packet,
                     )
     except OSError as error:
         raise CaptureError(f"{capture}: {error.strerror}") from error

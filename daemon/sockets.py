@@ -58,17 +58,26 @@ def endpoint(kind: str, text: str) -> Endpoint:
         raise AddressError(f"{text}: {error}") from error
 
 
-def bind(where: Endpoint, receive_buffer_bytes: int = 0) -> socket.socket:
-    """Bind one socket; raises AddressError with the address in it."""
-    sock = socket.socket(where.family, where.type)
+def make(where: Endpoint, receive_buffer_bytes: int = 0) -> socket.socket:
+    """Make one socket that is ready to be bound; raises AddressError."""
     try:
-        if where.family == socket.AF_INET6:
-            # v4 clients come in on a v4 address or not at all: no mapped surprises.
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if where.type == socket.SOCK_STREAM:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        else:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock = socket.socket(where.family, where.type)
+    except OSError as error:
+        raise AddressError(f"{where}: {error.strerror or error}") from error
+    if where.family == socket.AF_INET6:
+        # v4 clients come in on a v4 address or not at all: no mapped surprises.
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    if where.type == socket.SOCK_STREAM:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    else:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        prepare(sock, receive_buffer_bytes)
+    return sock
+
+
+def bind(sock: socket.socket, where: Endpoint) -> None:
+    """Bind a socket of ``make``; closes it and raises AddressError where it cannot."""
+    try:
         # Resolves nothing; it turns the %scope of a link-local address into a number.
         found = socket.getaddrinfo(
             where.host,
@@ -78,11 +87,11 @@ def bind(where: Endpoint, receive_buffer_bytes: int = 0) -> socket.socket:
             flags=socket.AI_NUMERICHOST,
         )
         sock.bind(found[0][4])
-        prepare(sock, receive_buffer_bytes)
+        if where.type == socket.SOCK_STREAM:
+            prepare(sock, 0)
     except OSError as error:
         sock.close()
         raise AddressError(f"{where}: {error.strerror or error}") from error
-    return sock
 
 
 def prepare(sock: socket.socket, receive_buffer_bytes: int) -> None:
@@ -153,31 +162,43 @@ class SocketPool:
         """Return the sockets for ``endpoints``, binding those that are missing.
 
         All or nothing: on AddressError those bound by this call are closed again.
-        Port 0 is bound once and then shared by the other workers' sockets.
+        Port 0 is bound once and then shared by the other workers' sockets. What joins
+        sockets in use is left unbound until ``complete``: the kernel gives a socket its
+        share of the clients as soon as it is bound, and nobody reads it yet.
         """
         opened: dict[Endpoint, list[socket.socket]] = {}
         fresh: list[socket.socket] = []
         try:
             for where in endpoints:
                 have = list(self.bound.get(where, ()))
+                in_use = bool(have)
                 if not have:
                     have = [sock for sock in self.inherited if serves(sock, where)]
                     for sock in have:
                         prepare(sock, receive_buffer_bytes)
                 wanted = workers if where.type == socket.SOCK_DGRAM else 1
                 while len(have) < wanted and self._may_add(have):
-                    place = where
-                    if have and where.port == 0:
-                        port = have[0].getsockname()[1]
-                        place = Endpoint(where.kind, where.host, port)
-                    have.append(bind(place, receive_buffer_bytes))
-                    fresh.append(have[-1])
+                    sock = make(where, receive_buffer_bytes)
+                    if not in_use:
+                        bind(sock, _beside(where, have))
+                    have.append(sock)
+                    fresh.append(sock)
                 opened[where] = have
         except AddressError:
             for sock in fresh:
                 sock.close()
             raise
         return opened
+
+    def complete(self, opened: dict[Endpoint, list[socket.socket]]) -> None:
+        """Bind what ``open`` left unbound, now that somebody is about to read it.
+
+        Raises AddressError; what is bound by then is for ``discard``.
+        """
+        for where, socks in opened.items():
+            for sock in socks:
+                if sock.getsockname()[1] == 0:
+                    bind(sock, _beside(where, socks))
 
     def _may_add(self, have: list[socket.socket]) -> bool:
         # The kernel lets sockets share a port only under one user; those that the
@@ -218,6 +239,13 @@ class SocketPool:
                 sock.close()
         for sock in self.inherited:
             sock.close()
+
+
+def _beside(where: Endpoint, have: Sequence[socket.socket]) -> Endpoint:
+    """Say where the next socket of an endpoint goes: to the port that the first got."""
+    if where.port or not have:
+        return where
+    return Endpoint(where.kind, where.host, have[0].getsockname()[1])
 
 
 def share(

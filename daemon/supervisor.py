@@ -181,11 +181,13 @@ class Supervisor:
     async def _tick(self) -> None:
         watchdog = self.service_manager.watchdog_seconds / 3
         health_at = watchdog_at = 0.0
+        told: list[bool] = []
         while True:
             now = clock.monotonic()
             self._judge(now)
-            if now - health_at >= HEALTH_SECONDS:
-                health_at = now
+            health = [keeper.healthy(now) for keeper in self.keepers]
+            if health != told or now - health_at >= HEALTH_SECONDS:
+                health_at, told = now, health
                 self._tell_control(now)
             beating = all(keeper.beating(now) for keeper in self.keepers)
             if watchdog and beating and now - watchdog_at >= watchdog:
@@ -194,7 +196,7 @@ class Supervisor:
             await asyncio.sleep(TICK_SECONDS)
 
     def _judge(self, now: float) -> None:
-        ready = all(keeper.healthy(now) for keeper in self.keepers)
+        ready = all(keeper.ready(now) for keeper in self.keepers)
         if ready == self.ready:
             return
         self.ready = ready
@@ -205,7 +207,7 @@ class Supervisor:
             log.info("ready", roles=len(self.keepers), digest=self.plan.digest)
             self.service_manager.ready(self._status_line())
         else:
-            unwell = [k.label for k in self.keepers if not k.healthy(now)]
+            unwell = [k.label for k in self.keepers if not k.ready(now)]
             log.warning("not ready", roles=unwell)
             self.service_manager.status("not ready: " + ", ".join(unwell))
 
@@ -297,6 +299,7 @@ class Supervisor:
         try:
             async with asyncio.timeout(PREPARE_SECONDS_MAX):
                 await asyncio.gather(*(keeper.prepared.wait() for keeper in fresh))
+            self.pool.complete(bound)
         except BaseException as error:
             self.generation -= 1
             self._retired += fresh

@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Callable, Sequence
 from enum import IntEnum, StrEnum
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 _EVENT_PAST_SECONDS = 7 * 86400
 """How old an Event-Timestamp may be: BNGs keep accounting for a day when nobody
@@ -102,21 +104,28 @@ class Description(NamedTuple):
 _GIGAWORDS = 1 << 28
 """2^60 octets: a line of 100 Gbit/s needs three years for as many."""
 
+STATUS_TYPE, SESSION_ID = 40, 44
+NUMBERS = (41, 55, 46, 42, 43, 47, 48, 52, 53, 49)
+"""Acct-Delay-Time, Event-Timestamp, Acct-Session-Time, octets, packets, Gigawords (in
+and out each) and Acct-Terminate-Cause."""
+_IDENTITIES = frozenset({4, 32, 95})
+STANDING = _IDENTITIES | {1, 5, 8, 25, 26, 30, 31, 50, 51, 87, 96, 97, 123, 168}
+"""What is the same in nearly every packet of a session: who, where, which addresses."""
+
 _IGNORE, _NUMBER, _STANDING, _IDENTITY, _SESSION_ID, _FORBIDDEN, _STATUS = range(7)
 _KINDS = [_IGNORE] * 256
-for _type in (41, 42, 43, 46, 47, 48, 49, 52, 53, 55):
+for _type in NUMBERS:
     _KINDS[_type] = _NUMBER
-for _type in (1, 5, 8, 25, 26, 30, 31, 50, 51, 87, 96, 97, 123, 168):
-    _KINDS[_type] = _STANDING
-for _type in (4, 32, 95):
-    _KINDS[_type] = _IDENTITY
+for _type in STANDING:
+    _KINDS[_type] = _IDENTITY if _type in _IDENTITIES else _STANDING
 for _type in (2, 3, 18, 24):  # RFC 2866 section 4.1
     _KINDS[_type] = _FORBIDDEN
-_KINDS[44] = _SESSION_ID
-_KINDS[40] = _STATUS
+_KINDS[SESSION_ID] = _SESSION_ID
+_KINDS[STATUS_TYPE] = _STATUS
 
-_SESSION_STATUS = frozenset({1, 2, 3})
+SESSION_STATUS = frozenset({Status.START, Status.STOP, Status.INTERIM_UPDATE})
 _NAS_STATUS = frozenset({7, 8})
+_new_report = partial(tuple.__new__, Report)  # half the time of Report's own way
 _read_number = struct.Struct("!I").unpack_from
 
 
@@ -161,42 +170,71 @@ def read_report(
         return Refused(nas, status, Refusal.STATUS_TYPE)
     if not identified:
         return Refused(nas, status, Refusal.NAS_IDENTITY)
-    if status in _SESSION_STATUS:
+    if status in SESSION_STATUS:
         if session_ids != 1 or not session_id:
             return Refused(nas, status, Refusal.SESSION_ID)
     elif status not in _NAS_STATUS:  # tunnels, Failed and what is not assigned
         return Refused(nas, status, Refusal.NOT_A_SESSION)
-    get = numbers.get
-    delay = get(41, 0)
-    stamp = get(55)
+    return report_of(
+        status,
+        nas,
+        session_id,
+        received_at,
+        max_clock_skew_seconds,
+        b"".join(standing),
+        [numbers.get(kind) for kind in NUMBERS],
+    )
+
+
+def report_of(
+    status: int,
+    nas: str,
+    session_id: bytes,
+    received_at: int,
+    max_clock_skew_seconds: int,
+    standing: bytes,
+    numbers: Sequence[int | None],
+) -> Report:
+    """Make the report of a packet's values; ``numbers`` are in the order of NUMBERS."""
+    (
+        delay,
+        stamp,
+        seconds,
+        octets_in,
+        octets_out,
+        packets_in,
+        packets_out,
+        gigawords_in,
+        gigawords_out,
+        cause,
+    ) = numbers
     reported = stamp is not None and (
         received_at - _EVENT_PAST_SECONDS
         <= stamp
         <= received_at + max_clock_skew_seconds
     )
-    event_at = stamp if reported and stamp is not None else received_at - delay
-    octets_in, octets_out = get(42), get(43)
-    gigawords_in, gigawords_out = get(52), get(53)
     if octets_in is not None and gigawords_in:
         octets_in = _whole(octets_in, gigawords_in)
     if octets_out is not None and gigawords_out:
         octets_out = _whole(octets_out, gigawords_out)
-    return Report(
-        status,
-        nas,
-        _text(session_id),
-        received_at,
-        event_at,
-        reported,
-        delay,
-        get(46),
-        octets_in,
-        octets_out,
-        get(47),
-        get(48),
-        gigawords_in is not None or gigawords_out is not None,
-        get(49),
-        b"".join(standing),
+    return _new_report(
+        (
+            status,
+            nas,
+            _text(session_id),
+            received_at,
+            stamp if reported else received_at - (delay or 0),
+            reported,
+            delay or 0,
+            seconds,
+            octets_in,
+            octets_out,
+            packets_in,
+            packets_out,
+            gigawords_in is not None or gigawords_out is not None,
+            cause,
+            standing,
+        )
     )
 
 
@@ -207,7 +245,8 @@ def _whole(octets: int, gigawords: int) -> int | None:
 
 def _text(value: bytes) -> str:
     """Read text as UTF-8; what is not is kept readable and distinct."""
-    return value.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+    text = value.decode("utf-8", "backslashreplace")
+    return text.replace("\0", "\\x00") if "\0" in text else text
 
 
 def _ipv4(value: bytes) -> str | None:
@@ -239,65 +278,84 @@ _VENDOR_HEADER = struct.Struct("!I")
 _DSL_FORUM = 3561
 
 
-def _circuit(value: bytes, wanted: int) -> str | None:
-    """Read Agent-Circuit-Id (1) or Agent-Remote-Id (2) of RFC 4679 out of a VSA."""
-    if len(value) < 6 or _VENDOR_HEADER.unpack_from(value)[0] != _DSL_FORUM:
-        return None
-    place = 4
-    while place + 2 <= len(value):
-        length = value[place + 1]
-        if length < 2 or place + length > len(value):
-            return None  # not sub-attributes: opaque, and no error
-        if value[place] == wanted and length > 2:
-            return _text(value[place + 2 : place + length])
-        place += length
-    return None
+def _circuits(value: bytes) -> tuple[str | None, str | None]:
+    """Read Agent-Circuit-Id (1) and Agent-Remote-Id (2) of RFC 4679 out of a VSA."""
+    found: list[str | None] = [None, None]
+    if len(value) >= 6 and _VENDOR_HEADER.unpack_from(value)[0] == _DSL_FORUM:
+        place = 4
+        while place + 2 <= len(value):
+            kind, length = value[place], value[place + 1]
+            if length < 2 or place + length > len(value):
+                break  # not sub-attributes: opaque, and no error
+            if kind in (1, 2) and length > 2 and found[kind - 1] is None:
+                found[kind - 1] = _text(value[place + 2 : place + length])
+            place += length
+    return found[0], found[1]
 
 
-def _all(values: list[str | None]) -> str | None:
-    return " ".join(v for v in values if v is not None) or None
+def _some_text(value: bytes) -> str | None:
+    return _text(value) if value else None
 
 
-def _first(values: list[str | None]) -> str | None:
-    return next((v for v in values if v is not None), None)
+def _number(value: bytes) -> int | None:
+    return int.from_bytes(value) if len(value) == 4 else None
+
+
+def _number_as_text(value: bytes) -> str | None:
+    return str(int.from_bytes(value)) if len(value) == 4 else None
+
+
+def _whole_class(value: bytes) -> bytes:
+    return bytes((25, len(value) + 2)) + value
+
+
+_AT = {name: place for place, name in enumerate(Description._fields)}
+# Behind the fields: what stands in for an absent one, and both halves of the circuit.
+_IPV4, _IPV6, _PORT, _CIRCUITS, _SLOTS = range(len(_AT), len(_AT) + 5)
+
+_READERS: dict[int, tuple[int, Callable[[bytes], Any], Any]] = {
+    1: (_AT["user_name"], _some_text, None),
+    4: (_IPV4, _ipv4, None),
+    5: (_PORT, _number_as_text, None),
+    8: (_AT["framed_ip_address"], _ipv4, None),
+    25: (_AT["class_"], _whole_class, b""),
+    26: (_CIRCUITS, _circuits, ()),
+    30: (_AT["called_station_id"], _some_text, None),
+    31: (_AT["calling_station_id"], _some_text, None),
+    32: (_AT["nas_identity"], _some_text, None),
+    50: (_AT["acct_multi_session_id"], _some_text, None),
+    51: (_AT["link_count"], _number, None),
+    87: (_AT["nas_port_id"], _some_text, None),
+    95: (_IPV6, _ipv6, None),
+    96: (_AT["framed_interface_id"], _interface_id, None),
+    97: (_AT["framed_ipv6_prefixes"], _ipv6_prefix, " "),
+    123: (_AT["delegated_ipv6_prefixes"], _ipv6_prefix, " "),
+    168: (_AT["framed_ipv6_addresses"], _ipv6, " "),
+}
+"""Attribute to the place of its value, how that is read (None: it does not fit its
+type), and what joins several; where nothing does, the first one counts."""
 
 
 def describe(standing: bytes) -> Description:
     """Read the standing half of a report; several of a kind stay in their order."""
-    found: dict[int, list[bytes]] = {}
-    place = 0
-    while place < len(standing):
+    found: list[Any] = [None] * _SLOTS
+    place, end, readers = 0, len(standing), _READERS
+    while place < end:
         behind = place + standing[place + 1]
-        found.setdefault(standing[place], []).append(standing[place + 2 : behind])
+        slot, read, joint = readers[standing[place]]
+        known = found[slot]
+        if known is None or joint is not None:
+            value = read(standing[place + 2 : behind])
+            if known is None:
+                found[slot] = value
+            elif value is not None:
+                found[slot] = known + joint + value
         place = behind
-
-    def texts(kind: int) -> list[str | None]:
-        return [_text(value) for value in found.get(kind, ()) if value]
-
-    vsas = found.get(26, [])
-    links = [v for v in found.get(51, ()) if len(v) == 4]
-    return Description(
-        nas_identity=_first(
-            texts(32)
-            + [_ipv4(value) for value in found.get(4, ())]
-            + [_ipv6(value) for value in found.get(95, ())]
-        )
-        or "",
-        user_name=_first(texts(1)),
-        class_=b"".join(bytes((25, len(v) + 2)) + v for v in found.get(25, ())) or None,
-        framed_ip_address=_first([_ipv4(v) for v in found.get(8, ())]),
-        framed_ipv6_prefixes=_all([_ipv6_prefix(v) for v in found.get(97, ())]),
-        delegated_ipv6_prefixes=_all([_ipv6_prefix(v) for v in found.get(123, ())]),
-        framed_ipv6_addresses=_all([_ipv6(v) for v in found.get(168, ())]),
-        framed_interface_id=_first([_interface_id(v) for v in found.get(96, ())]),
-        calling_station_id=_first(texts(31)),
-        called_station_id=_first(texts(30)),
-        nas_port_id=_first(
-            texts(87)
-            + [str(int.from_bytes(v)) for v in found.get(5, ()) if len(v) == 4]
-        ),
-        agent_circuit_id=_first([_circuit(v, 1) for v in vsas]),
-        agent_remote_id=_first([_circuit(v, 2) for v in vsas]),
-        acct_multi_session_id=_first(texts(50)),
-        link_count=int.from_bytes(links[0]) if links else None,
-    )
+    if found[_AT["nas_identity"]] is None:
+        found[_AT["nas_identity"]] = found[_IPV4] or found[_IPV6] or ""
+    if found[_AT["nas_port_id"]] is None:
+        found[_AT["nas_port_id"]] = found[_PORT]
+    circuits = found[_CIRCUITS] or ()
+    found[_AT["agent_circuit_id"]] = next(filter(None, circuits[::2]), None)
+    found[_AT["agent_remote_id"]] = next(filter(None, circuits[1::2]), None)
+    return Description._make(found[: len(_AT)])

@@ -23,15 +23,6 @@ class Origin(NamedTuple):
     nas: str
 
 
-class Record(NamedTuple):
-    """One packet as received: when (ns since 1970, UTC), from where, its octets."""
-
-    position: int
-    received_at_ns: int
-    origin: Origin
-    packet: bytes
-
-
 def encode_origin(origin: Origin) -> bytes:
     """Encode what precedes each packet of a sender; 255 octets of name at the most."""
     nas = origin.nas.encode()
@@ -40,24 +31,33 @@ def encode_origin(origin: Origin) -> bytes:
     )
 
 
+def split(octets: bytes) -> list[bytes]:
+    """Cut a block into the octets of its records, each behind its own prefix."""
+    cut, place = [], 0
+    while place < len(octets):
+        packet = place + _PREFIX.size + octets[place] + octets[place + 1]
+        end = packet + int.from_bytes(octets[packet + 2 : packet + 4])
+        cut.append(octets[place:end])
+        place = end
+    return cut
+
+
 class RecordReader:
     """Takes blocks apart, and remembers the senders that it has seen."""
 
     def __init__(self) -> None:
         self._origins: dict[bytes, Origin] = {}
 
-    def read(self, first: int, received_at_ns: int, octets: bytes) -> list[Record]:
-        """Give the records of a block whose first one is at position ``first``."""
-        records: list[Record] = []
+    def read(self, octets: bytes) -> list[tuple[Origin, bytes]]:
+        """Give where each record of a block came from, and its packet, in order."""
+        records: list[tuple[Origin, bytes]] = []
         place, end, origins, append = 0, len(octets), self._origins, records.append
-        at = first
         while place < end:
             start = place + 4 + octets[place] + octets[place + 1]
             prefix = octets[place:start]
             origin = origins.get(prefix) or self._decode_origin(prefix)
             place = start + (octets[start + 2] << 8 | octets[start + 3])
-            append(Record(at, received_at_ns, origin, octets[start:place]))
-            at += 1
+            append((origin, octets[start:place]))
         return records
 
     def _decode_origin(self, prefix: bytes) -> Origin:

@@ -267,7 +267,9 @@ class Balance:
 
         ``at`` is when, for what no usage record caused.
         """
-        if self._settle_all(usage, at, service, charges) and self.version.quotas:
+        moved = self._settle_all(usage, at, service, charges)
+        # Without usage it is a top-up, and ``grant`` has moved what is left already.
+        if self.version.quotas and (moved or usage is None):
             events += told(self, usage, at, service)
             self._alerts = alerts(self)
 

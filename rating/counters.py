@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import struct
 from enum import StrEnum
+from itertools import pairwise
 from typing import NamedTuple
 
 WRAP = 1 << 32
@@ -34,6 +35,8 @@ _ABSENT = (1 << 64) - 1
 _COUNTERS = 4
 _BASE = struct.Struct("<I8Q")
 _POINT = struct.Struct("<I4Q")
+_BASE_AND_POINT = struct.Struct("<I8QI4Q")
+_LONGEST = _BASE.size + _POINTS * _POINT.size
 _NOTHING = _BASE.pack(0, *(0,) * 8)
 
 
@@ -112,12 +115,15 @@ def advance(counters: Counters, at: int, values: Values, rule: WrapRule) -> Step
 def _advance_behind(
     counters: Counters, at: int, values: Values, rule: WrapRule
 ) -> Step:
+    before = counters.totals
     totals, raw, derived = _step(counters, at, values, rule)
     packed = counters.points + _pack_point(at, values)
-    if len(packed) > _BASE.size + _POINTS * _POINT.size:
+    if len(packed) > _LONGEST:
         packed = _fold_oldest(packed, rule)
-    after = Counters(totals, raw, at, packed)
-    return after, _difference(totals, counters.totals), derived
+    a, b, c, d = before
+    e, f, g, h = totals
+    added = (e - a, f - b, g - c, h - d)
+    return Counters(totals, raw, at, packed), added, derived
 
 
 def _step(
@@ -189,10 +195,16 @@ def _wrapped(
 
 
 def _fold_oldest(packed: bytes, rule: WrapRule) -> bytes:
-    base, points = _unpack(packed)
-    at, values = points[0]
-    totals, raw, _ = _step(base, at, values, rule)
-    return _BASE.pack(at, *totals, *raw) + packed[_BASE.size + _POINT.size :]
+    *before, at, a, b, c, d = _BASE_AND_POINT.unpack_from(packed)
+    values = [a, b, c, d]
+    behind = packed[_BASE_AND_POINT.size :]
+    if before[1:5] == before[5:9] and _ABSENT not in values:
+        e, f, g, h = before[5:9]
+        if a >= e and b >= f and c >= g and d >= h:  # as nearly all: no wrap, no gap
+            return _BASE.pack(at, *values, *values) + behind
+    base, ((at, point),) = _unpack(packed[: _BASE_AND_POINT.size])
+    totals, raw, _ = _step(base, at, point, rule)
+    return _BASE.pack(at, *totals, *raw) + behind
 
 
 def _insert(
@@ -231,8 +243,16 @@ def restore(points: bytes, rule: WrapRule) -> Counters:
     return _refold(base, kept, rule) if kept else base._replace(points=points)
 
 
+def longest_gap(counters: Counters) -> int:
+    """Give the most seconds between two of the kept points in a row; 0 for one."""
+    seconds = [at for at, *_ in _POINT.iter_unpack(counters.points[_BASE.size :])]
+    return max((after - before for before, after in pairwise(seconds)), default=0)
+
+
 def _pack_point(at: int, values: Values) -> bytes:
     a, b, c, d = values
+    if None not in values:
+        return _POINT.pack(at, a, b, c, d)
     return _POINT.pack(
         at,
         _ABSENT if a is None else a,

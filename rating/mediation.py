@@ -10,7 +10,7 @@ only ever a copy of what the database has.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import chain
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from rating.session import (
     Closed,
     Fit,
     Nas,
+    Patience,
     Session,
     State,
     Usage,
@@ -35,6 +36,7 @@ _CAUSES = {Status.ACCOUNTING_ON: 11, Status.ACCOUNTING_OFF: 7}
 
 _NAMES: dict[int | None, str] = {int(s): s.name.lower() for s in Status}
 _OTHER = "other"
+_INTERIM_UPDATE, _OPEN = Status.INTERIM_UPDATE, State.OPEN
 
 Key = tuple[str, str]
 """A NAS's name and an Acct-Session-Id."""
@@ -124,29 +126,31 @@ class Mediator:
         self, report: Report | Refused, nas: Nas, certain: Session | None = None
     ) -> Usage | None:
         """Apply one report, to the session that is certain or the one that is found."""
-        if type(report) is Refused:
+        if type(report) is not Report:
+            assert type(report) is Refused
             self.refused[_NAMES.get(report.status, _OTHER), report.reason] += 1
             return None
-        assert isinstance(report, Report)
         status = report.status
         if status in _CAUSES:
             self._restart(report)
             self.outcomes[status, True] += 1
             return None
         session = certain or self._session_of(report)
-        if status != Status.INTERIM_UPDATE or session.state is not State.OPEN:
-            self._moved.add(session.id)
+        number = session.id
+        if status != _INTERIM_UPDATE or session.state is not _OPEN:
+            self._moved.add(number)
         usage = apply(session, report, nas)
-        if session.id not in self._begun:
-            self._counted[session.id] = session
+        if number not in self._begun:
+            self._counted[number] = session
         if certain is None:
             newest = self._sessions[report.nas, report.acct_session_id]
             if newest is not session and session.state is not State.CLOSED:
                 self._close(session, Closed.LOST, None)
-        if usage is not None:
-            self._use(usage)
-        new = usage is not None or status == Status.START
-        self.outcomes[status, new] += 1
+        if usage is None:
+            self.outcomes[status, status == Status.START] += 1
+            return None
+        self._use(usage)
+        self.outcomes[status, True] += 1
         return usage
 
     def _session_of(self, report: Report) -> Session:
@@ -221,7 +225,8 @@ class Mediator:
     def _use(self, usage: Usage) -> None:
         """Add a usage record, joined to the session's last one of this batch if both
         were reported alike, touch, and stay short enough together."""
-        place = self._open_usage.get(usage.session_id)
+        number = usage[0]
+        place = self._open_usage.get(number)
         if place is not None:
             last = self._usage[place]
             if (
@@ -232,16 +237,14 @@ class Mediator:
                 self._usage[place] = _sum(last, usage)
                 self._joined[place] += 1
                 return
-        self._open_usage[usage.session_id] = len(self._usage)
+        self._open_usage[number] = len(self._usage)
         self._usage.append(usage)
         self._joined.append(1)
 
-    def sweep(
-        self, sessions: Iterable[Session], now: int, limits: Mapping[str, int]
-    ) -> None:
+    def sweep(self, sessions: Iterable[Session], now: int, patience: Patience) -> None:
         """Judge sessions that have been silent; those in memory as memory has them."""
         for session in sessions:
-            if silence(session, now, **limits) and session.id not in self._begun:
+            if silence(session, now, patience) and session.id not in self._begun:
                 self._counted[session.id] = session
                 self._moved.add(session.id)
 
@@ -308,9 +311,10 @@ def _certain(session: Session, report: Report) -> bool:
     seconds = report.session_seconds
     if seconds is None:
         return True
-    start = report.event_at - seconds
-    if report.event_at < session.started_at:
+    event_at = report.event_at
+    if event_at < session.started_at:
         return False
+    start = event_at - seconds
     return start < session.last_seen_at or abs(start - session.started_at) <= 2
 
 

@@ -18,6 +18,7 @@ puts it right.
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
+from functools import partial
 from typing import NamedTuple
 
 from radius.accounting import Description, Report, Status
@@ -27,8 +28,10 @@ from rating.counters import (
     Counters,
     Derived,
     Gigawords,
+    Totals,
     WrapRule,
     advance,
+    longest_gap,
     restore,
 )
 
@@ -233,37 +236,44 @@ def merge(known: Description, now: Description) -> Description:
 
 def apply(session: Session, report: Report, nas: Nas) -> Usage | None:
     """Fold a report into its session; give the use that it adds, if any."""
-    session.last_arrival_at = max(session.last_arrival_at, report.received_at)
-    if report.status == Status.START and not session.start_reported:
-        session.started_at = min(report.event_at, session.last_seen_at)
+    event_at, at, status = report.event_at, report.session_seconds, report.status
+    if report.received_at > session.last_arrival_at:
+        session.last_arrival_at = report.received_at
+    if status == _START and not session.start_reported:
+        session.started_at = min(event_at, session.last_seen_at)
         session.start_reported = True
-    at = report.session_seconds
     if at is None:
-        at = max(0, report.event_at - session.started_at)
-    stop = report.status == Status.STOP
-    _move(session, report, at, stop=stop)
-    added = (0, 0, 0, 0)
-    derived = Derived.REPORTED
+        at = max(0, event_at - session.started_at)
+    before = session.seconds
+    if status == _STOP or session.state is not _OPEN:  # else it stays open
+        _move(session, report, at, stop=status == _STOP)
+    added: Totals = _NO_USE
+    derived = _REPORTED
     if report.gigawords:
         session.gigawords = True
     values = report[8:12]
     if values != _NO_VALUES:
         rule = nas.rules[session.gigawords]
         session.counters, added, derived = advance(session.counters, at, values, rule)
-    seconds = max(0, at - session.seconds)
-    session.seconds += seconds
-    began, session.last_seen_at = (
-        session.last_seen_at,
-        max(session.last_seen_at, report.event_at),
-    )
+    seconds = 0
+    if at > before:
+        seconds = at - before
+        session.seconds = at
+    began = session.last_seen_at
+    if event_at > began:
+        session.last_seen_at = event_at
     if not seconds and added == _NO_USE:
         return None
     if derived is Derived.CORRECTED:
-        began = min(began, report.event_at)
-    return Usage(
-        session.id, began, max(began, report.event_at), seconds, *added, derived
-    )
+        began = min(began, event_at)
+    ended = max(began, event_at)
+    return _new_usage((session.id, began, ended, seconds, *added, derived))
 
+
+# Where the names would be looked up for each report.
+_START, _STOP = Status.START, Status.STOP
+_OPEN, _REPORTED = State.OPEN, Derived.REPORTED
+_new_usage = partial(tuple.__new__, Usage)
 
 _FINAL = frozenset({Closed.NAS_REBOOT, Closed.LOST})
 """No report of the same start is from after these: the NAS forgot the session."""
@@ -297,17 +307,28 @@ def close(session: Session, by: Closed, terminate_cause: int | None) -> None:
     session.terminate_cause = terminate_cause
 
 
-def silence(
-    session: Session, now: int, *, suspect_after: int, close_after: int
-) -> bool:
-    """Judge a session by how long nothing came (seconds); say whether it changed."""
-    silent = now - session.last_arrival_at
+class Patience(NamedTuple):
+    """How long silence is borne, in intervals between Interim-Updates.
+
+    ``interval`` is the shortest that is taken for a session's own, in seconds: one that
+    has shown to report less often is given its own time.
+    """
+
+    interval: int
+    suspect_after: int
+    close_after: int
+
+
+def silence(session: Session, now: int, patience: Patience) -> bool:
+    """Judge a session by how long nothing came; say whether it changed."""
     if session.state is State.CLOSED:
         return False
-    if silent >= close_after:
+    silent = now - session.last_arrival_at
+    interval = max(patience.interval, longest_gap(session.counters))
+    if silent >= interval * patience.close_after:
         close(session, Closed.STALE, None)
         return True
-    if silent >= suspect_after and session.state is State.OPEN:
+    if silent >= interval * patience.suspect_after and session.state is State.OPEN:
         session.state = State.SUSPECT
         return True
     return False

@@ -11,6 +11,7 @@ from operator import itemgetter
 from typing import Any
 
 from radius.accounting import Description
+from rating.counters import Derived
 from rating.session import Closed, Nas, Session, State, Usage, memory, remember
 from storage.tables import LIFE_COLUMNS, SESSION_COLUMNS
 
@@ -18,6 +19,7 @@ _AT = {name: place for place, name in enumerate(SESSION_COLUMNS)}
 _DESCRIPTION = [_AT[name] for name in Description._fields]
 _WHOLE = ("nas", "acct_session_id", *Description._fields, *LIFE_COLUMNS)
 _in_order = itemgetter(*(_WHOLE.index(name) for name in SESSION_COLUMNS))
+_WORDS = {derived: derived.value for derived in Derived}
 _REPORTED, _ESTIMATED = "reported", "estimated"
 
 
@@ -86,4 +88,4 @@ def life_row(session: Session) -> tuple[Any, ...]:
 def usage_row(usage_id: int, usage: Usage, records: int) -> tuple[Any, ...]:
     """Make the row of a usage record that joins so many, as USAGE_COLUMNS has it."""
     # The driver takes a plain str at once, and looks for an adapter for any other.
-    return (usage_id, *usage[:-1], usage.derived.value, records)
+    return (usage_id, *usage[:-1], _WORDS[usage.derived], records)

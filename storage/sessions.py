@@ -15,6 +15,7 @@ cannot store, and numbers must fit 63 bits.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -27,6 +28,7 @@ from storage.tables import (
     PROGRESS_COLUMNS,
     SESSION_COLUMNS,
     USAGE_COLUMNS,
+    USAGE_RUN,
     journal_position,
     session,
     usage,
@@ -34,6 +36,7 @@ from storage.tables import (
 
 _IDENTITY: Final = ("id", "nas", "nas_identity", "acct_session_id")
 _MUTABLE: Final = tuple(c for c in SESSION_COLUMNS if c not in _IDENTITY)
+_ended_at: Final = itemgetter(USAGE_COLUMNS.index("ended_at"))
 _SELECT: Final = f"SELECT {', '.join(SESSION_COLUMNS)} FROM session"
 
 
@@ -95,6 +98,20 @@ def insert_sessions(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> 
 def insert_usage(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
     """Add usage records; rows in the order of USAGE_COLUMNS, with ids never used."""
     insert(connection, usage, USAGE_COLUMNS, rows)
+    if not rows:
+        return
+    latest = max(map(_ended_at, rows))
+    connection.execute(
+        sqlalchemy.text(
+            "INSERT INTO usage_run (run, latest_end) VALUES (:run, :latest)"
+            " ON CONFLICT (run) DO UPDATE SET latest_end = excluded.latest_end"
+            " WHERE excluded.latest_end > usage_run.latest_end"
+        ),
+        [
+            {"run": run, "latest": latest}
+            for run in sorted({row[0] // USAGE_RUN for row in rows})
+        ],
+    )
 
 
 def update_sessions(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:

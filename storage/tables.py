@@ -74,6 +74,7 @@ partial_index("session_live_by_nas", _IS_LIVE, session.c.nas)
 # Live sessions in order of id, for the sweep that looks for stale ones in slices: it
 # must not walk years of closed ones. With the state in it, they are counted from it.
 partial_index("session_live_by_id", _IS_LIVE, session.c.id, session.c.state)
+partial_index("session_by_stopped_at", "stopped_at IS NOT NULL", session.c.stopped_at)
 partial_index(
     "session_by_bundle",
     "acct_multi_session_id IS NOT NULL",
@@ -100,11 +101,37 @@ usage: Final = Table(
 )
 Index("usage_by_session_id", usage.c.session_id)
 
+USAGE_RUN: Final = 4096
+"""Ids of usage that share a row of `usage_run`."""
+
+# The latest end in each run of ids. Ids are in order of arrival, so that this tells
+# where to begin to look for usage since a time; an index on the end itself would cost
+# each record as much as its row does.
+usage_run: Final = Table(
+    "usage_run",
+    metadata,
+    Column("run", BigInteger, primary_key=True, autoincrement=False),
+    Column("latest_end", BigInteger, nullable=False),
+)
+
 journal_position: Final = Table(
     "journal_position",
     metadata,
     Column("journal", Text, primary_key=True),
     Column("position", BigInteger, nullable=False),
+)
+
+quarantine: Final = Table(
+    "quarantine",
+    metadata,
+    Column("journal", Text, primary_key=True),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("records", Integer, nullable=False),
+    Column("received_at_ns", BigInteger, nullable=False),
+    Column("octets", LargeBinary, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("quarantined_at", BigInteger, nullable=False),
+    tenant(),
 )
 
 network_object: Final = Table(

@@ -18,17 +18,19 @@ from sqlalchemy import (
     Connection,
     FromClause,
     Row,
+    ScalarSelect,
     Select,
-    and_,
     func,
     or_,
     select,
+    text,
 )
 
 from radius.mac_address import mac_address
-from storage.tables import session, usage
+from storage.tables import USAGE_RUN, session, usage, usage_run
 
 _ROWS_AT_ONCE: Final = 1000
+_DAY_SECONDS: Final = 86_400
 
 # Acct-Terminate-Cause: RFC 2866 section 5.10, from 19 on RFC 3580 section 2.2 and IANA.
 TERMINATE_CAUSES: Final = dict(
@@ -84,18 +86,20 @@ def list_sessions(connection: Connection, wanted: Filter) -> Iterator[dict[str, 
     """The sessions that match, oldest first, as JSON-ready objects."""
     conditions = _of_session(wanted)
     if wanted.since is not None:
-        # A live session goes on, whenever it was last heard of.
-        conditions.append(
+        # A live session goes on, whenever it was last heard of. The numbers come from
+        # two indexes: alternatives in one condition would read every session.
+        live = select(session.c.id).where(text("state <> 'closed'"))
+        stopped = select(session.c.id).where(
+            session.c.stopped_at.is_not(None), session.c.stopped_at >= wanted.since
+        )
+        conditions += [
+            session.c.id.in_(live.union_all(stopped)),
             or_(
                 session.c.state != "closed",
                 session.c.stopped_at > wanted.since,
-                and_(
-                    session.c.stopped_at.is_(None),
-                    session.c.last_seen_at > wanted.since,
-                ),
                 session.c.started_at == wanted.since,
-            )
-        )
+            ),
+        ]
     if wanted.until is not None:
         conditions.append(session.c.started_at < wanted.until)
     columns = select(session, _BUNDLE_COMPLETE)
@@ -108,6 +112,7 @@ def list_usage(connection: Connection, wanted: Filter) -> Iterator[dict[str, Any
     """The usage records that match, oldest first, as JSON-ready objects."""
     conditions = _of_session(wanted)
     if wanted.since is not None:
+        conditions.append(usage.c.id >= _first_since(wanted.since))
         conditions.append(
             or_(
                 usage.c.ended_at > wanted.since,
@@ -129,6 +134,18 @@ def list_usage(connection: Connection, wanted: Filter) -> Iterator[dict[str, Any
     query = _newest(query, both, conditions, usage.c.id, wanted.limit)
     for row in _stream(connection, query):
         yield _usage_object(row)
+
+
+def _first_since(since: int) -> ScalarSelect[Any]:
+    """Say before which id no usage ends behind an epoch second.
+
+    A rolled-up record may end up to a day later than the one whose id it has.
+    """
+    return (
+        select(func.min(usage_run.c.run) * USAGE_RUN)
+        .where(usage_run.c.latest_end > since - _DAY_SECONDS)
+        .scalar_subquery()
+    )
 
 
 _LINK = session.alias("link")

@@ -170,6 +170,11 @@ LEDGER_FAILURES = _counter(
     "fairlane_ledger_failures_total",
     "Batches that the database refused; they are tried again.",
 )
+QUARANTINED_RECORDS = _counter(
+    "fairlane_quarantined_records_total",
+    "Journal records that could not be applied and were put aside, by journal.",
+    "journal",
+)
 
 
 def documentation() -> str:

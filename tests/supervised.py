@@ -64,6 +64,13 @@ async def echo(role: RoleContext) -> None:
         loop.remove_reader(sock)
 
 
+async def slow_to_prepare(role: RoleContext) -> None:
+    """Answer as ``echo`` does, but take two seconds to prepare after a reload."""
+    if role.settings.radius.duplicate_seconds != 15:
+        await asyncio.sleep(2)
+    await echo(role)
+
+
 async def idle(role: RoleContext) -> None:
     """Be well and do nothing."""
     await role.ready()

@@ -24,7 +24,8 @@ from daemon.commands.tables import table
 from daemon.control_socket import NotRunning, ask
 from daemon.preparation import Plan
 from daemon.stores import StoreError, opened
-from storage.database import check_writable
+from storage.database import StorageError, check_writable
+from storage.quarantine import newest_quarantined, quarantined
 
 # The fix of the write-ahead log's corruption when two connections checkpoint.
 SQLITE_OLDEST = (3, 51, 3)
@@ -140,6 +141,25 @@ def _database(plan: Plan) -> Finding:
     return Finding(Level.OK, "writable")
 
 
+def _quarantine(plan: Plan) -> Finding:
+    if plan.settings.database == "sqlite" and not plan.data_dir.exists():
+        return Finding(Level.OK, "nothing was applied yet")
+    try:
+        with opened(plan) as database, database.read.connect() as connection:
+            records, newest = quarantined(connection), newest_quarantined(connection)
+    except StoreError as error:
+        return Finding(Level.BAD, str(error))
+    except StorageError as error:
+        return Finding(Level.BAD, str(error).splitlines()[0])
+    if newest is None:
+        return Finding(Level.OK, "no record was put aside")
+    return Finding(
+        Level.BAD,
+        f"{records} records could not be applied and count for nothing; the last is"
+        f" {newest.position} of {newest.journal}: {newest.reason.splitlines()[0]}",
+    )
+
+
 def _receive_buffer(plan: Plan) -> Finding:
     wanted = plan.settings.radius.receive_buffer_bytes
     limit = int(RMEM_MAX.read_text())
@@ -189,6 +209,7 @@ CHECKS: dict[str, Callable[[Plan], Finding]] = {
     "secrets": _secrets,
     "receive buffer": _receive_buffer,
     "database": _database,
+    "quarantine": _quarantine,
     "daemon": _daemon,
     "journal lag": _journal_lag,
 }

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 from config.loader import load_settings
 from daemon import demo
+from daemon.control_socket import NotRunning, ask
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -99,6 +101,28 @@ def test_the_story_can_be_told_to_a_daemon_that_runs(
     assert result.returncode == 0, result.stdout + result.stderr
     assert "nothing is counted twice" in result.stdout
     assert serving.poll() is None
+
+
+def answers(data_dir: Path) -> bool:
+    """Say whether a daemon is there."""
+    try:
+        next(ask(data_dir, {"command": "status"}), None)
+    except NotRunning:
+        return False
+    return True
+
+
+def test_a_killed_demo_takes_its_daemon_with_it(
+    serving: subprocess.Popen[str], configuration: Path
+) -> None:
+    """SIGKILL runs no clean-up, so the kernel tells the daemon; it drains and ends."""
+    data_dir = configuration.parent / "var"
+    assert next(ask(data_dir, {"command": "status"}))["ready"]
+    serving.kill()
+    deadline = time.monotonic() + 20
+    while answers(data_dir):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_a_second_server_on_the_same_files_is_told_who_has_them(

@@ -13,6 +13,7 @@ from radius_cases import CASES, needs_cases
 from radius_packets import octets, packet
 
 from daemon.commands.replay import command
+from radius.packet import attribute
 
 scapy_utils = pytest.importorskip("scapy.utils")
 l2 = pytest.importorskip("scapy.layers.l2")
@@ -201,3 +202,40 @@ def test_arkime_s_capture_gives_the_session_that_it_reports() -> None:
     assert session["framed_ip_address"] == "10.0.0.3"
     assert (session["input_octets"], session["output_octets"]) == (5366178, 84869322)
     assert session["seconds"] == 177620
+
+
+def long_request() -> bytes:
+    """A request that needs three packets of 600 octets, and its session's name."""
+    return packet(
+        1,
+        status=1,
+        acct_session_id="long",
+        event_at=BEGUN,
+        raw=b"".join(attribute(25, bytes([n]) * 250) for n in range(6)),
+    )
+
+
+@pytest.mark.parametrize("reverse", [False, True], ids=["in order", "backwards"])
+@pytest.mark.parametrize("version", [4, 6])
+def test_fragments_are_put_together_rfc_791_rfc_8200(
+    tmp_path: Path, version: int, *, reverse: bool
+) -> None:
+    """Over IPv4 and IPv6, in any order, with one that comes twice."""
+    payload = inet.UDP(sport=1700, dport=1813) / long_request()
+    if version == 4:
+        whole = inet.IP(src="192.0.2.1", dst="192.0.2.2", id=7) / payload
+        pieces = inet.fragment(inet.IP(bytes(whole)), fragsize=600)
+        frames = [l2.Ether() / piece for piece in pieces]
+    else:
+        header = inet6.IPv6(src="2001:db8::1", dst="2001:db8::2")
+        whole = header / inet6.IPv6ExtHdrFragment(id=7) / payload
+        frames = [l2.Ether() / piece for piece in inet6.fragment6(whole, 700)]
+    frames = [type(f)(bytes(f)) for f in [*frames, frames[0]][:: -1 if reverse else 1]]
+    for at, one in enumerate(frames):
+        one.time = BEGUN + at
+    assert len(frames) == 4
+    result = replay(written(tmp_path, frames), "--json")
+    (session,) = objects(result, "session")
+
+    assert session["acct_session_id"] == "long"
+    assert len(bytes.fromhex(session["class"])) == 6 * 252

@@ -67,6 +67,20 @@ def test_fewer_workers_close_no_socket(pool: SocketPool) -> None:
     assert all(sock.fileno() >= 0 for sock in second[udp()])
 
 
+def test_what_joins_sockets_in_use_is_bound_when_somebody_reads_it(
+    pool: SocketPool,
+) -> None:
+    """The kernel gives a bound socket its share of the clients at once."""
+    pool.adopt(pool.open([udp()], 1, 0))
+    wider = pool.open([udp()], 3, 0)
+    port = wider[udp()][0].getsockname()[1]
+
+    assert [port, 0, 0] == [sock.getsockname()[1] for sock in wider[udp()]]
+    pool.complete(wider)
+    assert [port, port, port] == [sock.getsockname()[1] for sock in wider[udp()]]
+    pool.adopt(wider)
+
+
 def test_failed_bind_closes_what_was_bound_with_it(pool: SocketPool) -> None:
     """All or nothing: a reload that fails leaves no socket behind."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:

@@ -180,6 +180,24 @@ def test_reload_hands_the_sockets_over_without_losing_a_datagram(
     assert daemon.status()["last_reload"] == "applied"
 
 
+def test_no_client_waits_for_workers_that_are_added(tmp_path: Path) -> None:
+    """While new roles prepare, for 2 s here, every source port is answered at once."""
+    targets = {**SMALL_ROLES, "radius": "supervised:slow_to_prepare"}
+    with running(tmp_path, targets=targets) as daemon:
+        daemon.wait_ready()
+        port, http = daemon.accounting[1], daemon.http[1]
+        text = settings_text(daemon.data_dir, port, http, mark=21, workers=4)
+        daemon.configure(text)
+        waits, mark = [], "15"
+        while mark == "15":
+            began = time.monotonic()
+            mark = daemon.ask("next")[1]
+            waits.append(time.monotonic() - began)
+
+        assert len(waits) > 20
+        assert max(waits) < 1.0
+
+
 def test_bad_configuration_is_refused_whole_and_the_old_one_kept(
     daemon: Daemon,
 ) -> None:

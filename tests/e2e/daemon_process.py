@@ -26,7 +26,7 @@ from sqlalchemy import select
 
 from daemon.control_socket import ask as ask_control
 from radius.packet import is_response_authentic
-from radius.records import Record, RecordReader
+from radius.records import RecordReader
 from storage.database import open_database
 from storage.journal import JournalReader
 from storage.tables import session as session_table
@@ -279,16 +279,16 @@ class Daemon:
         """Read every usage record."""
         return self._rows(usage_table)
 
-    def journal(self) -> list[Record]:
-        """Read every record of every journal."""
-        records: list[Record] = []
+    def journal(self) -> list[bytes]:
+        """Read the packets of every receiver's journal."""
+        packets: list[bytes] = []
         take_apart = RecordReader().read
         for folder in sorted((self.data_dir / "journal").glob("radius-*")):
             reader = JournalReader(folder)
-            for first, _, at, octets in reader.read(1, 1 << 40):
-                records += take_apart(first, at, octets)
+            for block in reader.read(1, 1 << 40):
+                packets += [packet for _, packet in take_apart(block.octets)]
             reader.close()
-        return records
+        return packets
 
     def applied(self) -> bool:
         """Say whether the database has all that the journals have."""

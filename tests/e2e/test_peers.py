@@ -148,7 +148,7 @@ def test_a_motorolas_report_is_recorded_and_answered(
     """Another vendor's packet, as it was on the wire, is journaled and answered."""
     request = case("node-radius/motorola_accounting.packet")
     nas.ask(request, SECRET)
-    assert any(record.packet == request for record in daemon.journal())
+    assert request in daemon.journal()
 
 
 @needs_cases
@@ -159,7 +159,7 @@ def test_what_no_secret_signed_is_dropped_rfc2866(
     request = case("node-radius/invalid_register.packet")
     nas.send(request)
     assert nas.hear(0.5) is None
-    assert all(record.packet != request for record in daemon.journal())
+    assert request not in daemon.journal()
 
 
 @needs_cases

@@ -101,9 +101,7 @@ class Site:
         reader.close()
         records = RecordReader()
         return [
-            record.packet
-            for block in blocks
-            for record in records.read(block.first, 0, block.octets)
+            request for block in blocks for _, request in records.read(block.octets)
         ]
 
     def close(self) -> None:
@@ -167,6 +165,18 @@ def test_a_retransmission_gets_the_same_octets_and_is_recorded_once(
     assert [accounting_response(request, SECRET, b"")] * 3 == answers
     assert [request] == site.journaled()
     assert 2 == site.server.statistics.duplicates["bng1"]
+
+
+def test_the_secret_goes_by_source_alone_rfc_2865_sections_3_and_5_4(
+    site: Site,
+) -> None:
+    """Whoever the packet says it is from: NAS-IP-Address and NAS-Identifier choose
+    nothing."""
+    request = packet(nas_ip_address="192.0.2.99", nas_identifier="another")
+
+    (answer,) = site.ask(request)
+
+    assert is_response_authentic(answer, request, SECRET)
 
 
 def test_the_same_identifier_with_other_content_is_a_new_request(site: Site) -> None:

@@ -16,7 +16,7 @@ from radius_packets import octets, packet
 from radius.accounting import Refused, Report, read_report
 from rating.counters import Derived, Gigawords
 from rating.mediation import Changes, Mediator
-from rating.session import Closed, Session, State, nas_of
+from rating.session import Closed, Patience, Session, State, nas_of
 
 BEGAN = 1_700_000_000
 NAS = nas_of(Gigawords.AUTO, 1_250_000_000)
@@ -287,19 +287,48 @@ def test_a_silent_session_is_suspect_then_closed_and_a_report_opens_it() -> None
     book = Book()
     book.batch(start(), interim(600, used=5))
     session = book.one()
-    limits = {"suspect_after": 1800, "close_after": 3600}
+    patience = Patience(600, 3, 6)
 
-    book.mediator.sweep([session], BEGAN + 600 + 1799, limits)
+    book.mediator.sweep([session], BEGAN + 600 + 1799, patience)
     assert State.OPEN is session.state
-    book.mediator.sweep([session], BEGAN + 600 + 1800, limits)
+    book.mediator.sweep([session], BEGAN + 600 + 1800, patience)
     assert State.SUSPECT is session.state
-    book.mediator.sweep([session], BEGAN + 600 + 3600, limits)
+    book.mediator.sweep([session], BEGAN + 600 + 3600, patience)
     assert (Closed.STALE, BEGAN + 600) == (session.closed_by, session.stopped_at)
     book.mediator.written()
     changes = book.batch(stop(9000, used=50))
 
     assert (Closed.STOP, BEGAN + 9000) == (book.one().closed_by, book.one().stopped_at)
     assert 45 == changes.usage[0].input_octets
+
+
+def test_a_session_that_reports_less_often_is_given_its_own_time() -> None:
+    """RFC 2869 section 5.16 leaves the interval to each session: one that shows an hour
+    is not suspect after half of one."""
+    book = Book()
+    book.batch(start(), interim(600, used=5), interim(4200, used=6))
+    session = book.one()
+    patience = Patience(600, 3, 6)
+
+    book.mediator.sweep([session], BEGAN + 4200 + 3 * 3600 - 1, patience)
+    assert State.OPEN is session.state
+    book.mediator.sweep([session], BEGAN + 4200 + 3 * 3600, patience)
+    assert State.SUSPECT is session.state
+    book.mediator.sweep([session], BEGAN + 4200 + 6 * 3600, patience)
+    assert (Closed.STALE, BEGAN + 4200) == (session.closed_by, session.stopped_at)
+
+
+def test_a_retransmission_with_a_new_delay_charges_nothing_rfc_2866_section_4_1() -> (
+    None
+):
+    """A changed Acct-Delay-Time makes another packet of the same report."""
+    book = Book()
+    book.batch(start(), interim(600, used=5))
+    again = interim(600, used=5)._replace(received_at=BEGAN + 630, delay_seconds=30)
+    changes = book.batch(again)
+
+    assert [] == changes.usage
+    assert (600, 5) == (book.one().seconds, book.one().counters.totals[0])
 
 
 def test_differences_of_one_batch_join_up_to_fifteen_minutes() -> None:

@@ -6,10 +6,18 @@ import json
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from config import radius_dictionary
 from storage.database import Database
-from storage.usage_queries import TERMINATE_CAUSES, Filter, list_sessions, list_usage
+from storage.tables import USAGE_RUN
+from storage.usage_queries import (
+    TERMINATE_CAUSES,
+    Filter,
+    _first_since,
+    list_sessions,
+    list_usage,
+)
 
 _T = 1_790_000_000
 
@@ -201,3 +209,34 @@ def test_a_long_listing_is_a_stream(database: Database, rows: Any) -> None:
         rest = [s["id"] for s in listing]
 
     assert [first, *rest] == list(range(1, 3501))
+
+
+def test_since_alone_reads_no_older_usage_and_no_closed_session(
+    database: Database, rows: Any
+) -> None:
+    """Years of usage and sessions cost a question about today nothing."""
+    day = 86_400
+    for number in range(20):
+        at = _T + number * day
+        rows.add_sessions(
+            {"id": number + 1, "state": "closed", "started_at": at}
+            | {"stopped_at": at + 60, "last_seen_at": at + 60}
+        )
+        first = number * USAGE_RUN
+        rows.add_usage(
+            {"id": first, "session_id": number + 1, "ended_at": at},
+            {"id": first + USAGE_RUN - 1, "session_id": number + 1, "ended_at": at},
+        )
+
+    assert [20 * USAGE_RUN - 1] == _usage(database, since=_T + 19 * day - 1, limit=1)
+    with database.read.connect() as connection:
+        assert (
+            18 * USAGE_RUN
+            == connection.execute(select(_first_since(_T + 19 * day - 1))).scalar_one()
+        )
+        if not database.is_postgresql:  # PostgreSQL reads small tables whole, rightly
+            plan = connection.exec_driver_sql(
+                "EXPLAIN QUERY PLAN SELECT id FROM session WHERE stopped_at IS NOT NULL"
+                " AND stopped_at >= 1"
+            ).all()
+            assert "session_by_stopped_at" in plan[0][3]

@@ -33,6 +33,20 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("journal", name=op.f("journal_position_key")),
     )
     op.create_table(
+        "quarantine",
+        sa.Column("journal", sa.Text(), nullable=False),
+        sa.Column("position", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("records", sa.Integer(), nullable=False),
+        sa.Column("received_at_ns", sa.BigInteger(), nullable=False),
+        sa.Column("octets", sa.LargeBinary(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("quarantined_at", sa.BigInteger(), nullable=False),
+        sa.Column(
+            "tenant", sa.Text(), server_default=sa.text("'network'"), nullable=False
+        ),
+        sa.PrimaryKeyConstraint("journal", "position", name=op.f("quarantine_key")),
+    )
+    op.create_table(
         "network_object",
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
@@ -95,6 +109,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("acct_multi_session_id IS NOT NULL"),
     )
     op.create_index(
+        "session_by_stopped_at",
+        "session",
+        ["stopped_at"],
+        unique=False,
+        sqlite_where=sa.text("stopped_at IS NOT NULL"),
+        postgresql_where=sa.text("stopped_at IS NOT NULL"),
+    )
+    op.create_index(
         "session_live_by_id",
         "session",
         ["id", "state"],
@@ -132,6 +154,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("usage_key")),
     )
     op.create_index("usage_by_session_id", "usage", ["session_id"], unique=False)
+    op.create_table(
+        "usage_run",
+        sa.Column("run", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("latest_end", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("run", name=op.f("usage_run_key")),
+    )
     op.create_table(
         "rollup_position",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
