@@ -22,6 +22,7 @@ from config.over_allocation import OverAllocation
 from config.parties import Bsp, Isp
 from config.plant import Area, Line, Nas, Node, Relay, Site
 from config.row import Body, Row, redacted
+from config.settlement import Meter, Product, SpendingLimit, Tax
 from config.tariffs import Tariff
 from config.values import prefix_of
 
@@ -43,6 +44,10 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     service: tuple[Service, ...] = ()
     reserve: tuple[Reserve, ...] = ()
     bsp: tuple[Bsp, ...] = ()
+    tax: tuple[Tax, ...] = ()
+    product: tuple[Product, ...] = ()
+    meter: tuple[Meter, ...] = ()
+    spending_limit: tuple[SpendingLimit, ...] = ()
     site: tuple[Site, ...] = ()
     tariff: tuple[Tariff, ...] = ()
     over_allocation: tuple[OverAllocation, ...] = ()
@@ -63,6 +68,10 @@ KINDS: dict[str, type[Row]] = {
     "offering": Offering,
     "service": Service,
     "over_allocation": OverAllocation,
+    "tax": Tax,
+    "product": Product,
+    "meter": Meter,
+    "spending_limit": SpendingLimit,
 }
 """Every kind of object, each after the kinds that it refers to."""
 

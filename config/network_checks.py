@@ -19,6 +19,7 @@ from config.network import KINDS
 from config.offer_checks import find_offer_conflicts
 from config.over_allocation_checks import find_promises
 from config.problems import Finding, KeyPath, nearest, rows_of
+from config.settlement_checks import find_settlement_conflicts
 from config.tariff_checks import find_tariff_conflicts
 from config.values import prefix_of
 
@@ -66,6 +67,7 @@ def find_conflicts(document: Mapping[str, Any]) -> list[Finding]:
         *find_tariff_conflicts(document),
         *find_offer_conflicts(document),
         *find_access_conflicts(document),
+        *find_settlement_conflicts(document),
     ]
 
 
