@@ -17,6 +17,7 @@ from config.access_checks import find_access_conflicts
 from config.network import KINDS
 from config.offer_checks import find_offer_conflicts
 from config.problems import Finding, KeyPath, nearest, rows_of
+from config.tariff_checks import find_tariff_conflicts
 from config.values import prefix_of
 
 _REFERENCES = {
@@ -28,6 +29,7 @@ _REFERENCES = {
     "node": ("area",),
     "line": ("area", "node"),
     "offering": ("isp",),
+    "tariff": ("isp",),
     "service": ("isp", "line", "offering", "pool"),
 }
 """Which keys of a table name a row of the table that is called like the key."""
@@ -60,6 +62,7 @@ def find_conflicts(document: Mapping[str, Any]) -> list[Finding]:
         *_foreign_offerings(document),
         *find_offer_conflicts(document),
         *find_access_conflicts(document),
+        *find_tariff_conflicts(document),
     ]
 
 

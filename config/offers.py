@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from config.plant import Technology
+from config.quantities import Day
 from config.row import Kbps, Row
 from config.values import Address, Block, MacAddress, Name, Text
 
@@ -40,6 +41,8 @@ class Offering(Row, frozen=True, kw_only=True):
     """Sessions at a time; None for no limit."""
     session_timeout_seconds: Seconds | None = None
     """Seconds after which the NAS ends a session (RFC 2865 section 5.27)."""
+    tariff: str | None = None
+    """What the ISP's customers pay for it."""
 
 
 class Service(Row, frozen=True, kw_only=True):
@@ -75,3 +78,7 @@ class Service(Row, frozen=True, kw_only=True):
     framed_ip_address: Address | None = None
     framed_ipv6_prefix: Block | None = None
     delegated_ipv6_prefix: Block | None = None
+    account: Name | None = None
+    """Services of one account have shared allowances together."""
+    billed_from: Day | None = None
+    """The first day that fees are for, in the tariff's zone; None: they always were."""

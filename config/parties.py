@@ -35,6 +35,8 @@ class Isp(Row, frozen=True, kw_only=True):
     when_down: Literal["reject", "silence"] = "reject"
     """What its users get while no authentication server answers; ``silence`` lets the
     NAS turn to another server."""
+    wholesale: str | None = None
+    """The Network Provider's tariff that it pays by."""
 
 
 class Bsp(Row, frozen=True, kw_only=True):

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "orders": ("daemon.commands.orders", "List, place and steer orders."),
     "inventory": ("daemon.commands.inventory", "The inventory as CSV, in and out."),
     "reconcile": ("daemon.commands.reconcile", "Ordered against observed, in money."),
+    "rate": ("daemon.commands.rate", "Say what usage would cost under a tariff."),
     "replay": ("daemon.commands.replay", "Run a capture through the accounting."),
     "access": ("daemon.commands.access", "Make, list and revoke clients."),
     "migrate": ("daemon.commands.migrate", "Bring the database to this version."),

@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from config.network import Change, Network, bodies, diff
+from config.tariff_checks import frozen
 from daemon import clock
 from daemon.preparation import Plan
 from services.actor import NETWORK, Actor
@@ -88,16 +89,19 @@ def apply_network(plan: Plan) -> list[Change]:
 
 
 def _difference(connection: Connection, network: Network) -> list[Change]:
+    """Compare with what is stored; StoreError when a tariff in force would change."""
     # What is stored went through JSON, so what is wanted must too: tuples become lists.
     wanted = {
         key: msgspec.json.decode(msgspec.json.encode(body))
         for key, body in bodies(network).items()
     }
+    before = stored.read_network(connection)
     # What orders, imports and consoles changed is theirs: a file that is applied again
     # at each start must not bring back a service that was given up since.
     theirs = managed(connection)
-    old = stored.read_network(connection)
-    return diff(
-        {key: body for key, body in old.items() if key not in theirs},
-        {key: body for key, body in wanted.items() if key not in theirs},
-    )
+    before = {key: body for key, body in before.items() if key not in theirs}
+    wanted = {key: body for key, body in wanted.items() if key not in theirs}
+    refused = frozen(before, wanted, int(clock.now()))
+    if refused:
+        raise StoreError("\n".join(refused))
+    return diff(before, wanted)
