@@ -15,7 +15,8 @@ from typing import Any
 
 import uvicorn
 
-from controlplane.rest.application import Check, Clocks, build
+from controlplane.rest.application import Check, build
+from controlplane.rest.context import Clocks, Context
 from daemon import clock, dynamic_authorization, versions
 from daemon.provisioning import ports
 from daemon.provisioning_manager import ProvisioningManager
@@ -99,8 +100,10 @@ async def run(role: RoleContext) -> None:
         checks=checks,
         metrics=multiprocess.render,
         version=versions.fairlane(),
-        database=database,
-        clocks=Clocks(now=clock.now, monotonic=clock.monotonic),
+        context=Context(
+            database=database,
+            clocks=Clocks(now=clock.now, monotonic=clock.monotonic),
+        ),
     )
     server = Server(
         uvicorn.Config(

@@ -306,6 +306,11 @@ ORDER_CALLS = _counter(
     "kind",
     "outcome",
 )
+WEBHOOK_DELIVERIES = _counter(
+    "fairlane_webhook_deliveries_total",
+    "Events posted to callbacks, by whether they were taken.",
+    "result",
+)
 
 
 def documentation() -> str:

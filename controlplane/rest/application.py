@@ -20,7 +20,9 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, OAuthFlow, OAuthFlows, SecurityScheme
 from litestar.types import ControllerRouterHandler
 
+from controlplane.rest import hub
 from controlplane.rest.authentication import OPEN, Authentication, Gate
+from controlplane.rest.context import Context
 from controlplane.rest.limits import Buckets
 from controlplane.rest.oauth import token_route
 from controlplane.rest.problems import (
@@ -31,7 +33,7 @@ from controlplane.rest.problems import (
     on_storage_error,
 )
 from services.principal import Scope
-from storage.database import Database, StorageError
+from storage.database import StorageError
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BODY_OCTETS_MAX = 4 * 1024 * 1024
@@ -54,21 +56,12 @@ class Check:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clocks:
-    """The time in epoch seconds, and on the monotonic clock."""
-
-    now: Callable[[], float]
-    monotonic: Callable[[], float]
-
-
 def build(
     *,
     checks: Callable[[], list[Check]],
     metrics: Callable[[], bytes],
     version: str,
-    database: Database,
-    clocks: Clocks,
+    context: Context,
 ) -> Litestar:
     """Make the application; ``checks`` and ``metrics`` must answer without waiting."""
 
@@ -119,6 +112,7 @@ def build(
             media_type="application/vnd.oai.openapi+json",
         )
 
+    database, clocks = context.database, context.clocks
     gate = Gate(
         database,
         now=clocks.now,
@@ -137,6 +131,7 @@ def build(
         show_metrics,
         openapi,
         token,
+        *hub.routes(context),
     ]
     return Litestar(
         route_handlers=handlers,

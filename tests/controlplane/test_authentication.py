@@ -14,13 +14,14 @@ from litestar.middleware import DefineMiddleware
 from litestar.testing import TestClient
 
 from controlplane.rest import oauth
-from controlplane.rest.application import Clocks, build
+from controlplane.rest.application import build
 from controlplane.rest.authentication import (
     REMEMBERED_SECONDS,
     Authentication,
     Gate,
     requires,
 )
+from controlplane.rest.context import Clocks, Context
 from controlplane.rest.limits import KEYS_MAX, Buckets
 from controlplane.rest.problems import Problem, on_problem, pointer
 from services.clients import Credentials, add_client, issue_token, revoke_client
@@ -75,8 +76,7 @@ def http(
         checks=list,
         metrics=bytes,
         version="1",
-        database=database,
-        clocks=Clocks(now=moment, monotonic=moment),
+        context=Context(database=database, clocks=Clocks(now=moment, monotonic=moment)),
     )
     with TestClient(application) as client:
         yield client

@@ -13,7 +13,8 @@ from litestar import Litestar
 from litestar.testing import TestClient
 from supervised import SMALL_ROLES, running
 
-from controlplane.rest.application import Check, Clocks, build
+from controlplane.rest.application import Check, build
+from controlplane.rest.context import Clocks, Context
 from daemon.control_role import DatabaseCheck, judge
 from storage.database import open_database
 
@@ -33,8 +34,10 @@ def application(
         checks=checks,
         metrics=metrics,
         version="1",
-        database=open_database("sqlite", "nowhere"),
-        clocks=Clocks(now=lambda: 0.0, monotonic=lambda: 0.0),
+        context=Context(
+            database=open_database("sqlite", "nowhere"),
+            clocks=Clocks(now=lambda: 0.0, monotonic=lambda: 0.0),
+        ),
     )
 
 

@@ -1,0 +1,49 @@
+"""What the routes of REST share: the database, the clocks, and what waits in threads.
+
+Services block, so every route calls them in a thread. The number of threads is the
+bound on requests that are in the database at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+from storage.database import Database
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clocks:
+    """The time in epoch seconds, and on the monotonic clock."""
+
+    now: Callable[[], float]
+    monotonic: Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """Handed to every module of routes."""
+
+    database: Database
+    clocks: Clocks
+    insecure_callbacks: bool = False
+    """Whether webhooks may go to http:// and to addresses inside the network."""
+
+    def now(self) -> int:
+        """Give the time in epoch seconds."""
+        return int(self.clocks.now())
+
+    async def call(
+        self,
+        service: Callable[Arguments, Result],
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
+    ) -> Result:
+        """Call a service in a thread."""
+        return await asyncio.to_thread(partial(service, *args, **kwargs))

@@ -1,0 +1,1 @@
+"""News over HTTP: events of the outbox, signed, to whoever registered for them."""
