@@ -306,6 +306,16 @@ ORDER_CALLS = _counter(
     "kind",
     "outcome",
 )
+MQTT_CONNECTED = _gauge(
+    "fairlane_mqtt_connected",
+    "livemostrecent",
+    "1 while there is a connection to the MQTT broker, else 0.",
+)
+MQTT_MESSAGES = _counter(
+    "fairlane_mqtt_messages_total",
+    "MQTT messages handled and acknowledged (in), and published (out).",
+    "direction",
+)
 WEBHOOK_DELIVERIES = _counter(
     "fairlane_webhook_deliveries_total",
     "Events posted to callbacks, by whether they were taken.",

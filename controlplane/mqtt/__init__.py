@@ -1,0 +1,1 @@
+"""MQTT: orders and desired states in, news out, over somebody else's broker."""
