@@ -12,7 +12,8 @@ import re
 import secrets
 from typing import Final, NamedTuple
 
-from services.principal import NETWORK, OWNERS, SCOPES, Principal, Role, Scope
+from services.actor import NETWORK
+from services.principal import OWNERS, SCOPES, Principal, Role, Scope
 from storage import clients as repository
 from storage.database import Database
 from storage.network import has_object

@@ -9,8 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-NETWORK: Final = "network"
-"""The Network Provider's tenant."""
+from services.actor import NETWORK
 
 
 class Role(StrEnum):

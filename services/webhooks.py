@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import Row, delete, insert, select, update
 
-from services.principal import NETWORK, Principal
+from services.actor import NETWORK
+from services.principal import Principal
 from storage.control_plane_tables import webhook
 from storage.database import Database
 from storage.outbox import NumberedEvent, events_since, latest_event

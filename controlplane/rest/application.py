@@ -20,13 +20,14 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, OAuthFlow, OAuthFlows, SecurityScheme
 from litestar.types import ControllerRouterHandler
 
-from controlplane.rest import hub
+from controlplane.rest import hub, service_orders, service_qualification
 from controlplane.rest.authentication import OPEN, Authentication, Gate
-from controlplane.rest.context import Context
+from controlplane.rest.context import Context, DeskBusyError
 from controlplane.rest.limits import Buckets
 from controlplane.rest.oauth import token_route
 from controlplane.rest.problems import (
     Problem,
+    on_busy,
     on_fault,
     on_http_exception,
     on_problem,
@@ -132,6 +133,8 @@ def build(
         openapi,
         token,
         *hub.routes(context),
+        *service_orders.routes(context),
+        *service_qualification.routes(context),
     ]
     return Litestar(
         route_handlers=handlers,
@@ -149,6 +152,7 @@ def build(
             Problem: on_problem,
             HTTPException: on_http_exception,
             StorageError: on_storage_error,
+            DeskBusyError: on_busy,
             Exception: on_fault,
         },
         logging_config=None,

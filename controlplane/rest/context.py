@@ -1,4 +1,4 @@
-"""What the routes of REST share: the database, the clocks, and what waits in threads.
+"""What the routes of REST share: the database, the clocks, the desks, and threads.
 
 Services block, so every route calls them in a thread. The number of threads is the
 bound on requests that are in the database at once.
@@ -7,11 +7,16 @@ bound on requests that are in the database at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
+from provisioning.refusal import Refusal
+from services.actor import Actor
+from services.orders import Placed
+from services.provisioning import Provisioning, Transaction
+from services.qualification import Qualification, Query
 from storage.database import Database
 
 Arguments = ParamSpec("Arguments")
@@ -26,12 +31,36 @@ class Clocks:
     monotonic: Callable[[], float]
 
 
+class OrderDesk(Protocol):
+    """Places orders; many that come at once share a transaction."""
+
+    async def place(
+        self, actor: Actor, body: Mapping[str, Any]
+    ) -> Placed | list[Refusal]:
+        """Place one order; raises DeskBusyError or StorageError."""
+
+
+class QualificationDesk(Protocol):
+    """Answers questions; many that come at once share a transaction."""
+
+    async def ask(self, query: Query) -> Qualification | Refusal:
+        """Answer one question; raises DeskBusyError or StorageError."""
+
+
+class DeskBusyError(Exception):
+    """Too many wait already; ask again in a second."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """Handed to every module of routes."""
+    """Handed to every module of routes; ``new_id`` gives an id that nobody guesses."""
 
     database: Database
     clocks: Clocks
+    provisioning: Provisioning
+    orders: OrderDesk
+    qualifications: QualificationDesk
+    new_id: Callable[[], str]
     insecure_callbacks: bool = False
     """Whether webhooks may go to http:// and to addresses inside the network."""
 
@@ -47,3 +76,12 @@ class Context:
     ) -> Result:
         """Call a service in a thread."""
         return await asyncio.to_thread(partial(service, *args, **kwargs))
+
+    async def transact(self, work: Callable[[Transaction], Result]) -> Result:
+        """Do work in a transaction of provisioning, in a thread."""
+
+        def inside() -> Result:
+            with self.provisioning.transaction(self.now()) as transaction:
+                return work(transaction)
+
+        return await asyncio.to_thread(inside)

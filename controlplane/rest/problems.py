@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
+from provisioning.refusal import Refusal
 from storage.database import StorageError
 from telemetry import logs
 
@@ -55,6 +56,12 @@ def not_found() -> Problem:
     return Problem(HTTPStatus.NOT_FOUND, "not_found")
 
 
+def refused(status: HTTPStatus, refusals: Sequence[Refusal]) -> Problem:
+    """Say what of a body was refused, and where; the first one names the problem."""
+    errors = [Error(one.pointer, one.code, one.reason) for one in refusals]
+    return Problem(status, refusals[0].code, refusals[0].reason, errors=errors)
+
+
 def on_problem(request: Request[Any, Any, Any], problem: Problem) -> Response[Any]:
     """Answer what a handler refused."""
     return _details(
@@ -89,6 +96,16 @@ def on_storage_error(
         "database_unavailable",
         "nothing was changed; ask again",
         headers={"Retry-After": "5"},
+    )
+
+
+def on_busy(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    """Say that too many wait already: nothing was done, so it may be asked again."""
+    return _details(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "busy",
+        "too many requests wait; ask again",
+        headers={"Retry-After": "1"},
     )
 
 
