@@ -76,3 +76,29 @@ webhook: Final = Table(
     tenant(),
 )
 partial_index("webhook_due", "NOT suspended", webhook.c.next_at)
+
+# The last version of each line's desired state that was taken up, and the order that
+# it became; null when nothing was to be done.
+desired_state: Final = Table(
+    "desired_state",
+    metadata,
+    Column("line", Text, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("order_id", Text),
+    Column("at", BigInteger, nullable=False),
+    Column(
+        "tenant",
+        Text,
+        primary_key=True,
+        nullable=False,
+        server_default=text("'network'"),
+    ),
+)
+
+# How far each reader of the outbox inside this daemon has read.
+outbox_reader: Final = Table(
+    "outbox_reader",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("cursor", BigInteger, nullable=False),
+)

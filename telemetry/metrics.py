@@ -316,6 +316,11 @@ MQTT_MESSAGES = _counter(
     "MQTT messages handled and acknowledged (in), and published (out).",
     "direction",
 )
+MQTT_REFUSED = _counter(
+    "fairlane_mqtt_refused_total",
+    "MQTT messages that could not be taken as an order or a desired state, by code.",
+    "code",
+)
 WEBHOOK_DELIVERIES = _counter(
     "fairlane_webhook_deliveries_total",
     "Events posted to callbacks, by whether they were taken.",

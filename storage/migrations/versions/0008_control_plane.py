@@ -74,3 +74,18 @@ def upgrade() -> None:
     op.create_index(
         "webhook_due", "webhook", ["next_at"], sqlite_where=due, postgresql_where=due
     )
+    op.create_table(
+        "desired_state",
+        sa.Column("line", sa.Text(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("order_id", sa.Text()),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        _tenant(),
+        sa.PrimaryKeyConstraint("line", "tenant", name=op.f("desired_state_key")),
+    )
+    op.create_table(
+        "outbox_reader",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("cursor", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("outbox_reader_key")),
+    )
