@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from config.schema import Settings
+from controlplane.desk import Desk
 from daemon import clock
-from daemon.desk import Desk
 from provisioning.refusal import Refusal
 from services.adapters import Ports
 from services.credentials import NONCE_OCTETS, seal_password

@@ -17,7 +17,8 @@ from config.offers import Service
 from provisioning.refusal import Refusal
 from services import orders
 from services.actor import Actor
-from services.orders import Keys, Placed
+from services.order_assessment import Keys
+from services.orders import Placed
 from services.provisioning import Transaction
 from storage import desired_states
 from storage import orders as stored

@@ -65,6 +65,13 @@ def find_cancels(
     return list(connection.execute(query.order_by(cancel_order.c.at)))
 
 
+def find_cancel(connection: Connection, task_id: str) -> Mapping[str, Any] | None:
+    """Give a cancel task by its id."""
+    query = select(cancel_order).where(cancel_order.c.id == task_id)
+    row = connection.execute(query).mappings().first()
+    return None if row is None else dict(row)
+
+
 def end_cancels(connection: Connection, order_ids: Sequence[str]) -> None:
     """Say that cancels in progress are done."""
     connection.execute(

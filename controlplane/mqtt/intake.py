@@ -22,7 +22,8 @@ from provisioning.refusal import Refusal
 from services import desired_state, orders
 from services.actor import Actor
 from services.desired_state import Outcome, Waiting
-from services.orders import Keys, Placed
+from services.order_assessment import Keys
+from services.orders import Placed
 from services.provisioning import Provisioning, Transaction
 from storage.database import StorageError
 from telemetry import logs, metrics

@@ -20,9 +20,10 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, OAuthFlow, OAuthFlows, SecurityScheme
 from litestar.types import ControllerRouterHandler
 
+from controlplane.desk import DeskBusyError
 from controlplane.rest import hub, service_orders, service_qualification
 from controlplane.rest.authentication import OPEN, Authentication, Gate
-from controlplane.rest.context import Context, DeskBusyError
+from controlplane.rest.context import Context
 from controlplane.rest.limits import Buckets
 from controlplane.rest.oauth import token_route
 from controlplane.rest.problems import (

@@ -7,14 +7,14 @@ bound on requests that are in the database at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import ParamSpec, TypeVar
 
+from controlplane.desk import Desk
 from provisioning.refusal import Refusal
-from services.actor import Actor
-from services.orders import Placed
+from services.orders import Command, Placed
 from services.provisioning import Provisioning, Transaction
 from services.qualification import Qualification, Query
 from storage.database import Database
@@ -31,26 +31,6 @@ class Clocks:
     monotonic: Callable[[], float]
 
 
-class OrderDesk(Protocol):
-    """Places orders; many that come at once share a transaction."""
-
-    async def place(
-        self, actor: Actor, body: Mapping[str, Any]
-    ) -> Placed | list[Refusal]:
-        """Place one order; raises DeskBusyError or StorageError."""
-
-
-class QualificationDesk(Protocol):
-    """Answers questions; many that come at once share a transaction."""
-
-    async def ask(self, query: Query) -> Qualification | Refusal:
-        """Answer one question; raises DeskBusyError or StorageError."""
-
-
-class DeskBusyError(Exception):
-    """Too many wait already; ask again in a second."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """Handed to every module of routes; ``new_id`` gives an id that nobody guesses."""
@@ -58,8 +38,8 @@ class Context:
     database: Database
     clocks: Clocks
     provisioning: Provisioning
-    orders: OrderDesk
-    qualifications: QualificationDesk
+    orders: Desk[Command, Placed | list[Refusal]]
+    qualifications: Desk[Query, Qualification | Refusal]
     new_id: Callable[[], str]
     insecure_callbacks: bool = False
     """Whether webhooks may go to http:// and to addresses inside the network."""

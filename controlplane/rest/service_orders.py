@@ -26,9 +26,10 @@ from provisioning.order import Order
 from provisioning.order_view import moment, service_order, task_object
 from services import orders
 from services.actor import Actor
+from services.orders import Command
 from services.principal import Principal, Role, Scope
 from services.provisioning import Transaction
-from storage import orders as stored
+from storage import order_queries as stored
 
 BASE: Final = "/tmf-api/serviceOrdering/v4"
 
@@ -109,7 +110,7 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
     ) -> Response[dict[str, Any]]:
         """Take TMF641's ServiceOrder_Create; 200 when it was placed before."""
         actor = _actor(request.user, _isp_named(data))
-        placed = await context.orders.place(actor, data)
+        placed = await context.orders.ask(Command(actor, data))
         if isinstance(placed, list):
             raise refused(_STATUS.get(placed[0].code, _UNREADABLE), placed)
         mine(request.user, placed.order)
