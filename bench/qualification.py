@@ -23,10 +23,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from controlplane.desk import Desk, DeskBusyError
 from sqlalchemy import insert
 
 from bench.load.latency import Latency
+from controlplane.desk import Desk, DeskBusyError
 from daemon.provisioning import qualification_desk
 from provisioning.qualification import Color
 from provisioning.refusal import Refusal

@@ -124,6 +124,15 @@ class MqttSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     url: Broker = ""
     """mqtt://user:password@host:1883 turns MQTT on, empty leaves it off."""
+    client_id: Annotated[str, Meta(min_length=1, max_length=23)] = "fairlane"
+    """The name of our session with the broker (MQTT 3.1.1 section 3.1.3.1)."""
+
+
+class WebhookSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is told to others over HTTP."""
+
+    callbacks: Literal["public", "any"] = "public"
+    """"public": https to public addresses only; "any": http and private ones too."""
 
 
 class JournalSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -178,6 +187,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     leases: LeaseSettings = field(default_factory=LeaseSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     mqtt: MqttSettings = field(default_factory=MqttSettings)
+    webhooks: WebhookSettings = field(default_factory=WebhookSettings)
     journal: JournalSettings = field(default_factory=JournalSettings)
     accounting: AccountingSettings = field(default_factory=AccountingSettings)
     log: LogSettings = field(default_factory=LogSettings)

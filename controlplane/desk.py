@@ -27,7 +27,7 @@ class Desk(Generic[Question, Answer]):
 
     ``answer`` is called in a thread with at most ``batch`` questions and gives as many
     answers. What it raises comes to everyone whose batch it was: nothing of it is
-    kept, and each may ask again.
+    kept, and each may ask again. ``answered`` is called after each batch.
     """
 
     def __init__(
@@ -37,6 +37,7 @@ class Desk(Generic[Question, Answer]):
         self._batch = batch
         self._waiting: list[tuple[Question, asyncio.Future[Answer]]] = []
         self._working: asyncio.Task[None] | None = None
+        self.answered: Callable[[], None] | None = None
 
     async def ask(self, question: Question) -> Answer:
         """Answer one question; raises DeskBusyError or what the answer raises."""
@@ -60,6 +61,8 @@ class Desk(Generic[Question, Answer]):
                     if not future.done():
                         future.set_exception(error)
                 continue
+            if self.answered is not None:
+                self.answered()
             for (_, future), answer in zip(batch, answers, strict=True):
                 if not future.done():
                     future.set_result(answer)

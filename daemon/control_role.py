@@ -16,12 +16,9 @@ from typing import Any
 import uvicorn
 
 from controlplane.rest.application import Check, build
-from controlplane.rest.context import Clocks, Context
 from daemon import clock, dynamic_authorization, versions
-from daemon.provisioning import ports
-from daemon.provisioning_manager import ProvisioningManager
+from daemon.control_plane import ControlPlane
 from daemon.role import RoleContext
-from services.provisioning import Provisioning
 from storage.database import StorageError, check_writable, open_database
 from telemetry import logs, multiprocess
 
@@ -96,14 +93,12 @@ async def run(role: RoleContext) -> None:
     def checks() -> list[Check]:
         return judge(role.health, role.health_at, known, clock.monotonic())
 
+    plane = ControlPlane.of(settings, database)
     application = build(
         checks=checks,
         metrics=multiprocess.render,
         version=versions.fairlane(),
-        context=Context(
-            database=database,
-            clocks=Clocks(now=clock.now, monotonic=clock.monotonic),
-        ),
+        context=plane.context,
     )
     server = Server(
         uvicorn.Config(
@@ -119,10 +114,7 @@ async def run(role: RoleContext) -> None:
         )
     )
     await role.ready()
-    manager = ProvisioningManager(
-        Provisioning(database), ports(settings, make=True), {}
-    )
-    managing = asyncio.create_task(manager.run())
+    managing = asyncio.create_task(plane.run())
     access = asyncio.create_task(dynamic_authorization.run(role, database))
     watching = asyncio.create_task(known.watch(lambda: check_writable(database)))
     serving = asyncio.create_task(server.serve(sockets=role.sockets["http"]))
@@ -153,5 +145,5 @@ async def run(role: RoleContext) -> None:
         database.close()
     if not role.stopping.is_set():
         if managing.done() and not managing.cancelled():
-            managing.result()  # what ended the provisioning manager is a bug of ours
+            managing.result()  # what ended the control plane is a bug of ours
         raise RuntimeError("the HTTP server ended by itself")

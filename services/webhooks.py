@@ -114,6 +114,18 @@ def due(database: Database, now: int, limit: int) -> list[Webhook]:
     return [_webhook(row) for row in rows]
 
 
+def asked_for(database: Database, tenant: str, kind: str) -> Webhook | None:
+    """Give the newest registration of a tenant for a kind of question, by name."""
+    with database.read.connect() as connection:
+        rows = connection.execute(
+            select(webhook)
+            .where(webhook.c.tenant == tenant, ~webhook.c.suspended)
+            .order_by(webhook.c.id.desc())
+        ).all()
+    found = (_webhook(row) for row in rows)
+    return next((one for one in found if kind in one.types), None)
+
+
 def events_for(
     database: Database, told: Webhook, limit: int
 ) -> tuple[list[NumberedEvent], int]:

@@ -1,24 +1,21 @@
 """Device configuration over MQTT: a command, and its acknowledgement.
 
-The command goes to ``fairlane/v1/devices/{line}/configure``, retained, so that a device
-that is away finds it when it comes back: ``{"key": ..., "action": "configure" or
-"restore", "service": ..., "offering": ..., ...}``. The device, or whoever manages it,
-answers on ``.../acknowledged`` with ``{"key": ..., "result": "done"}``, or
-``{"key": ..., "result": "refused", "code": ..., "reason": ...}``. The key is the same
-each time the same thing is asked, so asking twice does it once.
+The command goes to ``fairlane/v1/{isp}/lines/{line}/device/command``; the device, or
+whoever manages it, answers on ``.../device/acknowledgement`` with the command's key.
+``docs/provisioning.md`` has the bodies.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import msgspec
 from aiomqtt import MqttError
 
 from controlplane.mqtt import topics
 from controlplane.mqtt.link import News
+from controlplane.question import question
 from provisioning.outcomes import Done, Outcome, Refused, Trouble
 from services.order_manager import Call
 
@@ -42,16 +39,12 @@ class Devices:
         if self.publish is None:
             return Trouble("no MQTT broker is configured")
         line = call.party
-        command: dict[str, Any] = {
-            "key": call.key,
-            "action": "restore" if call.undo else "configure",
-            **call.body,
-        }
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._asked[call.key] = (line, answer)
         try:
-            payload = msgspec.json.encode(command)
-            await self.publish(News(topics.configure(line), payload, retained=True))
+            payload = msgspec.json.encode(question(call))
+            topic = topics.device_command(call.tenant, line)
+            await self.publish(News(topic, payload))
             return await answer
         except MqttError as error:
             return Trouble(f"MQTT: {error}")
@@ -71,3 +64,5 @@ class Devices:
             asked[1].set_result(Done())
         elif said.result == "refused":
             asked[1].set_result(Refused(said.code, said.reason))
+        elif said.result == "trouble":
+            asked[1].set_result(Trouble(said.reason or "the device has trouble"))

@@ -14,7 +14,7 @@ PREFIX: Final = "fairlane/v1"
 
 ORDERS: Final = f"{PREFIX}/+/orders"
 DESIRED: Final = f"{PREFIX}/+/lines/+/desired"
-ACKNOWLEDGED: Final = f"{PREFIX}/devices/+/acknowledged"
+ACKNOWLEDGED: Final = f"{PREFIX}/+/lines/+/device/acknowledgement"
 
 HEARD: Final = (ORDERS, DESIRED, ACKNOWLEDGED)
 """What this daemon subscribes to."""
@@ -35,9 +35,9 @@ def actual(isp: str, line: str) -> str:
     return f"{PREFIX}/{_safe(isp)}/lines/{_safe(line)}/actual"
 
 
-def configure(line: str) -> str:
-    """Give the topic of a line's device: what it is to be configured to."""
-    return f"{PREFIX}/devices/{_safe(line)}/configure"
+def device_command(isp: str, line: str) -> str:
+    """Give the topic of a line's device: what it is to do."""
+    return f"{PREFIX}/{_safe(isp)}/lines/{_safe(line)}/device/command"
 
 
 def order_of(topic: str) -> str | None:
@@ -59,7 +59,7 @@ def desired_of(topic: str) -> tuple[str, str] | None:
 def acknowledged_by(topic: str) -> str | None:
     """Give the line whose device acknowledges; None for any other topic."""
     match topic.split("/"):
-        case ["fairlane", "v1", "devices", line, "acknowledged"]:
+        case ["fairlane", "v1", _, "lines", line, "device", "acknowledgement"]:
             return unquote(line)
     return None
 

@@ -37,7 +37,7 @@ class AddressRefusedError(OSError):
     """A callback resolves to an address that it may not have."""
 
 
-def _socket_factory(allow_private: bool) -> Callable[[Any], socket.socket]:
+def socket_factory(allow_private: bool) -> Callable[[Any], socket.socket]:
     """Make sockets for public addresses only; names are resolved by then."""
 
     def make(info: Any) -> socket.socket:
@@ -62,7 +62,7 @@ class Delivery:
     async def run(self) -> None:
         """Deliver what is due, again and again."""
         connector = aiohttp.TCPConnector(
-            limit=CALLBACKS_AT_ONCE, socket_factory=_socket_factory(self._allow_private)
+            limit=CALLBACKS_AT_ONCE, socket_factory=socket_factory(self._allow_private)
         )
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
         async with aiohttp.ClientSession(

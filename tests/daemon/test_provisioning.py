@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 from provisioning_site import AURORA, Site, body, fill
 
 from config.loader import load_settings
+from controlplane.desk import WAITING_MAX, Desk, DeskBusyError
 from daemon.cli import main
-from daemon.desk import WAITING_MAX, Desk, DeskBusyError
 from daemon.provisioning import (
     new_id,
     order_desk,

@@ -1,0 +1,87 @@
+"""Questions to ISPs and BSPs: a signed POST to the webhook that they registered for it.
+
+A party registers a webhook whose query names the kind (``eventType=identity``, ``bsp``
+or ``bsp-remove``); without one the question fails with that reason and comes again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Final
+
+import aiohttp
+import msgspec
+
+from controlplane.question import question
+from controlplane.webhooks.delivery import (
+    CALLBACKS_AT_ONCE,
+    AddressRefusedError,
+    socket_factory,
+)
+from controlplane.webhooks.signature import headers
+from provisioning.outcomes import Done, Outcome, Refused, Trouble
+from services import webhooks
+from services.order_manager import Call
+from storage.database import Database
+
+_REFUSALS: Final = frozenset({HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY})
+_ANSWER_OCTETS: Final = 65_536
+
+
+class _Problem(msgspec.Struct):
+    code: str = "refused"
+    detail: str = ""
+    reason: str = ""
+
+
+class Questions:
+    """Asks over HTTP; ``now`` tells the epoch seconds. ``close`` ends connections."""
+
+    def __init__(
+        self, database: Database, now: Callable[[], float], *, allow_private: bool
+    ) -> None:
+        self._database = database
+        self._now = now
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=CALLBACKS_AT_ONCE, socket_factory=socket_factory(allow_private)
+            ),
+            trust_env=False,
+        )
+
+    async def ask(self, call: Call) -> Outcome:
+        """Ask once; the caller bounds the time."""
+        told = await asyncio.to_thread(
+            webhooks.asked_for, self._database, call.party, call.kind.value
+        )
+        if told is None:
+            return Trouble(f"{call.party} has no webhook for {call.kind.value}")
+        body = msgspec.json.encode(question(call))
+        signed = headers(told.secret, call.key, body, int(self._now()))
+        try:
+            async with self._session.post(
+                told.callback,
+                data=body,
+                headers={"content-type": "application/json", **signed},
+                allow_redirects=False,
+            ) as answer:
+                status, content = answer.status, b""
+                if status in _REFUSALS:
+                    content = await answer.content.read(_ANSWER_OCTETS)
+        except (aiohttp.ClientError, AddressRefusedError) as error:
+            return Trouble(f"{type(error).__name__}: {error}")
+        if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+            return Done()
+        if status in _REFUSALS:
+            try:
+                said = msgspec.json.decode(content, type=_Problem)
+            except msgspec.DecodeError:
+                said = _Problem()
+            return Refused(said.code, said.detail or said.reason)
+        return Trouble(f"HTTP {status}")
+
+    async def close(self) -> None:
+        """Close what is open."""
+        await self._session.close()
