@@ -122,7 +122,7 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
     async def list_orders(
         request: Request[Any, Any, Any],
         external_id: Annotated[str | None, QueryParameter(name="externalId")] = None,
-        state: Annotated[str | None, QueryParameter()] = None,
+        in_state: Annotated[str | None, QueryParameter(name="state")] = None,
         offset: Annotated[int, QueryParameter(ge=0, le=2**31)] = 0,
         limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = 100,
     ) -> Response[list[dict[str, Any]]]:
@@ -131,7 +131,7 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
         if principal.role is Role.CLIENT_SOFTWARE:
             raise Problem(HTTPStatus.FORBIDDEN, "insufficient_scope")
         wanted = stored.Filter(
-            state=state, external_id=external_id, limit=limit + 1, offset=offset
+            state=in_state, external_id=external_id, limit=limit + 1, offset=offset
         )
 
         def work(transaction: Transaction) -> list[Order]:

@@ -1,0 +1,282 @@
+"""Orders and qualifications over REST: TM Forum's shapes, idempotency, tenants."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from provisioning_site import body
+from rest_site import RestSite
+
+from services.principal import Role
+from storage.database import Database
+
+ORDERS = "/tmf-api/serviceOrdering/v4/serviceOrder"
+CANCELS = "/tmf-api/serviceOrdering/v4/cancelServiceOrder"
+CHECKS = "/tmf-api/serviceQualificationManagement/v4/checkServiceQualification"
+QUERIES = "/tmf-api/serviceQualificationManagement/v4/queryServiceQualification"
+CASES = Path(__file__).resolve().parents[3] / "shared" / "cases" / "tmf"
+
+STAFF = (Role.NETWORK_CSR, None)
+BOREALIS = (Role.ISP_SYSTEM, "borealis")
+CLIENT = (Role.CLIENT_SOFTWARE, None)
+
+
+@pytest.fixture
+def site(database: Database) -> Iterator[RestSite]:
+    """The network with REST in front of it."""
+    made = RestSite(database)
+    with made.http:
+        yield made
+
+
+def state(site: RestSite, order_id: str) -> str:
+    """The state of an order, as REST tells it."""
+    return str(site.ask("GET", f"{ORDERS}/{order_id}").json()["state"])
+
+
+def test_an_order_goes_from_placed_to_completed(site: RestSite) -> None:
+    """201 with its place; completed when the network shows it, not before."""
+    placed = site.ask("POST", ORDERS, json=body())
+    order_id = placed.json()["id"]
+
+    assert 201 == placed.status_code
+    assert placed.headers["location"] == f"{ORDERS}/{order_id}"
+    assert "s3cret-word" not in placed.text
+    site.run()
+    assert "inProgress" == state(site, order_id)
+    site.now += 5
+    site.connect("sub1@aurora.example")
+    site.run(seconds=2)
+    assert "completed" == state(site, order_id)
+
+
+def test_the_same_order_again_is_the_same_and_another_body_conflicts(
+    site: RestSite,
+) -> None:
+    """externalId is the key; ?externalId= finds it."""
+    first = site.ask("POST", ORDERS, json=body())
+    again = site.ask("POST", ORDERS, json=body())
+    other = site.ask("POST", ORDERS, json=body(line="line2"))
+    found = site.ask("GET", ORDERS, params={"externalId": "A-1"})
+
+    assert (201, 200, 409) == tuple(
+        answer.status_code for answer in (first, again, other)
+    )
+    assert first.json()["id"] == again.json()["id"]
+    assert "external_id_conflict" == other.json()["code"]
+    assert "/externalId" == other.json()["errors"][0]["pointer"]
+    assert [first.json()["id"]] == [one["id"] for one in found.json()]
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        (lambda sent: sent.pop("externalId"), ""),
+        (lambda sent: sent.update(serviceOrderItem=[]), "/serviceOrderItem"),
+        (
+            lambda sent: sent["serviceOrderItem"][0].update(action="fly"),
+            "/serviceOrderItem/0/action",
+        ),
+        (lambda sent: sent.update(requestedStartDate="soon"), "/requestedStartDate"),
+    ],
+)
+def test_a_body_that_is_no_order_is_refused_with_the_place(
+    site: RestSite, change: Any, pointer: str
+) -> None:
+    """422 problem details with a JSON pointer; nothing is kept."""
+    sent = body()
+    change(sent)
+    answer = site.ask("POST", ORDERS, json=sent)
+
+    assert 422 == answer.status_code
+    assert answer.headers["content-type"].startswith("application/problem+json")
+    assert pointer == answer.json()["errors"][0]["pointer"]
+    assert [] == site.ask("GET", ORDERS).json()
+
+
+def test_an_order_that_cannot_be_carried_out_is_kept_as_rejected(
+    site: RestSite,
+) -> None:
+    """Each item says what is known of it, and what is wrong, with its place."""
+    sent = body()
+    sent["serviceOrderItem"].append(
+        body(line="nowhere", user="sub2@aurora.example")["serviceOrderItem"][0]
+        | {"id": "2"}
+    )
+    answer = site.ask("POST", ORDERS, json=sent)
+    items = answer.json()["serviceOrderItem"]
+
+    assert (201, "rejected") == (answer.status_code, answer.json()["state"])
+    assert ["rejected.validated", "rejected"] == [item["state"] for item in items]
+    assert items[1]["errorMessage"][0]["referenceError"].startswith(
+        "/serviceOrderItem/1"
+    )
+
+
+def test_an_order_before_its_point_of_no_return_is_cancelled(site: RestSite) -> None:
+    """The cancel task says how it ended."""
+    order_id = site.ask("POST", ORDERS, json=body()).json()["id"]
+    task = site.ask("POST", CANCELS, json={"serviceOrder": {"id": order_id}})
+
+    assert 201 == task.status_code
+    site.run()
+    assert "cancelled" == state(site, order_id)
+    again = site.ask("GET", f"{CANCELS}/{task.json()['id']}")
+    assert "done" == again.json()["state"]
+
+
+def test_the_network_s_staff_order_on_behalf_of_an_isp_which_is_told(
+    site: RestSite,
+) -> None:
+    """The order is the ISP's; who placed it is in it."""
+    sent = body() | {"relatedParty": [{"role": "isp", "name": "aurora"}]}
+    placed = site.ask("POST", ORDERS, *STAFF, json=sent)
+
+    assert 201 == placed.status_code
+    mine = site.ask("GET", f"{ORDERS}/{placed.json()['id']}").json()
+    assert {"role": "orderedBy", "name": "network_csr-network"} in mine["relatedParty"]
+    events = site.ask("GET", "/v1/events").json()
+    assert "aurora" == events[0]["event"]["onBehalfOf"]
+
+
+def test_an_isp_cannot_act_for_another(site: RestSite) -> None:
+    """403 for acting, 404 for looking, nothing in a list."""
+    order_id = site.ask("POST", ORDERS, json=body()).json()["id"]
+    named = body("B-1") | {"relatedParty": [{"role": "isp", "name": "aurora"}]}
+
+    assert 403 == site.ask("POST", ORDERS, *BOREALIS, json=named).status_code
+    assert 404 == site.ask("GET", f"{ORDERS}/{order_id}", *BOREALIS).status_code
+    assert [] == site.ask("GET", ORDERS, *BOREALIS).json()
+    cancel = {"serviceOrder": {"id": order_id}}
+    assert 404 == site.ask("POST", CANCELS, *BOREALIS, json=cancel).status_code
+    assert "cancelled" != state(site, order_id)
+
+
+def test_client_software_orders_for_the_isp_it_names_and_sees_only_its_own(
+    site: RestSite,
+) -> None:
+    """It may not list, nor see an order that another placed."""
+    sent = body() | {"relatedParty": [{"role": "isp", "name": "aurora"}]}
+    other = site.ask("POST", ORDERS, json=body("A-2", line="line2")).json()["id"]
+    mine = site.ask("POST", ORDERS, *CLIENT, json=sent).json()["id"]
+
+    # Client software is in no ISP's tenant: what it orders is found by its id.
+    assert 403 == site.ask("POST", ORDERS, *CLIENT, json=body("A-3")).status_code
+    assert 200 == site.ask("GET", f"{ORDERS}/{mine}", *CLIENT).status_code
+    assert 404 == site.ask("GET", f"{ORDERS}/{other}", *CLIENT).status_code
+    assert 403 == site.ask("GET", ORDERS, *CLIENT).status_code
+
+
+def test_the_same_order_through_every_channel_leaves_the_same_state(
+    site: RestSite,
+) -> None:
+    """R1 to R4: only who asked differs."""
+    named = {"relatedParty": [{"role": "isp", "name": "aurora"}]}
+    channels = (
+        ((Role.ISP_SYSTEM, "aurora"), {}),
+        (CLIENT, named),
+        ((Role.ISP_CSR, "aurora"), {}),
+        (STAFF, named),
+    )
+    services = []
+    for number, (who, more) in enumerate(channels, start=1):
+        user = f"sub{number}@aurora.example"
+        sent = body(f"A-{number}", line=f"line{number}", user=user) | more
+        order_id = site.ask("POST", ORDERS, *who, json=sent).json()["id"]
+        site.run()
+        site.now += 5
+        site.connect(user)
+        site.run(seconds=2)
+        assert "completed" == state(site, order_id)
+        with site.transaction() as transaction:
+            (service,) = transaction.inventory.services_on(f"line{number}")
+        services.append(str(service).replace(str(number), "N"))
+
+    assert 1 == len(set(services))
+
+
+def test_a_check_holds_what_it_promises_and_names_its_reasons(site: RestSite) -> None:
+    """TMF645: qualified, with a date until which it is so."""
+    asked = {
+        "place": [{"role": "line", "name": "line1"}],
+        "serviceQualificationItem": [
+            {"id": "1", "service": {"serviceSpecification": {"name": "home-500"}}}
+        ],
+    }
+    answer = site.ask("POST", CHECKS, json=asked)
+    shown = answer.json()
+
+    assert 201 == answer.status_code
+    assert ("done", "qualified", "green") == (
+        shown["state"],
+        shown["qualificationResult"],
+        shown["confidence"],
+    )
+    assert shown["expirationDate"]
+    again = site.ask("GET", f"{CHECKS}/{shown['id']}")
+    assert "open" == again.json()["validity"]
+    stranger = site.ask("GET", f"{CHECKS}/{shown['id']}", *BOREALIS)
+    assert 404 == stranger.status_code
+
+
+def test_client_software_asks_what_there_is_before_any_isp_is_chosen(
+    site: RestSite,
+) -> None:
+    """Every ISP of the line, in an order whose seed is told."""
+    asked = {"place": [{"role": "line", "name": "line1"}]}
+    shown = site.ask("POST", QUERIES, *CLIENT, json=asked).json()
+
+    assert {"aurora", "borealis"} == set(shown["availableIsp"]["name"])
+    assert shown["availableIsp"]["seed"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        ({}, "place_missing"),
+        ({"place": [{"role": "planet", "name": "x"}]}, "unknown_place_role"),
+    ],
+)
+def test_a_question_without_a_place_is_refused(
+    site: RestSite, asked: dict[str, Any], code: str
+) -> None:
+    """422 with a stable code."""
+    answer = site.ask("POST", CHECKS, json=asked)
+
+    assert (422, code) == (answer.status_code, answer.json()["code"])
+
+
+def test_only_who_may_override_does(site: RestSite) -> None:
+    """An ISP's web system may not; its representative may, with a reason."""
+    asked = {
+        "place": [{"role": "address", "value": "1 Quay Street, Porthaven 4711"}],
+        "override": {"site": "site1", "reason": "the customer said so"},
+    }
+
+    assert 403 == site.ask("POST", CHECKS, json=asked).status_code
+    csr = site.ask("POST", CHECKS, Role.ISP_CSR, "aurora", json=asked)
+    assert 201 == csr.status_code
+
+
+@pytest.mark.skipif(not CASES.exists(), reason="TM Forum's documents are not here")
+def test_orders_and_qualifications_have_the_fields_that_tm_forum_names(
+    site: RestSite,
+) -> None:
+    """Everything shown is TMF641's or TMF645's, or is known to be ours."""
+    asked = {"place": [{"role": "line", "name": "line1"}]}
+    made = {
+        ("tmf641.json", "ServiceOrder"): site.ask("POST", ORDERS, json=body()),
+        ("tmf645.json", "CheckServiceQualification"): site.ask(
+            "POST", CHECKS, json=asked
+        ),
+    }
+    ours = {"confidence", "@type", "place", "eligibilityUnavailabilityReason"}
+    ours |= {"availableIsp", "validity"}
+    for (file, name), answer in made.items():
+        document = json.loads((CASES / file).read_text())
+        known = document["definitions"][name]["properties"].keys()
+        assert set() == answer.json().keys() - known - ours, name
