@@ -86,6 +86,14 @@ def bodies(network: Network) -> dict[tuple[str, str], Body]:
     return found
 
 
+def network_of(objects: Mapping[tuple[str, str], Body]) -> Network:
+    """Make the network of its objects, by kind and name."""
+    tables: dict[str, list[Body]] = {kind: [] for kind in KINDS}
+    for (kind, _), body in objects.items():
+        tables[kind].append(body)
+    return msgspec.convert(tables, Network)
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One step from one network to another; printing it shows no secret."""

@@ -18,12 +18,12 @@ from typing import Any
 import structlog
 from netaddr import IPAddress
 
-from config.network import Network
+from config.network import Network, network_of
 from config.schema import Settings
 from daemon import clock, over_allocation
 from daemon.address_server import AddressServer
 from daemon.datagrams import DatagramSocket, address_of, arrived_at
-from daemon.network_feed import POLL_SECONDS, NetworkFeed, network_of
+from daemon.network_feed import POLL_SECONDS, NetworkFeed
 from daemon.role import RoleContext
 from daemon.role_journal import DRAIN_READS, journal_folder, open_journal
 from ipserver.dhcp import MessageType

@@ -15,8 +15,6 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
-from config.network import KINDS, Network
-from config.row import Body
 from daemon import clock
 from storage.database import Database, StorageError
 from storage.network import changes_since, latest_change, read_network
@@ -33,14 +31,6 @@ Objects = dict[tuple[str, str], dict[str, Any]]
 
 Changed = tuple[str, str, Mapping[str, Any] | None]
 """A changed object: kind, name and body, None when it is gone."""
-
-
-def network_of(objects: Objects) -> Network:
-    """Make the network of its objects."""
-    tables: dict[str, list[Body]] = {kind: [] for kind in KINDS}
-    for (kind, _), body in objects.items():
-        tables[kind].append(body)
-    return msgspec.convert(tables, Network)
 
 
 class _Copy(msgspec.Struct):

@@ -73,6 +73,7 @@ class Filter:
     seconds. With a `limit`, the newest are listed.
     """
 
+    tenant: str | None = None
     nas: str | None = None
     user: str | None = None
     session: str | None = None
@@ -169,6 +170,7 @@ links at the most (RFC 2866 section 5.12). Null for a session that is in no bund
 
 def _of_session(wanted: Filter) -> list[ColumnElement[bool]]:
     asked = (
+        (session.c.tenant, wanted.tenant),
         (session.c.nas, wanted.nas),
         (session.c.user_name, wanted.user),
         (session.c.acct_session_id, wanted.session),

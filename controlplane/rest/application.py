@@ -21,7 +21,14 @@ from litestar.openapi.spec import Components, OAuthFlow, OAuthFlows, SecuritySch
 from litestar.types import ControllerRouterHandler
 
 from controlplane.desk import DeskBusyError
-from controlplane.rest import hub, service_orders, service_qualification
+from controlplane.rest import (
+    addresses,
+    hub,
+    money,
+    service_orders,
+    service_qualification,
+    usage,
+)
 from controlplane.rest.authentication import OPEN, Authentication, Gate
 from controlplane.rest.context import Context
 from controlplane.rest.limits import Buckets
@@ -136,6 +143,9 @@ def build(
         *hub.routes(context),
         *service_orders.routes(context),
         *service_qualification.routes(context),
+        *usage.routes(context),
+        *addresses.routes(context),
+        *money.routes(context),
     ]
     return Litestar(
         route_handlers=handlers,

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import ParamSpec, TypeVar
 
+from sqlalchemy import Connection
+
+from config.network import Network, network_of
 from controlplane.desk import Desk
 from provisioning.refusal import Refusal
+from services.catalogue import Catalogue
 from services.orders import Command, Placed
 from services.provisioning import Provisioning, Transaction
 from services.qualification import Qualification, Query
 from storage.database import Database
+from storage.network import latest_change, read_network
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -29,6 +34,21 @@ class Clocks:
 
     now: Callable[[], float]
     monotonic: Callable[[], float]
+
+
+class _Networks:
+    """The last network that was read and its catalogue, by its last change."""
+
+    def __init__(self) -> None:
+        self._last: tuple[int, tuple[Network, Catalogue]] | None = None
+
+    def at(self, connection: Connection) -> tuple[Network, Catalogue]:
+        number = latest_change(connection)
+        last = self._last
+        if last is None or last[0] != number:
+            network = network_of(read_network(connection))
+            last = self._last = (number, (network, Catalogue(network)))
+        return last[1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +63,15 @@ class Context:
     new_id: Callable[[], str]
     insecure_callbacks: bool = False
     """Whether webhooks may go to http:// and to addresses inside the network."""
+    _networks: _Networks = field(default_factory=lambda: _Networks())
+
+    def network(self, connection: Connection) -> Network:
+        """Give the network as a transaction sees it; read again when it changed."""
+        return self._networks.at(connection)[0]
+
+    def catalogue(self, connection: Connection) -> Catalogue:
+        """Give the prices and subscribers of that network."""
+        return self._networks.at(connection)[1]
 
     def now(self) -> int:
         """Give the time in epoch seconds."""

@@ -10,6 +10,7 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
+from config.network import network_of
 from daemon import clock
 from daemon.commands.asking import ask_role, read, show_rows
 from daemon.commands.options import (
@@ -18,7 +19,6 @@ from daemon.commands.options import (
     json_option,
     load_or_exit,
 )
-from daemon.network_feed import network_of
 from storage.network import read_network
 from storage.pool_queries import pool_parts
 
