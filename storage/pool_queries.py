@@ -29,8 +29,8 @@ def pool_parts(
     live = select(leases.pool, func.count()).where(
         leases.ended_at.is_(None), leases.expires_at > now
     )
-    rows = connection.execute(live.group_by(leases.pool)).tuples()
-    leased: dict[str, int] = dict(rows.all())
+    rows = connection.execute(live.group_by(leases.pool)).all()
+    leased: dict[str, int] = {pool: count for pool, count in rows}  # noqa: C416
     blocks = sorted(state.blocks.values(), key=lambda block: block.first)
     starts = [block.first for block in blocks]
     kept = address_quarantine.c

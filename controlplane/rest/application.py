@@ -156,7 +156,9 @@ def build(
             version=version,
             # Only the document: pages that show it would load scripts from elsewhere.
             render_plugins=[JsonRenderPlugin()],
-            openapi_router=Router("/schema", route_handlers=[], opt={OPEN: True}),
+            openapi_router=Router(
+                "/schema", route_handlers=[], opt={OPEN: True}, include_in_schema=False
+            ),
             components=Components(security_schemes={"oauth2": _OAUTH2}),
         ),
         exception_handlers={
