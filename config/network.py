@@ -1,9 +1,9 @@
 """The network as it is declared: who is in it, what it owns, what it sells.
 
-The Structs of ``config.plant``, ``config.parties``, ``config.addresses`` and
-``config.offers`` are the network file's tables, the bodies of the change feed and what
-REST edits, all the same. Everything is a value: reading files is ``config.loader``'s
-work, and rules between rows are ``config.network_checks``'s.
+The Structs of ``config.plant``, ``config.parties``, ``config.addresses``,
+``config.offers`` and ``config.tariffs`` are the network file's tables, the bodies of
+the change feed and what REST edits, all the same. Everything is a value: reading files
+is ``config.loader``'s work, and rules between rows are ``config.network_checks``'s.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from config.offers import Offering, Service
 from config.parties import Bsp, Isp
 from config.plant import Area, Line, Nas, Relay, Site
 from config.row import Body, Row, redacted
+from config.tariffs import Tariff
 from config.values import prefix_of
 
 MINIMUM_SECRET_CHARACTERS = 12
@@ -40,11 +41,13 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reserve: tuple[Reserve, ...] = ()
     bsp: tuple[Bsp, ...] = ()
     site: tuple[Site, ...] = ()
+    tariff: tuple[Tariff, ...] = ()
 
 
 KINDS: dict[str, type[Row]] = {
     "area": Area,
     "isp": Isp,
+    "tariff": Tariff,
     "bsp": Bsp,
     "site": Site,
     "nas": Nas,

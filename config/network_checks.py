@@ -15,6 +15,7 @@ from netaddr import IPAddress, IPNetwork
 
 from config.network import KINDS
 from config.problems import Finding, KeyPath, nearest
+from config.tariff_checks import find_tariff_conflicts
 from config.values import prefix_of
 
 _REFERENCES = {
@@ -25,6 +26,7 @@ _REFERENCES = {
     "site": ("area",),
     "line": ("area",),
     "offering": ("isp",),
+    "tariff": ("isp",),
     "service": ("isp", "line", "offering"),
 }
 """Which keys of a table name a row of the table that is called like the key."""
@@ -55,6 +57,7 @@ def find_conflicts(document: Mapping[str, Any]) -> list[Finding]:
         *_overlaps(document),
         *_guarantees(document),
         *_foreign_offerings(document),
+        *find_tariff_conflicts(document),
     ]
 
 

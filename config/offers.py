@@ -6,6 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from config.quantities import Day
 from config.row import Kbps, Row
 from config.values import Name, Text
 
@@ -20,6 +21,8 @@ class Offering(Row, frozen=True, kw_only=True):
     down_kbps: Kbps
     up_kbps: Kbps
     addresses: Addresses = 1
+    tariff: str | None = None
+    """What the ISP's customers pay for it."""
 
 
 class Service(Row, frozen=True, kw_only=True):
@@ -34,3 +37,7 @@ class Service(Row, frozen=True, kw_only=True):
     down_kbps: Kbps | None = None
     up_kbps: Kbps | None = None
     addresses: Addresses | None = None
+    account: Name | None = None
+    """Services of one account have shared allowances together."""
+    billed_from: Day | None = None
+    """The first day that fees are for, in the tariff's zone; None: they always were."""

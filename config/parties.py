@@ -12,6 +12,8 @@ class Isp(Row, frozen=True, kw_only=True):
     name: Name
     realms: tuple[Text, ...] = ()
     """The realms of its user names (RFC 7542)."""
+    wholesale: str | None = None
+    """The Network Provider's tariff that it pays by."""
 
 
 class Bsp(Row, frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "decode": ("daemon.commands.decode", "Show what a RADIUS packet says."),
     "sessions": ("daemon.commands.sessions", "List sessions."),
     "usage": ("daemon.commands.usage", "List usage records."),
+    "rate": ("daemon.commands.rate", "Say what usage would cost under a tariff."),
     "replay": ("daemon.commands.replay", "Run a capture through the accounting."),
     "access": ("daemon.commands.access", "Make, list and revoke clients."),
     "migrate": ("daemon.commands.migrate", "Bring the database to this version."),

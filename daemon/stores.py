@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from config.network import Change, Network, bodies, diff
+from config.tariff_checks import frozen
 from daemon import clock
 from daemon.preparation import Plan
 from storage import network as stored
@@ -80,9 +81,14 @@ def apply_network(plan: Plan) -> list[Change]:
 
 
 def _difference(connection: Connection, network: Network) -> list[Change]:
+    """Compare with what is stored; StoreError when a tariff in force would change."""
     # What is stored went through JSON, so what is wanted must too: tuples become lists.
     wanted = {
         key: msgspec.json.decode(msgspec.json.encode(body))
         for key, body in bodies(network).items()
     }
-    return diff(stored.read_network(connection), wanted)
+    before = stored.read_network(connection)
+    refused = frozen(before, wanted, int(clock.now()))
+    if refused:
+        raise StoreError("\n".join(refused))
+    return diff(before, wanted)

@@ -19,11 +19,10 @@ from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
-import psycopg
 import sqlalchemy
-from sqlalchemy import Connection, Row, Table, func, select
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import Connection, Row, func, select
 
+from storage.bulk import copy, insert, is_postgresql, types
 from storage.tables import (
     LIFE_COLUMNS,
     PROGRESS_COLUMNS,
@@ -47,7 +46,7 @@ def load_sessions(
     """All sessions with one of these Acct-Session-Ids, of any NAS, by id."""
     if not acct_session_ids:
         return []
-    if _is_postgresql(connection):
+    if is_postgresql(connection):
         where = "= ANY(%s)"
         value: list[str] | str = list(acct_session_ids)
     else:
@@ -60,7 +59,7 @@ def load_sessions(
 
 def open_sessions_of_nas(connection: Connection, nas: str) -> Sequence[Row[Any]]:
     """The sessions of a NAS that are not closed, by id."""
-    if _is_postgresql(connection):
+    if is_postgresql(connection):
         sql = f"{_SELECT} WHERE nas = %s AND state <> 'closed' ORDER BY id"
     else:
         sql = (
@@ -78,7 +77,7 @@ def stale_candidates(
     Start with `after_id` 0 and go on with the last id given, until fewer than `limit`
     come. It may walk all live sessions, so call it on a reading connection.
     """
-    if _is_postgresql(connection):
+    if is_postgresql(connection):
         sql = (
             f"{_SELECT} WHERE id > %s AND last_arrival_at < %s"
             " AND state <> 'closed' ORDER BY id LIMIT %s"
@@ -93,12 +92,12 @@ def stale_candidates(
 
 def insert_sessions(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
     """Add sessions; rows in the order of SESSION_COLUMNS, with ids never used."""
-    _insert(connection, session, SESSION_COLUMNS, rows)
+    insert(connection, session, SESSION_COLUMNS, rows)
 
 
 def insert_usage(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
     """Add usage records; rows in the order of USAGE_COLUMNS, with ids never used."""
-    _insert(connection, usage, USAGE_COLUMNS, rows)
+    insert(connection, usage, USAGE_COLUMNS, rows)
     if not rows:
         return
     latest = max(map(_ended_at, rows))
@@ -186,28 +185,6 @@ def sessions_by_state(connection: Connection) -> dict[str, int]:
     return counts
 
 
-def _is_postgresql(connection: Connection) -> bool:
-    return connection.dialect.name == "postgresql"
-
-
-def _insert(
-    connection: Connection,
-    table: Table,
-    columns: tuple[str, ...],
-    rows: Sequence[tuple[Any, ...]],
-) -> None:
-    if not rows:
-        return
-    if _is_postgresql(connection):
-        _copy(connection, table.name, columns, _types(table, columns), rows)
-        return
-    connection.exec_driver_sql(
-        f"INSERT INTO {table.name} ({', '.join(columns)})"
-        f" VALUES ({', '.join('?' * len(columns))})",
-        list(rows),
-    )
-
-
 def _update(
     connection: Connection,
     given: tuple[str, ...],
@@ -216,14 +193,14 @@ def _update(
 ) -> None:
     if not rows:
         return
-    if _is_postgresql(connection):
+    if is_postgresql(connection):
         batch = f"session_batch_{len(given)}"
         connection.exec_driver_sql(
             f"CREATE TEMPORARY TABLE IF NOT EXISTS {batch} ON COMMIT DELETE ROWS"
             f" AS SELECT {', '.join(given)} FROM session WITH NO DATA"
         )
         connection.exec_driver_sql(f"DELETE FROM {batch}")
-        _copy(connection, batch, given, _types(session, given), rows)
+        copy(connection, batch, given, types(session, given), rows)
         assignments = ", ".join(f"{c} = {batch}.{c}" for c in changed)
         connection.exec_driver_sql(
             f"UPDATE session SET {assignments} FROM {batch}"
@@ -239,30 +216,3 @@ def _update(
 
 def _id_of(row: tuple[Any, ...]) -> int:
     return int(row[0])
-
-
-def _types(table: Table, columns: tuple[str, ...]) -> list[str]:
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    return [table.c[name].type.compile(dialect).lower() for name in columns]
-
-
-def _copy(
-    connection: Connection,
-    table: str,
-    columns: tuple[str, ...],
-    types: list[str],
-    rows: Sequence[tuple[Any, ...]],
-) -> None:
-    driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
-    statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)"
-    try:
-        with driver.cursor() as cursor, cursor.copy(statement.encode()) as copy:
-            copy.set_types(types)
-            write_row = copy.write_row
-            for row in rows:
-                write_row(row)
-    except psycopg.Error as error:
-        # SQLAlchemy did not see this statement, so its callers get its error here.
-        raise sqlalchemy.exc.DBAPIError.instance(
-            statement, None, error, psycopg.Error
-        ) from error

@@ -1,0 +1,119 @@
+"""Usage records out of CSV with a header, or JSON lines, as ``fairlane usage`` lists.
+
+Times are ISO 8601 (UTC unless they say otherwise) or epoch seconds. ``service`` (or
+``user_name``) and ``session`` (or ``acct_session_id``) keep services and sessions
+apart where there are several; what is not counted may be left out.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from itertools import chain
+from typing import Any
+
+import msgspec
+
+from daemon.commands.listing import parse_moment
+from rating.charge import RatableUsage
+from rating.counters import Derived
+
+MAXIMUM_RECORDS = 2_000_000
+"""A month of 600 services that report each 15 minutes; it is all held in memory."""
+
+_LARGEST = 2**62
+_COUNTS = ("seconds", "input_octets", "output_octets", "units")
+_ANY_TIME = datetime.fromtimestamp(0, UTC)
+"""Records have no "ago"; what looks like one is refused as too early."""
+
+
+class UsageFileError(Exception):
+    """A file that is not usage; the message names the line."""
+
+
+def read_usage(lines: Iterable[str]) -> Iterator[RatableUsage]:
+    """Read the records of a file; raises UsageFileError at the first bad line."""
+    sessions: dict[str, tuple[int, int]] = {}
+    for number, (line, row) in enumerate(_rows(lines), start=1):
+        if number > MAXIMUM_RECORDS:
+            raise UsageFileError(f"more than {MAXIMUM_RECORDS} records")
+        try:
+            yield _record(row, number, sessions)
+        except (ValueError, OverflowError) as error:
+            raise UsageFileError(f"line {line}: {error}") from error
+
+
+def _rows(lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    stream = iter(lines)
+    first = next(stream, "")
+    if first.lstrip().startswith("{"):
+        for number, line in enumerate(chain((first,), stream), start=1):
+            if line.strip():
+                yield number, _object(line, number)
+        return
+    reader = csv.DictReader(chain((first,), stream))
+    for row in reader:
+        if None in row:
+            raise UsageFileError(f"line {reader.line_num}: more cells than the header")
+        yield reader.line_num, row
+
+
+def _object(line: str, number: int) -> Mapping[str, Any]:
+    try:
+        return msgspec.json.decode(line, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise UsageFileError(f"line {number}: {error}") from error
+
+
+def _record(
+    row: Mapping[str, Any], number: int, sessions: dict[str, tuple[int, int]]
+) -> RatableUsage:
+    started_at, ended_at = (_moment(row, key) for key in ("started_at", "ended_at"))
+    if not 0 < started_at <= ended_at:
+        msg = "started_at must be after 1970 and not after ended_at"
+        raise ValueError(msg)
+    counts = [_count(row, key) for key in _COUNTS]
+    seconds = counts[0] if row.get("seconds") else ended_at - started_at
+    service = str(row.get("service") or row.get("user_name") or "service")
+    name = str(row.get("session") or row.get("acct_session_id") or f"line {number}")
+    session_id, session_started_at = sessions.setdefault(
+        f"{service} {name}", (len(sessions) + 1, started_at)
+    )
+    return RatableUsage(
+        service,
+        number,
+        session_id,
+        session_started_at,
+        started_at,
+        ended_at,
+        seconds,
+        counts[1],
+        counts[2],
+        Derived(row.get("derived") or Derived.REPORTED),
+        counts[3],
+    )
+
+
+def _moment(row: Mapping[str, Any], key: str) -> int:
+    text = row.get(key)
+    if text is None or text == "":
+        msg = f"{key} is missing"
+        raise ValueError(msg)
+    try:
+        return parse_moment(str(text).strip(), _ANY_TIME)
+    except (ValueError, OverflowError) as error:
+        msg = f"{key}: {text!r} is no time"
+        raise ValueError(msg) from error
+
+
+def _count(row: Mapping[str, Any], key: str) -> int:
+    value = row.get(key)
+    if value is None or value == "":
+        return 0
+    if isinstance(value, str) and value.strip().isdecimal():
+        value = int(value)
+    if type(value) is not int or not 0 <= value < _LARGEST:
+        msg = f"{key}: {value!r} is no whole number from 0 on"
+        raise ValueError(msg)
+    return value

@@ -1,0 +1,399 @@
+"""What a holder has used in a period, and what that costs: a function of the totals.
+
+Law 6. The money of a period is computed from the totals of use by slot and from what
+was granted, never from records: a record's charges are the value after it less the
+value before it, so they add up to the same however the use was cut and in whatever
+order it came. Where several rates compete for an allowance or a cap, they get it in the
+order that the tariff lists them, not in the order of arrival.
+
+A top-up counts for the whole period that it is bought in. What rolls over is taken out
+of the period it leaves when the next one opens; use that comes even later pays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from rating.charge import Charge, RatableUsage, RatingTag
+from rating.pricing import share_of
+from rating.quota import QuotaEvent, alerts, told
+from rating.rates import COUNTERS, DirectRate, Totals
+from rating.tariff import CompiledTariff, CompiledVersion, Cut
+
+SESSIONS_REMEMBERED = 4096
+"""A period's sessions whose own totals are kept, where a rate goes by them: a line
+that reconnects each ten minutes all month. Of more, the oldest are forgotten, and what
+they still report counts as a new session's."""
+
+_USAGE, _INCLUDED, _BEYOND = RatingTag
+_new_charge = tuple.__new__
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode
+
+
+class BalanceKey(NamedTuple):
+    """Whose use is added up, by which version, in which period.
+
+    ``holder`` is ``service/NAME``, ``account/NAME`` for what services share, or
+    ``isp/NAME`` for wholesale; names have no slash. ``tenant`` is the ISP's name.
+    """
+
+    tenant: str
+    holder: str
+    tariff: str
+    version: str
+    period: str
+
+
+class Balance:
+    """Running totals of a holder in a period, and the money they come to.
+
+    ``rolled``, ``topped`` and ``moved`` say of each allowance what came from the period
+    before, what was bought, and what went to the period after. ``quantities``,
+    ``included`` and ``amounts`` are by rate, and follow from the rest.
+    """
+
+    __slots__ = (
+        "_alerts",
+        "_keeps",
+        "_labels",
+        "_left",
+        "amounts",
+        "counted",
+        "cut",
+        "granted",
+        "id",
+        "included",
+        "key",
+        "moved",
+        "quantities",
+        "rolled",
+        "sessions",
+        "tariff",
+        "told",
+        "topped",
+        "totals",
+        "version",
+    )
+
+    def __init__(
+        self,
+        balance_id: int,
+        key: BalanceKey,
+        tariff: CompiledTariff,
+        version: CompiledVersion,
+        cut: Cut,
+    ) -> None:
+        rates, allowances = len(version.rates), len(version.allowances)
+        self.id = balance_id
+        self.key = key
+        self.tariff = tariff
+        self.version = version
+        self.cut = cut
+        self.totals: Totals = [0] * (COUNTERS * len(version.slots))
+        self.counted = [0] * rates
+        self.rolled = [0] * allowances
+        self.topped = [0] * allowances
+        self.moved = [0] * allowances
+        self.sessions: dict[int, Totals] = {}
+        self.told = [0] * len(version.quotas)
+        self.quantities = [0] * rates
+        self.included = [0] * rates
+        self.amounts = [0] * rates
+        self._keeps = version.keeps(cut.first)
+        self._labels = (
+            tariff.name,
+            version.name,
+            cut.key,
+            tariff.currency,
+            tariff.tax_class,
+        )
+        self.grant()
+
+    def grant(self) -> None:
+        """Take notice of what was rolled over, topped up or moved on."""
+        self.granted = [
+            (
+                allowance.quantity * self.cut.days // self.cut.of_days
+                if allowance.prorate
+                else allowance.quantity
+            )
+            + self.rolled[at]
+            + self.topped[at]
+            - self.moved[at]
+            for at, allowance in enumerate(self.version.allowances)
+        ]
+        self._left = self._allocate(self.quantities)[1]
+        self._alerts = alerts(self)
+
+    def remaining(self) -> Sequence[int]:
+        """Give what is left of each allowance; never less than nothing."""
+        return self._left
+
+    def use(self, usage: RatableUsage, shares: Sequence[tuple[int, Totals]]) -> None:
+        """Add the shares of a record to their slots, and to its session's where kept.
+
+        ``settle`` then says what that costs.
+        """
+        totals = self.totals
+        for slot, share in shares:
+            for counter, value in enumerate(share, slot * COUNTERS):
+                totals[counter] += value
+        if self.version.by_session:
+            self._use_by_session(usage, shares)
+
+    def use_directly(
+        self,
+        base: int,
+        direct: Sequence[DirectRate],
+        usage: RatableUsage,
+        charges: list[Charge],
+    ) -> bool:
+        """Add a record of one slot, and settle where that needs no look at the rest.
+
+        That is while its rates stay within an allowance, or depend on nothing but their
+        own use: nearly always. False says that ``settle`` is still to be called.
+        """
+        (
+            service,
+            usage_id,
+            _,
+            _,
+            start,
+            end,
+            seconds,
+            octets_in,
+            octets_out,
+            _,
+            units,
+        ) = usage
+        totals = self.totals
+        totals[base] += seconds
+        totals[base + 1] += octets_in
+        totals[base + 2] += octets_out
+        totals[base + 3] += units
+        quantities, included = self.quantities, self.included
+        for place, measured, rounded, price, allowance, plain, element, unit in direct:
+            quantity = rounded(measured(totals))
+            before = quantities[place]
+            more = quantity - before
+            if not more:
+                continue
+            if allowance >= 0:
+                left = self._left[allowance] - more
+                if included[place] == before and left > self._alerts[allowance]:
+                    self._left[allowance] = left
+                    included[place] = quantity
+                    tag, owed = _INCLUDED, 0
+                elif plain and not self._left[allowance]:
+                    amount = price(quantity - included[place])
+                    tag, owed = _BEYOND, amount - self.amounts[place]
+                    self.amounts[place] = amount
+                else:
+                    return False
+            elif plain and allowance == -1:
+                amount = price(quantity)
+                tag, owed = _USAGE, amount - self.amounts[place]
+                self.amounts[place] = amount
+            else:
+                return False
+            quantities[place] = quantity
+            tariff, version, period, currency, tax_class = self._labels
+            charges.append(
+                _new_charge(
+                    Charge,
+                    (
+                        service,
+                        tariff,
+                        version,
+                        element,
+                        period,
+                        tag,
+                        more,
+                        unit,
+                        owed,
+                        currency,
+                        tax_class,
+                        start,
+                        end,
+                        usage_id,
+                    ),
+                )
+            )
+        return True
+
+    def _use_by_session(
+        self, usage: RatableUsage, shares: Sequence[tuple[int, Totals]]
+    ) -> None:
+        own = self.sessions.get(usage.session_id)
+        if own is None:
+            own = self.sessions[usage.session_id] = [0] * len(self.totals)
+            self._connect(usage.session_started_at)
+            if len(self.sessions) > SESSIONS_REMEMBERED:
+                del self.sessions[min(self.sessions)]
+        rates = [
+            (at, rate)
+            for at, rate in enumerate(self.version.rates)
+            if rate.by_session and not rate.connects
+        ]
+        before = [rate.rounded(rate.measured(own)) for _, rate in rates]
+        for slot, share in shares:
+            for counter, value in enumerate(share, slot * COUNTERS):
+                own[counter] += value
+        for (at, rate), was in zip(rates, before, strict=True):
+            self.counted[at] += rate.rounded(rate.measured(own)) - was
+
+    def _connect(self, started_at: int) -> None:
+        """Count a session at the rates whose time it began in, if in this period."""
+        span = self.tariff.span_at(started_at)
+        if span is None or span.version is not self.version or span.cut != self.cut:
+            return
+        for at, rate in enumerate(self.version.rates):
+            if rate.connects and span.slot in rate.slots:
+                self.counted[at] += 1
+
+    def settle(
+        self,
+        usage: RatableUsage | None,
+        at: int,
+        service: str,
+        charges: list[Charge],
+        events: list[QuotaEvent],
+    ) -> None:
+        """Bring the money up to the totals; append what that changed.
+
+        ``at`` is when, for what no usage record caused.
+        """
+        moved = self._settle_all(usage, at, service, charges)
+        # Without usage it is a top-up, and ``grant`` has moved what is left already.
+        if self.version.quotas and (moved or usage is None):
+            events += told(self, usage, at, service)
+            self._alerts = alerts(self)
+
+    def _settle_all(
+        self,
+        usage: RatableUsage | None,
+        at: int,
+        service: str,
+        charges: list[Charge],
+    ) -> bool:
+        rates = self.version.rates
+        quantities = [
+            self.counted[place]
+            if rate.by_session
+            else rate.rounded(rate.measured(self.totals))
+            for place, rate in enumerate(rates)
+        ]
+        included, left = self._allocate(quantities)
+        amounts = [
+            share_of(rate.price(quantity - free), *keep)
+            for rate, quantity, free, keep in zip(
+                rates, quantities, included, self._keeps, strict=True
+            )
+        ]
+        for cap in self.version.caps:
+            room = cap.amount
+            for place in cap.rates:
+                amounts[place] = min(amounts[place], room)
+                room -= amounts[place]
+        moved = left != self._left
+        self._left = left
+        for place in range(len(rates)):
+            now = quantities[place], included[place], amounts[place]
+            self._charge(place, *now, usage, at, service, charges)
+        return moved
+
+    def _allocate(self, quantities: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Give what of each quantity is included, and what allowances have left."""
+        included = [0] * len(quantities)
+        left = list(self.granted)
+        for at, allowance in enumerate(self.version.allowances):
+            for place in allowance.rates:
+                taken = min(left[at], quantities[place] - included[place])
+                included[place] += taken
+                left[at] -= taken
+        return included, left
+
+    def _charge(
+        self,
+        place: int,
+        quantity: int,
+        included: int,
+        amount: int,
+        usage: RatableUsage | None,
+        at: int,
+        service: str,
+        charges: list[Charge],
+    ) -> None:
+        """Append what became of one rate, in one line or, at an edge, in two."""
+        more_included = included - self.included[place]
+        more = quantity - self.quantities[place] - more_included
+        owed = amount - self.amounts[place]
+        if not more_included and not more and not owed:
+            return
+        self.quantities[place] = quantity
+        self.included[place] = included
+        self.amounts[place] = amount
+        rate = self.version.rates[place]
+        tariff, version, period, currency, tax_class = self._labels
+        beyond = _BEYOND if rate.allowances else _USAGE
+        if usage is not None:
+            start, end, usage_id = usage.started_at, usage.ended_at, usage.usage_id
+        else:
+            start, end, usage_id = at, at, None
+        charges += [
+            Charge(
+                service,
+                tariff,
+                version,
+                rate.element,
+                period,
+                tag,
+                part,
+                rate.unit,
+                amount,
+                currency,
+                tax_class,
+                start,
+                end,
+                usage_id,
+            )
+            for tag, part, amount in (
+                (_INCLUDED, more_included, 0),
+                (beyond, more, owed),
+            )
+            if part or amount
+        ]
+
+    def roll_into(self, other: Balance) -> None:
+        """Move what is left of allowances that roll over into the next period's.
+
+        What had been rolled into this period is used up first and goes no further.
+        """
+        names = {a.name: (at, a.unit) for at, a in enumerate(other.version.allowances)}
+        for at, allowance in enumerate(self.version.allowances):
+            place, unit = names.get(allowance.name, (-1, ""))
+            if place < 0 or unit != allowance.unit or self.moved[at]:
+                continue
+            own = self.granted[at] - self.rolled[at]
+            rolls = max(min(self._left[at], own, allowance.rollover), 0)
+            self.moved[at] = rolls
+            other.rolled[place] = rolls
+        self.grant()
+        other.grant()
+
+    def memory(self) -> bytes:
+        """Pack what does not follow from the tariff, for the database."""
+        grants = (self.rolled, self.topped, self.moved)
+        return _encode((self.totals, self.counted, *grants, self.told, self.sessions))
+
+    def remember(self, packed: bytes) -> None:
+        """Unpack what ``memory`` packed, and settle without a charge."""
+        state: list[Any] = _decode(packed)
+        self.totals, self.counted, *grants, self.told, self.sessions = state
+        self.rolled, self.topped, self.moved = grants
+        self.grant()
+        self._settle_all(None, 0, "", [])

@@ -1,0 +1,300 @@
+"""Usage records into charges, retail and wholesale, on running totals in memory.
+
+The ledger role guides a batch of usage, asks which balances it needs that are not in
+memory, loads them, has each record rated, and writes what changed in the transaction
+that writes the usage. If that fails, the rater is thrown away and the batch done again
+with a new one: like the mediator's sessions, its balances are only ever a copy. A
+simulation and a rerating are the same rater, which is told that nothing is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
+from enum import StrEnum
+from typing import NamedTuple
+
+from config.network import Network
+from rating.balance import Balance, BalanceKey
+from rating.charge import Charge, RatableUsage
+from rating.fees import topup_charge
+from rating.plans import Meter, Plan, plans_of
+from rating.quota import QuotaEvent
+from rating.rates import COUNTERS, Totals
+from rating.samples import Samples, add_to_samples
+from rating.shares import figures, shared_out
+from rating.tariff import CompiledTariff, Cut, Span
+
+_DAY = timedelta(days=1)
+
+
+class Unrated(StrEnum):
+    """Why a record cannot be rated now; it is kept, and rated when it can be."""
+
+    UNKNOWN_SERVICE = "unknown_service"
+    NO_VERSION = "no_version_in_force"
+
+
+class Rated(NamedTuple):
+    """What a record came to: the ISP's charges to its customer, the network's to it."""
+
+    retail: list[Charge]
+    wholesale: list[Charge]
+
+
+class StoredBalance(NamedTuple):
+    """A balance as the database keeps it."""
+
+    id: int
+    key: BalanceKey
+    memory: bytes
+
+
+class Changes(NamedTuple):
+    """What a batch changed; each balance is in one list. Samples are to be added."""
+
+    begun: list[Balance]
+    counted: list[Balance]
+    samples: Samples
+    events: list[QuotaEvent]
+
+
+class Rater:
+    """Balances in memory, and what the current batch did to them.
+
+    ``next_balance_id`` goes on from the database; ``balances_kept`` is how many memory
+    may hold between batches, about 1.5 KiB each.
+    """
+
+    def __init__(self, *, next_balance_id: int, balances_kept: int) -> None:
+        self._next_balance_id = next_balance_id
+        self._kept = balances_kept
+        self._tariffs: dict[str, CompiledTariff] = {}
+        self._plans: dict[str, Plan] = {}
+        self._balances: dict[BalanceKey, Balance | None] = {}
+        self._begun: dict[int, Balance] = {}
+        self._counted: dict[int, Balance] = {}
+        self._samples: Samples = {}
+        self._events: list[QuotaEvent] = []
+
+    def know(self, network: Network) -> None:
+        """Take the network's tariffs and services, between two batches."""
+        known = self._tariffs
+        self._tariffs = {
+            config.name: (
+                known[config.name]
+                if config.name in known and known[config.name].config == config
+                else CompiledTariff(config)
+            )
+            for config in network.tariff
+        }
+        if any(known[name] is not self._tariffs.get(name) for name in known):
+            self._balances.clear()  # they refer to what they were compiled by
+        self._plans = plans_of(network, self._tariffs)
+
+    def plan(self, service: str) -> Plan | None:
+        """Give the plan of a service, None when the network has none of that name."""
+        return self._plans.get(service)
+
+    def tariff(self, name: str) -> CompiledTariff:
+        """Give a tariff by its name; KeyError when the network has none."""
+        return self._tariffs[name]
+
+    def missing(self, usages: Iterable[RatableUsage]) -> set[BalanceKey]:
+        """Give the balances that these records need and memory does not have.
+
+        Load them, and ``adopt`` all these keys with what the database had of them.
+        """
+        keys: set[BalanceKey] = set()
+        for usage in usages:
+            plan = self._plans.get(usage.service)
+            if plan is None:
+                continue
+            start, end = usage.started_at, usage.ended_at
+            for meter in (plan.retail, plan.wholesale):
+                if meter is not None and not meter.start <= start < end <= meter.end:
+                    keys.update(self._keys(meter, start, end))
+        return {key for key in keys if key not in self._balances}
+
+    def _keys(self, meter: Meter, start: int, end: int) -> Iterator[BalanceKey]:
+        for span in meter.tariff.spans(start, end) or ():
+            yield _key(meter, span.version.name, span.cut.key)
+            if span.version.rolls_over:
+                yield from self._key_before(meter, span.cut)
+
+    def _key_before(self, meter: Meter, cut: Cut) -> Iterator[BalanceKey]:
+        day = cut.first - _DAY
+        version = meter.tariff.version_on(day)
+        if version is not None:
+            yield _key(meter, version.name, meter.tariff.cut_of(day).key)
+
+    def adopt(
+        self, keys: Iterable[BalanceKey], balances: Iterable[StoredBalance] = ()
+    ) -> None:
+        """Take all that the database has of these keys."""
+        for key in keys:
+            self._balances[key] = None
+        for balance_id, key, memory in balances:
+            tariff = self._tariffs[key.tariff]
+            version = next(v for v in tariff.versions if v.name == key.version)
+            first = version.first.fromisoformat(key.period)
+            balance = Balance(balance_id, key, tariff, version, tariff.cut_of(first))
+            balance.remember(memory)
+            self._balances[key] = balance
+
+    def rate(self, usage: RatableUsage) -> Rated | Unrated:
+        """Rate one record; ``Unrated`` leaves everything as it was."""
+        plan = self._plans.get(usage.service)
+        if plan is None:
+            return Unrated.UNKNOWN_SERVICE
+        start, end = usage.started_at, usage.ended_at
+        _, _, retail, wholesale = plan
+        retail_spans = wholesale_spans = None
+        if retail is not None and not retail.start <= start < end <= retail.end:
+            retail_spans = retail.tariff.spans(start, end)
+            if retail_spans is None:
+                return Unrated.NO_VERSION
+        if (
+            wholesale is not None
+            and not wholesale.start <= start < end <= wholesale.end
+        ):
+            wholesale_spans = wholesale.tariff.spans(start, end)
+            if wholesale_spans is None:
+                return Unrated.NO_VERSION
+        rated = Rated([], [])
+        if retail is not None:
+            self._apply(retail, retail_spans, usage, rated.retail)
+        if wholesale is not None:
+            self._apply(wholesale, wholesale_spans, usage, rated.wholesale)
+        return rated
+
+    def _apply(
+        self,
+        meter: Meter,
+        spans: Sequence[Span] | None,
+        usage: RatableUsage,
+        charges: list[Charge],
+    ) -> None:
+        if meter.sampled:
+            add_to_samples(self._samples, meter.tenant, usage)
+        if spans is not None and len(spans) == 1:
+            self._look_at(meter, spans[0])
+        elif spans is not None:
+            self._split(meter, spans, usage, charges)
+            return
+        balance = meter.balance
+        assert balance is not None
+        self._counted[balance.id] = balance
+        direct = meter.direct
+        if direct is None:
+            balance.use(usage, ((meter.slot, figures(usage)),))
+        elif balance.use_directly(meter.base, direct, usage, charges):
+            return
+        service, events = usage.service, self._events
+        balance.settle(usage, usage.ended_at, service, charges, events)
+
+    def _look_at(self, meter: Meter, span: Span) -> None:
+        """Point the meter at a span, so that the next record finds it there."""
+        balance = self._balance(meter, span)
+        meter.balance, meter.start, meter.end = balance, span.start, span.end
+        meter.slot, meter.base = span.slot, span.slot * COUNTERS
+        meter.direct = balance.version.direct[span.slot]
+
+    def _split(
+        self,
+        meter: Meter,
+        spans: Sequence[Span],
+        usage: RatableUsage,
+        charges: list[Charge],
+    ) -> None:
+        by_balance: dict[int, tuple[Balance, list[tuple[int, Totals]]]] = {}
+        for span, share in zip(spans, shared_out(usage, spans), strict=True):
+            balance = self._balance(meter, span)
+            _, shares = by_balance.setdefault(balance.id, (balance, []))
+            shares.append((span.slot, share))
+        for balance, shares in by_balance.values():
+            self._counted[balance.id] = balance
+            balance.use(usage, shares)
+            balance.settle(usage, usage.ended_at, usage.service, charges, self._events)
+
+    def _balance(self, meter: Meter, span: Span) -> Balance:
+        key = _key(meter, span.version.name, span.cut.key)
+        balance = self._balances[key]
+        if balance is None:
+            balance = Balance(
+                self._next_balance_id, key, meter.tariff, span.version, span.cut
+            )
+            self._next_balance_id += 1
+            self._balances[key] = self._begun[balance.id] = balance
+            if span.version.rolls_over:
+                for before in self._key_before(meter, span.cut):
+                    older = self._balances[before]
+                    if older is not None:
+                        older.roll_into(balance)
+                        self._counted[older.id] = older
+        return balance
+
+    def open_period(self, service: str, at: int) -> set[BalanceKey]:
+        """Open a service's retail balance of the period at a time, if it is not open.
+
+        What rolls over only does so into a period that is open: a job opens each
+        service's as it begins, used or not. Gives the keys to adopt first, if any; then
+        call it again.
+        """
+        plan = self._plans[service]
+        if plan.retail is None:
+            return set()
+        span = plan.retail.tariff.span_at(at)
+        if span is None:
+            return set()
+        keys = set(self._keys(plan.retail, at, at + 1)) - self._balances.keys()
+        if not keys:
+            self._balance(plan.retail, span)
+        return keys
+
+    def balance(self, service: str, at: int) -> Balance | None:
+        """Give a service's retail balance of the period at a time, if in memory."""
+        plan = self._plans[service]
+        span = plan.retail.tariff.span_at(at) if plan.retail else None
+        if plan.retail is None or span is None:
+            return None
+        return self._balances.get(_key(plan.retail, span.version.name, span.cut.key))
+
+    def top_up(self, service: str, topup: str, at: int) -> list[Charge] | Unrated:
+        """Add to an allowance of the period at a time; give the charges.
+
+        The balance must be open (``open_period``). The last charge is the price; those
+        before it take back what use beyond the allowance had cost.
+        """
+        balance = self.balance(service, at)
+        if balance is None or topup not in balance.version.topups:
+            return Unrated.NO_VERSION
+        place, quantity, config = balance.version.topups[topup]
+        balance.topped[place] += quantity
+        balance.grant()
+        self._counted[balance.id] = balance
+        charges: list[Charge] = []
+        balance.settle(None, at, service, charges, self._events)
+        charges.append(topup_charge(balance, config, service, at))
+        return charges
+
+    def changes(self) -> Changes:
+        """Give what the batch changed."""
+        counted = [b for b in self._counted.values() if b.id not in self._begun]
+        begun = list(self._begun.values())
+        return Changes(begun, counted, self._samples, self._events)
+
+    def written(self) -> None:
+        """Let go of what the database has now, and of what memory may not hold."""
+        self._begun, self._counted = {}, {}
+        self._samples, self._events = {}, []
+        if len(self._balances) > self._kept:
+            self._balances.clear()
+            for plan in self._plans.values():
+                for meter in (plan.retail, plan.wholesale):
+                    if meter is not None:
+                        meter.forget()
+
+
+def _key(meter: Meter, version: str, period: str) -> BalanceKey:
+    return BalanceKey(meter.tenant, meter.holder, meter.tariff.name, version, period)

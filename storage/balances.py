@@ -1,0 +1,173 @@
+"""Balances, traffic samples and waiting usage as the ledger writes them: whole batches.
+
+Every function works in the caller's transaction and raises StorageError when the
+database fails. A balance is inserted once and then updated by its id; samples are added
+to what is there, so nobody has to read them first.
+"""
+
+# ruff: noqa: S608  what is put into statements is our own tables' and columns' names
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, delete, func, select, tuple_
+
+from rating.balance import Balance, BalanceKey
+from rating.rater import StoredBalance
+from rating.samples import Samples
+from storage.bulk import copy, insert, is_postgresql, types
+from storage.rating_tables import (
+    BALANCE_COLUMNS,
+    UNRATED_COLUMNS,
+    balance,
+    traffic_sample,
+    unrated_usage,
+)
+
+_KEYS_AT_ONCE = 5000
+"""Five values each must stay below what one statement may bind."""
+
+_SAMPLE_COLUMNS = tuple(column.name for column in traffic_sample.c)
+
+
+class UnratedUsage(NamedTuple):
+    """A usage record that waits, in the order of UNRATED_COLUMNS.
+
+    ``state`` is TMF635's: ``received`` without a service, ``guided`` with one,
+    ``rejected`` for what will never do, ``recycled`` when it is to be tried again.
+    Times are in seconds since 1970.
+    """
+
+    usage_id: int
+    tenant: str
+    service: str | None
+    state: str
+    reason: str
+    received_at: int
+    tried_at: int
+    tries: int
+
+
+def load_balances(
+    connection: Connection, keys: Collection[BalanceKey]
+) -> list[StoredBalance]:
+    """Give the balances there are of these keys."""
+    found = []
+    ordered = sorted(keys)
+    columns = [balance.c[name] for name in BalanceKey._fields]
+    for first in range(0, len(ordered), _KEYS_AT_ONCE):
+        some = ordered[first : first + _KEYS_AT_ONCE]
+        query = select(balance.c.id, *columns, balance.c.memory)
+        rows = connection.execute(query.where(tuple_(*columns).in_(some)))
+        found += [
+            StoredBalance(row[0], BalanceKey(*row[1:-1]), row[-1]) for row in rows
+        ]
+    return found
+
+
+def next_balance_id(connection: Connection) -> int:
+    """Give the first unused id, for the ledger's start; it counts on by itself."""
+    return (connection.execute(select(func.max(balance.c.id))).scalar() or 0) + 1
+
+
+def insert_balances(connection: Connection, balances: Iterable[Balance]) -> None:
+    """Add balances that the rater began."""
+    rows = [(b.id, *b.key, b.memory()) for b in balances]
+    insert(connection, balance, BALANCE_COLUMNS, rows)
+
+
+def update_balances(connection: Connection, balances: Iterable[Balance]) -> None:
+    """Write what changed of balances that are there, each at most once a call."""
+    rows = sorted((b.id, b.memory()) for b in balances)
+    if not rows:
+        return
+    if not is_postgresql(connection):
+        sql = "UPDATE balance SET memory = ?2 WHERE id = ?1"
+        connection.exec_driver_sql(sql, rows)
+        return
+    _into_batch(connection, "balance", ("id", "memory"), rows)
+    connection.exec_driver_sql(
+        "UPDATE balance SET memory = balance_batch.memory FROM balance_batch"
+        " WHERE balance.id = balance_batch.id"
+    )
+
+
+def add_samples(connection: Connection, samples: Samples) -> None:
+    """Add octets to the 5-minute samples of ISPs."""
+    rows = [
+        (tenant, at, octets_in, octets_out)
+        for (tenant, at), (octets_in, octets_out) in sorted(samples.items())
+    ]
+    if not rows:
+        return
+    names = ", ".join(_SAMPLE_COLUMNS)
+    conflict = (
+        " ON CONFLICT (tenant, started_at) DO UPDATE SET"
+        " input_octets = traffic_sample.input_octets + excluded.input_octets,"
+        " output_octets = traffic_sample.output_octets + excluded.output_octets"
+    )
+    if not is_postgresql(connection):
+        sql = f"INSERT INTO traffic_sample ({names}) VALUES (?, ?, ?, ?) {conflict}"
+        connection.exec_driver_sql(sql, rows)
+        return
+    _into_batch(connection, "traffic_sample", _SAMPLE_COLUMNS, rows)
+    connection.exec_driver_sql(
+        f"INSERT INTO traffic_sample ({names})"
+        f" SELECT {names} FROM traffic_sample_batch {conflict}"
+    )
+
+
+def _into_batch(
+    connection: Connection,
+    table: str,
+    columns: tuple[str, ...],
+    rows: Sequence[tuple[Any, ...]],
+) -> None:
+    """Copy rows into a temporary table called like the table, with ``_batch``."""
+    batch = f"{table}_batch"
+    connection.exec_driver_sql(
+        f"CREATE TEMPORARY TABLE IF NOT EXISTS {batch} ON COMMIT DELETE ROWS"
+        f" AS SELECT {', '.join(columns)} FROM {table} WITH NO DATA"
+    )
+    connection.exec_driver_sql(f"DELETE FROM {batch}")
+    declared = {t.name: t for t in (balance, traffic_sample)}[table]
+    copy(connection, batch, columns, types(declared, columns), rows)
+
+
+def samples_of(
+    connection: Connection, tenant: str, start: int, end: int
+) -> Iterator[tuple[int, int]]:
+    """Give octets in and out of an ISP's samples in a span; those of 0 are absent."""
+    at = traffic_sample.c.started_at
+    query = select(traffic_sample.c.input_octets, traffic_sample.c.output_octets)
+    query = query.where(traffic_sample.c.tenant == tenant, at >= start, at < end)
+    for row in connection.execute(query.order_by(at)):
+        yield row.input_octets, row.output_octets
+
+
+def insert_unrated(connection: Connection, usages: Sequence[UnratedUsage]) -> None:
+    """Keep usage that cannot be rated now, with the reason."""
+    insert(connection, unrated_usage, UNRATED_COLUMNS, usages)
+
+
+def unrated(
+    connection: Connection, after_usage_id: int, limit: int, tenant: str | None = None
+) -> list[UnratedUsage]:
+    """Give the next usage that waits, by id; of one tenant, or of all.
+
+    Start with 0 and go on with the last id given, until fewer than ``limit`` come.
+    """
+    query = select(unrated_usage).where(unrated_usage.c.usage_id > after_usage_id)
+    if tenant is not None:
+        query = query.where(unrated_usage.c.tenant == tenant)
+    query = query.order_by(unrated_usage.c.usage_id).limit(limit)
+    return [UnratedUsage(*row) for row in connection.execute(query)]
+
+
+def forget_unrated(connection: Connection, usage_ids: Sequence[int]) -> None:
+    """Take usage off that has been rated, in the transaction that rated it."""
+    ids = unrated_usage.c.usage_id
+    for first in range(0, len(usage_ids), _KEYS_AT_ONCE):
+        some = usage_ids[first : first + _KEYS_AT_ONCE]
+        connection.execute(delete(unrated_usage).where(ids.in_(some)))

@@ -1,0 +1,133 @@
+"""``fairlane rate``: usage in by file or pipe, a bill out, and which rule applies."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+
+import config
+from daemon.cli import main
+
+DEMO = str(Path(config.__file__).with_name("demo-network.toml"))
+ROWS = [
+    {
+        "started_at": "2026-10-24T20:00:00",
+        "ended_at": "2026-10-25T04:00:00",
+        "input_octets": "10000000000",
+        "output_octets": "500000000000",
+    },
+    {
+        "started_at": "2026-10-25T06:00:00+02:00",
+        "ended_at": "1792969200",
+        "input_octets": "",
+        "output_octets": "19000000000",
+    },
+]
+
+
+def rate(*arguments: str, usage: str = "", tariff: str = "aurora-home") -> Result:
+    """Run the command on the demo's network."""
+    command = ["rate", "--tariff", tariff, "--network", DEMO, *arguments]
+    return CliRunner().invoke(main, command, input=usage)
+
+
+def as_csv() -> str:
+    """The rows as a spreadsheet writes them."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(ROWS[0]))
+    writer.writeheader()
+    writer.writerows(ROWS)
+    return out.getvalue()
+
+
+def as_json_lines() -> str:
+    """The rows as `fairlane usage --json` writes them."""
+    return "".join(msgspec.json.encode(row).decode() + "\n" for row in ROWS)
+
+
+@pytest.mark.parametrize("usage", [as_csv(), as_json_lines()])
+def test_a_month_is_billed_line_by_line_and_in_sum(usage: str) -> None:
+    """Night has 513 GB and day 16; day gets of the 500 first: 29 GB at 5 cents."""
+    result = rate("--usage", "-", "--json", usage=usage)
+    assert result.exit_code == 0, result.output
+    lines = [msgspec.json.decode(line) for line in result.stdout.splitlines()]
+    assert [
+        ("data by day", "included usage", 16 * 10**9, "0.000000"),
+        ("data by night", "included usage", 484 * 10**9, "0.000000"),
+        ("data by night", "non included usage", 29 * 10**9, "1.450000"),
+        ("subscription", "usage", 1, "39.000000"),
+    ] == [(li["element"], li["tag"], li["quantity"], li["amount"]) for li in lines[:-1]]
+    assert {"element": "sum", "amount": "40.450000", "currency": "EUR"} == lines[-1]
+    table = rate("--usage", "-", usage=usage)
+    assert "EUR" in table.stdout
+    assert "40.450000" in table.stdout
+    assert "exhausted: throttle" in table.stderr
+
+
+def test_the_rule_that_applies_at_a_time_is_told(tmp_path: Path) -> None:
+    """By the clock on the tariff's wall: 06:30 in Stockholm is day."""
+    night = rate("--at", "2026-10-25T01:30:00", "--json")
+    assert {
+        "version": "2026-01-01",
+        "period": "2026-10-01",
+        "windows": ["night"],
+        "rates": ["data by night"],
+        "from": "2026-10-24T22:00:00Z",
+        "until": "2026-10-25T05:00:00Z",
+    } == msgspec.json.decode(night.stdout)
+    assert "data by day" in rate("--at", "2026-10-25T05:30:00").stdout
+    early = rate("--at", "2020-01-01")
+    assert (1, "fairlane: tariff 'aurora-home' is not in force then\n") == (
+        early.exit_code,
+        early.stderr,
+    )
+
+
+@pytest.mark.parametrize(
+    ("usage", "problem"),
+    [
+        ("started_at\n1\n", "line 2: ended_at is missing"),
+        ("started_at,ended_at\nx,2\n", "line 2: started_at: 'x' is no time"),
+        (
+            "started_at,ended_at\n3,2\n",
+            "line 2: started_at must be after 1970 and not after ended_at",
+        ),
+        (
+            "started_at,ended_at,input_octets\n1,2,-5\n",
+            "line 2: input_octets: '-5' is no whole number from 0 on",
+        ),
+        ("started_at,ended_at\n1,2,3\n", "line 2: more cells than the header"),
+        (
+            '{"started_at": 1, "ended_at": 2, "output_octets": 1.5}',
+            "line 1: output_octets: 1.5 is no whole number from 0 on",
+        ),
+        ('{"started_at": 1, "ended_at": 2}\n{"a"', "line 2: Input data was truncated"),
+    ],
+)
+def test_a_file_that_is_not_usage_is_refused_with_its_line(
+    usage: str, problem: str
+) -> None:
+    """One line of error, exit code 1, and no bill."""
+    result = rate("--usage", "-", usage=usage)
+    assert (1, "", f"fairlane: -: {problem}\n") == (
+        result.exit_code,
+        result.stdout,
+        result.stderr,
+    )
+
+
+def test_what_cannot_be_asked_is_told() -> None:
+    """An unknown tariff names those there are; usage before any version is counted."""
+    assert (
+        "there is 'open-access', 'aurora-home'"
+        in rate("--at", "0", tariff="home").stderr
+    )
+    assert rate().exit_code == 2
+    assert rate("--usage", "/nowhere/at-all").exit_code == 1
+    old = rate("--usage", "-", usage="started_at,ended_at\n1,2\n")
+    assert "1 records not rated: no_version_in_force" in old.stderr

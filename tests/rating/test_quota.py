@@ -1,0 +1,182 @@
+"""Top-ups, quota events, and whether the network obeyed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tariffs_made import SERVICE, money, network, rated, rater_of, usage
+
+from rating.charge import Charge, RatableUsage
+from rating.quota import Action, Effect, Kind, QuotaEvent, effect
+from rating.rater import Rater, Unrated
+
+GB = 10**9
+START = 1_793_520_000  # 2026-11-01T08:00Z
+VERSION: dict[str, Any] = {
+    "rate": [{"name": "data", "measure": "out", "price": "1", "per": "1 GB"}],
+    "allowance": [
+        {"name": "free", "quantity": "10 GB", "rates": ["data"], "rollover": "4 GB"}
+    ],
+    "topup": [
+        {"name": "more", "allowance": "free", "quantity": "5 GB", "price": "2.50"}
+    ],
+    "quota": [
+        {
+            "name": "fair use",
+            "allowance": "free",
+            "thresholds": [50, 80],
+            "action": "throttle",
+            "down_kbps": 1000,
+        }
+    ],
+}
+
+
+def record(nth: int, gigabytes: float, month: int = 0) -> RatableUsage:
+    """A ten-minute record; each month after the first is 31 days on."""
+    start = START + month * 31 * 86_400 + nth * 600
+    return usage(start, start + 600, 0, int(gigabytes * GB), usage_id=nth)
+
+
+def opened() -> Rater:
+    """A rater whose balance of November is open."""
+    rater = rater_of(network(VERSION))
+    rater.adopt(rater.open_period(SERVICE, START))
+    assert set() == rater.open_period(SERVICE, START)
+    return rater
+
+
+def bought(rater: Rater, at: int = START) -> list[Charge]:
+    """The charges of one top-up."""
+    charges = rater.top_up(SERVICE, "more", at)
+    assert not isinstance(charges, Unrated)
+    return charges
+
+
+def told(rater: Rater) -> list[tuple[Kind, int, int, Action]]:
+    """The events until now."""
+    events = rater.changes().events
+    return [(e.kind, e.percent, e.remaining, e.action) for e in events]
+
+
+def test_thresholds_are_told_once_and_exhaustion_with_its_action() -> None:
+    """50, 80 and then 100 per cent, whose record says what to do; then silence."""
+    rater = opened()
+    rated(rater, [record(nth, 1) for nth in range(15)])
+    assert [
+        (Kind.THRESHOLD, 50, 5 * GB, Action.NONE),
+        (Kind.THRESHOLD, 80, 2 * GB, Action.NONE),
+        (Kind.EXHAUSTED, 100, 0, Action.THROTTLE),
+    ] == told(rater)
+    event = rater.changes().events[-1]
+    assert (f"service/{SERVICE}", 1000, None, 9) == (
+        event.holder,
+        event.down_kbps,
+        event.up_kbps,
+        event.usage_id,
+    )
+
+
+def test_a_leap_over_several_thresholds_tells_them_all() -> None:
+    """One record may pass them together; none is left out."""
+    rater = opened()
+    rated(rater, [record(0, 30)])
+    assert [50, 80, 100] == [percent for _, percent, _, _ in told(rater)]
+
+
+def test_a_topup_restores_and_what_was_paid_beyond_the_allowance_comes_back() -> None:
+    """It counts for the whole period: 12 GB used, 2 paid; 5 more cover those 2."""
+    rater = opened()
+    charges = rated(rater, [record(0, 12)])
+    assert 2_000_000 == sum(charge.amount for charge in charges)
+    more = bought(rater)
+    assert [("data", -2_000_000), ("more", 2_500_000)] == [
+        (c.element, c.amount) for c in more if c.amount
+    ]
+    assert (Kind.RESTORED, 80, 3 * GB, Action.THROTTLE) == told(rater)[-1]
+    charges += more + rated(rater, [record(1, 4)])
+    assert (Kind.EXHAUSTED, 100, 0, Action.THROTTLE) == told(rater)[-1]
+    assert {
+        ("2026-11-01", "2020-01-01", "data"): 1_000_000,
+        ("2026-11-01", "2020-01-01", "more"): 2_500_000,
+    } == money(charges)
+
+
+@given(
+    st.lists(st.integers(0, 6), max_size=6),
+    st.integers(0, 3),
+    st.randoms(use_true_random=False),
+)
+def test_when_a_topup_is_bought_makes_no_difference_to_the_money(
+    gigabytes: list[int], topups: int, rng: Any
+) -> None:
+    """Before, between or after the use of its period: the same sum for each element."""
+    steps: list[int | None] = [*range(len(gigabytes)), *([None] * topups)]
+    sums = []
+    for _ in range(2):
+        rater = opened()
+        charges: list[Charge] = []
+        for step in steps:
+            if step is None:
+                charges += bought(rater)
+            else:
+                charges += rated(rater, [record(step, gigabytes[step])])
+        sums.append(money(charges))
+        rng.shuffle(steps)
+    assert sums[0] == sums[1]
+
+
+def test_what_rolls_over_is_used_first_goes_no_further_and_is_never_had_twice() -> None:
+    """7 GB used of 10: 3 roll into December; late use of November then pays."""
+    rater = opened()
+    rated(rater, [record(0, 7)])
+    for month in (1, 2):
+        at = record(0, 0, month).started_at
+        rater.adopt(rater.open_period(SERVICE, at))
+        rater.open_period(SERVICE, at)
+    december = rater.balance(SERVICE, record(0, 0, 1).started_at)
+    january = rater.balance(SERVICE, record(0, 0, 2).started_at)
+    assert december is not None
+    assert january is not None
+    # Of December's 13 the 3 that came expire; of its own 10 no more than 4 roll on.
+    assert ([9 * GB], [14 * GB]) == (list(december.remaining()), january.granted)
+    late = rated(rater, [record(1, 1)])
+    assert 1_000_000 == sum(charge.amount for charge in late)
+
+
+def test_a_topup_of_a_period_that_is_not_open_is_refused() -> None:
+    """There is no balance to add it to, and none is made up."""
+    assert Unrated.NO_VERSION is rater_of(network(VERSION)).top_up(
+        SERVICE, "more", START
+    )
+
+
+def event_of(action: Action, **values: Any) -> QuotaEvent:
+    """An event that says what to do."""
+    rater = opened()
+    rated(rater, [record(0, 30)])
+    return rater.changes().events[-1]._replace(action=action, **values)
+
+
+@pytest.mark.parametrize(
+    ("action", "started_at", "octets_out", "expected"),
+    [
+        (Action.THROTTLE, START - 1, 10**10, Effect.TOO_EARLY),
+        (Action.THROTTLE, START, 1000 * 125 * 600, Effect.CONFIRMED),
+        (Action.THROTTLE, START, 1000 * 125 * 600 * 11 // 10, Effect.CONFIRMED),
+        (Action.THROTTLE, START, 1000 * 125 * 600 * 11 // 10 + 1, Effect.FAILED),
+        (Action.BLOCK, START, 0, Effect.CONFIRMED),
+        (Action.BLOCK, START, 1, Effect.FAILED),
+        (Action.WALLED_GARDEN, START, 10**10, Effect.NOT_VISIBLE),
+        (Action.BUY, START, 10**10, Effect.NOT_VISIBLE),
+    ],
+)
+def test_the_next_interim_says_whether_the_network_obeyed(
+    action: Action, started_at: int, octets_out: int, expected: Effect
+) -> None:
+    """A record that began after the action shows its speed, or that nothing came."""
+    shown = usage(started_at, started_at + 600, 0, octets_out)
+    assert expected == effect(event_of(action), START, shown)
