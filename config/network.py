@@ -20,6 +20,7 @@ from config.offers import Offering, Service
 from config.parties import Bsp, Isp
 from config.plant import Area, Line, Nas, Relay, Site
 from config.row import Body, Row, redacted
+from config.settlement import Meter, Product, SpendingLimit, Tax
 from config.tariffs import Tariff
 from config.values import prefix_of
 
@@ -40,6 +41,10 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     service: tuple[Service, ...] = ()
     reserve: tuple[Reserve, ...] = ()
     bsp: tuple[Bsp, ...] = ()
+    tax: tuple[Tax, ...] = ()
+    product: tuple[Product, ...] = ()
+    meter: tuple[Meter, ...] = ()
+    spending_limit: tuple[SpendingLimit, ...] = ()
     site: tuple[Site, ...] = ()
     tariff: tuple[Tariff, ...] = ()
 
@@ -57,6 +62,10 @@ KINDS: dict[str, type[Row]] = {
     "line": Line,
     "offering": Offering,
     "service": Service,
+    "tax": Tax,
+    "product": Product,
+    "meter": Meter,
+    "spending_limit": SpendingLimit,
 }
 """Every kind of object, each after the kinds that it refers to."""
 

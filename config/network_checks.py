@@ -15,6 +15,7 @@ from netaddr import IPAddress, IPNetwork
 
 from config.network import KINDS
 from config.problems import Finding, KeyPath, nearest
+from config.settlement_checks import find_settlement_conflicts
 from config.tariff_checks import find_tariff_conflicts
 from config.values import prefix_of
 
@@ -58,6 +59,7 @@ def find_conflicts(document: Mapping[str, Any]) -> list[Finding]:
         *_guarantees(document),
         *_foreign_offerings(document),
         *find_tariff_conflicts(document),
+        *find_settlement_conflicts(document),
     ]
 
 

@@ -68,7 +68,18 @@ def load_balances(
 
 def next_balance_id(connection: Connection) -> int:
     """Give the first unused id, for the ledger's start; it counts on by itself."""
-    return (connection.execute(select(func.max(balance.c.id))).scalar() or 0) + 1
+    own = select(func.max(balance.c.id)).where(balance.c.id > 0)
+    return (connection.execute(own).scalar() or 0) + 1
+
+
+def next_bsp_balance_id(connection: Connection) -> int:
+    """Give the first unused id of a balance for a BSP's meter.
+
+    They are below zero, so that who rates them and the ledger can both count on without
+    asking each other.
+    """
+    own = select(func.max(balance.c.id)).where(balance.c.id < 0)
+    return (connection.execute(own).scalar() or -(2**62)) + 1
 
 
 def insert_balances(connection: Connection, balances: Iterable[Balance]) -> None:

@@ -235,7 +235,7 @@ class JournalReader:
         return list(zip(files, ends[: len(files)], strict=True))
 
     def _select(
-        self, path: Path, statement: str, bounds: tuple[int, ...]
+        self, path: Path, statement: str, bounds: tuple[int | bytes, ...]
     ) -> Iterator[tuple[Any, ...]]:
         try:
             if path != self._path:
@@ -255,6 +255,25 @@ class JournalReader:
             self.close()
             msg = f"{path.name} cannot be read: {error}"
             raise JournalError(msg) from error
+
+    def received_since(self, since_ns: int, holding: bytes) -> Iterator[Block]:
+        """Give the blocks received at or after a time that have these octets in them.
+
+        It looks through all of the journal that is kept from then on.
+        """
+        for path, end in self._files_with_ends():
+            for row in self._select(path, _BLOCKS_SINCE, (end, since_ns, holding)):
+                yield Block._make(row)
+
+    def oldest(self) -> int | None:
+        """Give when the oldest block that is kept was received (ns), if there is one.
+
+        What came before that is gone: retention deletes whole files.
+        """
+        for path, end in self._files_with_ends():
+            for (received_at_ns,) in self._select(path, _OLDEST_FROM, (0, end)):
+                return int(received_at_ns)
+        return None
 
     def backlog(self, position: int) -> Backlog:
         """Say what lies at and behind ``position``, the next one to consume."""
@@ -307,6 +326,11 @@ _WHERE = (
 )
 _BLOCKS_FROM = "SELECT first_record, records, received_at_ns, octets" + _WHERE
 _OLDEST_FROM = "SELECT received_at_ns" + _WHERE + " LIMIT 1"
+_BLOCKS_SINCE = (
+    "SELECT first_record, records, received_at_ns, octets FROM block"
+    " WHERE first_record < ? AND received_at_ns >= ? AND instr(octets, ?)"
+    " ORDER BY first_record"
+)
 _END_BEFORE = (
     "SELECT first_record + records FROM block WHERE first_record < ?"
     " ORDER BY first_record DESC LIMIT 1"

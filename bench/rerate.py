@@ -1,0 +1,135 @@
+"""Usage rated again in a dry run: records a second.
+
+    python -m bench.rerate [--records 1000000] [--data DIR]
+
+Sessions of two ISPs with a tiered retail tariff with an allowance and a wholesale
+tariff by volume; the usage is in the database, and nothing of it was booked, so that
+every record makes a difference. Filling the database is not in the time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from config.network import Network
+from config.offers import Offering, Service
+from config.parties import Isp
+from config.tariffs import Allowance, Rate, Tariff, Tier, Version
+from daemon.commands.rerate import service_by_session
+from daemon.role import GC_THRESHOLDS
+from rating.months import span_of
+from services.rerating import dry_run
+from storage.database import Database, migrate, open_database
+from storage.sessions import insert_sessions, insert_usage
+from storage.tables import SESSION_COLUMNS
+
+_MONTH = "2026-11"
+_SERVICES = 10_000
+_BATCH = 10_000
+_ISPS = ("aurora", "borealis")
+
+
+def _network() -> Network:
+    home = Version(
+        valid_from="2026-01-01",
+        rate=(
+            Rate(
+                name="volume",
+                measure="sum",
+                price="0.10",
+                per="1 GB",
+                tiers=(Tier(above="500 GB", price="0.05"),),
+            ),
+        ),
+        allowance=(Allowance(name="included", quantity="10 GB", rates=("volume",)),),
+    )
+    wholesale = Version(
+        valid_from="2026-01-01",
+        rate=(Rate(name="transit", measure="sum", price="0.01", per="1 GB"),),
+    )
+    common: dict[str, Any] = {"currency": "EUR", "zone": "Europe/Oslo"}
+    return Network(
+        isp=tuple(Isp(name=name, wholesale="wholesale") for name in _ISPS),
+        tariff=(
+            *(Tariff(name=i, isp=i, version=(home,), **common) for i in _ISPS),
+            Tariff(name="wholesale", version=(wholesale,), **common),
+        ),
+        offering=tuple(
+            Offering(name=i, isp=i, down_kbps=1, up_kbps=1, tariff=i) for i in _ISPS
+        ),
+        service=tuple(
+            Service(
+                name=f"service-{n}",
+                isp=_ISPS[n % 2],
+                line=f"line-{n}",
+                user_names=(f"sub{n}@example",),
+                offering=_ISPS[n % 2],
+            )
+            for n in range(_SERVICES)
+        ),
+    )
+
+
+def _fill(database: Database, records: int) -> None:
+    migrate(database)
+    at = span_of("Europe/Oslo", _MONTH).starts_at
+    zero = dict.fromkeys(
+        ("seconds", "input_octets", "output_octets", "input_packets", "output_packets"),
+        0,
+    )
+    rows = []
+    for number in range(1, _SERVICES + 1):
+        values: dict[str, Any] = dict.fromkeys(SESSION_COLUMNS) | zero
+        values |= {"id": number, "nas": "bng1", "nas_identity": "bng1"}
+        values |= {"acct_session_id": f"S-{number}", "state": "open", "points": b""}
+        values |= {"user_name": f"sub{number - 1}@example", "started_at": at}
+        values |= {"started_derived": "reported", "last_seen_at": at}
+        rows.append(tuple((values | {"last_arrival_at": at}).values()))
+    with database.write.begin() as connection:
+        insert_sessions(connection, rows)
+    for first in range(1, records + 1, _BATCH):
+        usage = []
+        for number in range(first, min(first + _BATCH, records + 1)):
+            begun = at + number // _SERVICES * 600 % 2_500_000
+            figures = (600, 12_345_678, 123_456_789, 10_000, 100_000)
+            session = number % _SERVICES + 1
+            usage.append((number, session, begun, begun + 600, *figures, "reported", 1))
+        with database.write.begin() as connection:
+            insert_usage(connection, usage)
+
+
+def main() -> None:
+    """Print the figures for SQLite."""
+    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options.add_argument("--records", type=int, default=1_000_000)
+    options.add_argument("--data", metavar="DIR", help="where the SQLite file goes")
+    given = options.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="fairlane-bench-", dir=given.data))
+    try:
+        database = open_database("sqlite", folder)
+        _fill(database, given.records)
+        network = _network()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
+        wall, cpu = time.perf_counter(), time.process_time()
+        result = dry_run(database, network, service_by_session(network), _MONTH)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        print(f"{result.usages:,} usage records rated again, retail and wholesale")
+        print(
+            f"  {result.usages / wall:,.0f}/s; {cpu / result.usages * 1e6:.1f} us CPU"
+        )
+        for difference in result.differences():
+            print(f"  {difference}")
+        database.close()
+    finally:
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()

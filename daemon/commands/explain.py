@@ -1,0 +1,171 @@
+"""``fairlane explain``: an entry of the ledger, down to the packets behind it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from config.radius_dictionary import tables
+from daemon.commands.amounts import decimal_of
+from daemon.commands.decode import CODE_NAMES
+from daemon.commands.ledger import entry_object, time_of
+from daemon.commands.options import (
+    configuration_option,
+    fail,
+    json_option,
+    load_or_exit,
+)
+from daemon.commands.stored import network_in
+from daemon.stores import StoreError, opened
+from radius.attributes import attributes
+from radius.packet import Code
+from services.explanation import Explanation, Packet, Priced, explain
+from storage.journal import JournalError
+
+
+@click.command()
+@click.argument("entry", type=click.IntRange(1))
+@configuration_option
+@json_option
+def command(entry: int, configuration: Path | None, *, as_json: bool) -> None:
+    """Explain ENTRY: its legs, the rates and charges, the usage, the packets.
+
+    What is gone by retention is said to be gone.
+    """
+    plan = load_or_exit(configuration)
+    try:
+        with opened(plan) as database, database.read.connect() as connection:
+            found = explain(
+                connection,
+                network_in(connection),
+                Path(plan.data_dir) / "journal",
+                entry,
+            )
+    except (StoreError, JournalError) as error:
+        fail(str(error))
+    if found is None:
+        fail(f"there is no entry {entry}")
+    if as_json:
+        click.echo(msgspec.json.encode(_object(found)))
+    else:
+        _show(found)
+
+
+def _show(found: Explanation) -> None:
+    book, posting = found.entry.book, found.entry.posting
+    click.echo(
+        f"Entry {found.entry.id}: {book.kind} of {time_of(posting.at)}, posted"
+        f" {time_of(found.posted_at)} in {book.month}"
+    )
+    if posting.late_from is not None:
+        click.echo(f"  it came late: its own month, {posting.late_from}, was closed")
+    if posting.reverses is not None:
+        click.echo(f"  it reverses entry {posting.reverses}")
+    if found.reversed_by is not None:
+        click.echo(f"  it is reversed by entry {found.reversed_by}")
+    click.echo("Legs")
+    for leg in found.legs:
+        amount = decimal_of(leg.amount).rjust(14)
+        click.echo(f"  {leg.account:<11} {leg.owner:<20} {amount} {book.currency}")
+    if found.charges:
+        click.echo("Charges")
+    for priced in found.charges:
+        click.echo(f"  {_charge(priced)} {book.currency}")
+        if priced.rate is not None:
+            click.echo(f"    {_rate(priced.rate)}")
+    if found.usage is not None:
+        click.echo("Usage")
+        click.echo(f"  record {found.usage['id']}: {_usage(found.usage)}")
+    if found.session is not None:
+        who = found.session["user_name"] or found.session["calling_station_id"] or "-"
+        identity = f"{found.session['acct_session_id']} of {found.session['nas']}"
+        click.echo(f"  session {identity}, {who}")
+    if found.purchase is not None:
+        bought = found.purchase
+        click.echo("Purchase")
+        click.echo(f"  {bought['reference']} at {bought['bsp']}: {bought['state']}")
+    if found.events:
+        click.echo("Events")
+    for event in found.events:
+        click.echo(f"  {event['event_id']}: {event['body']}")
+    if found.packets:
+        click.echo("Packets")
+    for packet in found.packets:
+        click.echo(f"  {_packet(packet)}")
+    for word in found.gone:
+        click.echo(f"gone: {word}")
+
+
+def _charge(priced: Priced) -> str:
+    line = priced.line
+    span = f"{time_of(line.started_at)} to {time_of(line.ended_at)}"
+    what = f"{priced.tariff} {line.element} ({line.tag}): {line.quantity} {line.unit}"
+    return f"{what}, {span}: {decimal_of(line.amount)}"
+
+
+def _rate(rate: dict[str, Any]) -> str:
+    return " ".join(f"{key}={value}" for key, value in rate.items())
+
+
+def _usage(used: dict[str, Any]) -> str:
+    span = f"{time_of(used['started_at'])} to {time_of(used['ended_at'])}"
+    octets = f"{used['input_octets']} octets in, {used['output_octets']} out"
+    return f"{span}, {used['seconds']} s, {octets}, {used['derived']}"
+
+
+def _packet(packet: Packet) -> str:
+    report = packet.report
+    at = datetime.fromtimestamp(packet.received_at_ns / 1e9, UTC)
+    counters = f"{report.input_octets} octets in, {report.output_octets} out"
+    what = CODE_NAMES[Code.ACCOUNTING_REQUEST]
+    when = f"received {at:%Y-%m-%dT%H:%M:%S.%fZ}"
+    seconds = f"session time {report.session_seconds} s"
+    return f"{packet.journal} {packet.position}: {what} {when}, {seconds}, {counters}"
+
+
+def _object(found: Explanation) -> dict[str, Any]:
+    def plain(row: dict[str, Any] | None) -> dict[str, Any] | None:
+        return row and {
+            key: bytes(value).hex() if isinstance(value, bytes | memoryview) else value
+            for key, value in row.items()
+        }
+
+    return {
+        **entry_object(found.entry, found.posted_at),
+        "reversed_by": found.reversed_by,
+        "legs": [
+            leg._asdict() | {"amount": decimal_of(leg.amount)} for leg in found.legs
+        ],
+        "charges": [
+            {
+                "tariff": priced.tariff,
+                **{
+                    field: getattr(priced.line, field)
+                    for field in priced.line.__struct_fields__
+                },
+                "rate": priced.rate,
+            }
+            for priced in found.charges
+        ],
+        "usage": plain(found.usage),
+        "session": plain(found.session),
+        "purchase": plain(found.purchase),
+        "events": [plain(event) for event in found.events],
+        "packets": [
+            {
+                "journal": packet.journal,
+                "position": packet.position,
+                "received_at_ns": packet.received_at_ns,
+                "octets": packet.octets.hex(),
+                "attributes": {
+                    a.name: a.value for a in attributes(packet.octets, tables())
+                },
+            }
+            for packet in found.packets
+        ],
+        "gone": found.gone,
+    }

@@ -1,0 +1,203 @@
+"""``fairlane ledger``: the entries of money, their proof, months and balances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from daemon import clock
+from daemon.commands.amounts import decimal_of
+from daemon.commands.listing import TABLE_ROWS, print_table
+from daemon.commands.options import configuration_option, fail, json_option
+from daemon.commands.stored import database_of, network_in
+from rating.entry import Entry, Kind
+from services import periods
+from services.statements import settlement_of
+from storage.entry_queries import EntryFilter, list_entries
+from storage.ledger_proof import prove
+
+_COLUMNS = (
+    "entry",
+    "at",
+    "kind",
+    "isp",
+    "service",
+    "party",
+    "currency",
+    "subscriber",
+    "isp_amount",
+    "party_amount",
+    "network",
+    "tax",
+    "late_from",
+    "reverses",
+)
+
+
+@click.group()
+def command() -> None:
+    """The ledger: entries, their proof, the months they are booked in."""
+
+
+@command.command()
+@configuration_option
+@click.option("--isp", help="Only of this ISP's subscribers and services.")
+@click.option("--party", help="Only with this BSP or lending ISP.")
+@click.option("--month", help="Only booked in this month, such as 2026-11.")
+@click.option("--kind", type=click.Choice([k.value for k in Kind]))
+@click.option("--service", help="Only of this service.")
+@click.option("--limit", type=click.IntRange(1), help="Only the newest.")
+@json_option
+def entries(configuration: Path | None, *, as_json: bool, **options: Any) -> None:
+    """List entries, the newest last; amounts owed are negative."""
+    limit = options.pop("limit") or (None if as_json else TABLE_ROWS)
+    wanted = EntryFilter(tenant=options.pop("isp"), limit=limit, **options)
+    with (
+        database_of(configuration) as database,
+        database.read.connect() as connection,
+    ):
+        found = (
+            entry_object(entry, posted_at)
+            for entry, posted_at in list_entries(connection, wanted)
+        )
+        if as_json:
+            for row in found:
+                click.echo(msgspec.json.encode(row))
+        else:
+            print_table(found, _COLUMNS)
+
+
+def entry_object(entry: Entry, posted_at: int) -> dict[str, Any]:
+    """An entry as an object for JSON and tables; amounts are decimals."""
+    book, posting = entry.book, entry.posting
+    legs = ("subscriber", "isp_amount", "party_amount", "network", "tax")
+    amounts = map(decimal_of, posting[1:6])
+    return {
+        "entry": entry.id,
+        "at": time_of(posting.at),
+        "posted_at": time_of(posted_at),
+        "month": book.month,
+        "kind": book.kind,
+        "source": book.source,
+        "source_id": posting.source_id,
+        "isp": book.tenant,
+        "service": posting.service,
+        "party": book.party or None,
+        "currency": book.currency,
+        **dict(zip(legs, amounts, strict=True)),
+        "tax_party": book.tax_party or None,
+        "tax_class": book.tax_class or None,
+        "tariff": book.tariff or None,
+        "wholesale_tariff": book.wholesale_tariff or None,
+        "late_from": posting.late_from,
+        "reverses": posting.reverses,
+    }
+
+
+def time_of(epoch_seconds: int) -> str:
+    """RFC 3339 in UTC."""
+    return datetime.fromtimestamp(epoch_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@command.command()
+@configuration_option
+@json_option
+def verify(configuration: Path | None, *, as_json: bool) -> None:
+    """Prove the whole ledger: numbers, sums, digests; exit with 1 if it is not whole.
+
+    The last digest stands for every entry up to it: who keeps it can tell later
+    whether any was changed.
+    """
+    with (
+        database_of(configuration) as database,
+        database.read.connect() as connection,
+    ):
+        proof = prove(connection)
+    if as_json:
+        fact = proof._asdict() | {"digest": proof.digest.hex()}
+        click.echo(msgspec.json.encode(fact))
+    else:
+        click.echo(f"{proof.entries} entries in {proof.batches} batches")
+        click.echo(f"sha256: {proof.digest.hex()}")
+    for problem in proof.problems:
+        click.echo(problem, err=True)
+    if proof.problems:
+        fail("the ledger is not what was written")
+
+
+@command.command()
+@configuration_option
+@click.argument("month")
+@click.option("--isp", help="Only of this ISP.")
+def levy(configuration: Path | None, month: str, isp: str | None) -> None:
+    """Post tax and commissions on a month so far, such as 2026-11."""
+    with database_of(configuration) as database:
+        with database.read.connect() as connection:
+            network = network_in(connection)
+        count = periods.levy_month(
+            database, network, month_of(month), int(clock.now()), isp
+        )
+    click.echo(f"{count} entries")
+
+
+@command.command()
+@configuration_option
+@click.argument("month")
+@click.option("--isp", help="Only of this ISP.")
+def close(configuration: Path | None, month: str, isp: str | None) -> None:
+    """Close a month that is over, such as 2026-11; later use goes into the next."""
+    with database_of(configuration) as database:
+        with database.read.connect() as connection:
+            network = network_in(connection)
+        closings = periods.close_months(
+            database, network, month_of(month), int(clock.now()), isp
+        )
+    for closing in closings:
+        what = closing.refusal or "closed"
+        click.echo(f"{closing.tenant} {closing.zone} {closing.month}: {what}")
+    if any(closing.refusal for closing in closings):
+        fail("not every month was closed")
+
+
+@command.command()
+@configuration_option
+@click.argument("month")
+@json_option
+def settlement(configuration: Path | None, month: str, *, as_json: bool) -> None:
+    """Show what everybody has of a month; the amounts of a currency sum to zero."""
+    with (
+        database_of(configuration) as database,
+        database.read.connect() as connection,
+    ):
+        positions = settlement_of(connection, month_of(month))
+    rows = [p._asdict() | {"amount": decimal_of(p.amount)} for p in positions]
+    if as_json:
+        for row in rows:
+            click.echo(msgspec.json.encode(row))
+        return
+    print_table(_with_sums(rows, positions), ("currency", "account", "owner", "amount"))
+
+
+def _with_sums(rows: list[dict[str, Any]], positions: Any) -> Iterator[dict[str, Any]]:
+    yield from rows
+    for currency in sorted({p.currency for p in positions}):
+        total = sum(p.amount for p in positions if p.currency == currency)
+        yield {
+            "currency": currency,
+            "account": "together",
+            "owner": None,
+            "amount": decimal_of(total),
+        }
+
+
+def month_of(text: str) -> str:
+    """Read a month as 2026-11; a usage error when it is none."""
+    try:
+        return datetime.strptime(text, "%Y-%m").strftime("%Y-%m")  # noqa: DTZ007
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no month such as 2026-11") from None

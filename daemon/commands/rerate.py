@@ -1,0 +1,87 @@
+"""``fairlane rerate``: a month's usage rated again, as a dry run or for good."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from config.network import Network
+from daemon import clock
+from daemon.commands.amounts import decimal_of
+from daemon.commands.ledger import month_of
+from daemon.commands.listing import print_table
+from daemon.commands.options import configuration_option, fail, json_option
+from daemon.commands.stored import database_of, network_in
+from radius.accounting import Description
+from rating.guiding import Guide, Guided
+from rating.months import span_of
+from services.rerating import ServiceOf, apply, dry_run
+
+_COLUMNS = ("party", "currency", "before", "after", "difference")
+
+
+@click.command()
+@configuration_option
+@click.argument("month")
+@click.option("--apply", "for_good", is_flag=True, help="Book it: reversal and new.")
+@json_option
+def command(
+    configuration: Path | None, month: str, *, for_good: bool, as_json: bool
+) -> None:
+    """Rate the usage of MONTH, such as 2026-11, by the network's tariffs as they are.
+
+    Prints what each party would have instead of what it has; nothing is changed
+    without --apply, which is for months that are over.
+    """
+    month = month_of(month)
+    now = int(clock.now())
+    with database_of(configuration) as database:
+        with database.read.connect() as connection:
+            network = network_in(connection)
+        service_of = service_by_session(network)
+        if for_good and any(
+            now < span_of(tariff.zone, month).ends_at for tariff in network.tariff
+        ):
+            fail(f"{month} is not over")
+        result = dry_run(database, network, service_of, month)
+        booked = apply(database, network, service_of, month, now) if for_good else 0
+    rows = [
+        {
+            "party": d.party,
+            "currency": d.currency,
+            "before": decimal_of(d.before),
+            "after": decimal_of(d.after),
+            "difference": decimal_of(d.after - d.before),
+        }
+        for d in result.differences()
+    ]
+    if as_json:
+        for row in rows:
+            click.echo(msgspec.json.encode(row))
+    else:
+        print_table(iter(rows), _COLUMNS)
+    words = f"{result.usages} usage records rated, {result.unrated} could not be"
+    click.echo(f"{words}; {booked} entries booked" if for_good else words, err=True)
+
+
+def service_by_session(network: Network) -> ServiceOf:
+    """Guide a session by what it says of itself: the Class that names a service, the
+    user name, the circuit."""
+    guide = Guide(
+        network,
+        read_class=lambda value: value.decode("utf-8", "replace"),
+        own_addresses={},
+        line_of=lambda _address, _at: None,
+    )
+
+    def service_of(row: Any) -> str | None:
+        description = Description._make(
+            getattr(row, name) for name in Description._fields
+        )
+        found = guide.guide(row.nas, description, row.started_at)
+        return found.service if isinstance(found, Guided) else None
+
+    return service_of

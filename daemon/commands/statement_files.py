@@ -1,0 +1,81 @@
+"""Statement files and the records of their recipients, read line by line.
+
+A statement is CSV, or JSON lines as ``fairlane statement show --json`` prints them. The
+recipient's own records are CSV with a header or JSON lines, with a reference and an
+amount in each; what else is there is passed over.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from daemon.commands.amounts import micro_of
+
+LEGS = (
+    "subscriber_amount",
+    "isp_amount",
+    "party_amount",
+    "network_amount",
+    "tax_amount",
+)
+
+
+class FileError(Exception):
+    """A file that is not what it should be; the message has the line."""
+
+
+class StatementLine(NamedTuple):
+    """What a check needs of a line: its place, reference, own amount and legs."""
+
+    place: int
+    reference: str
+    amount: int
+    legs: tuple[int, ...]
+
+
+def statement_lines(path: Path) -> Iterator[StatementLine]:
+    """Read a statement; raises FileError."""
+    for place, row in _rows(path):
+        if row.get("object") == "summary":
+            continue
+        try:
+            legs = tuple(int(row[name]) for name in LEGS)
+            amount = int(row["amount"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise FileError(f"{path}:{place}: no line of a statement") from error
+        reference = row.get("reference") or f"entry-{row.get('entry')}"
+        yield StatementLine(place, reference, amount, legs)
+
+
+def own_records(path: Path) -> Iterator[tuple[str, int]]:
+    """Read references and amounts (decimals of the currency); raises FileError."""
+    for place, row in _rows(path):
+        try:
+            yield str(row["reference"]), micro_of(str(row["amount"]))
+        except KeyError as error:
+            raise FileError(f"{path}:{place}: there is no {error}") from error
+        except ValueError as error:
+            raise FileError(f"{path}:{place}: {error}") from error
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            first = file.read(1)
+            file.seek(0)
+            if first == "{":
+                for place, text in enumerate(file, start=1):
+                    row = json.loads(text)
+                    if not isinstance(row, dict):
+                        raise FileError(f"{path}:{place}: no JSON object")
+                    yield place, row
+                return
+            reader = csv.DictReader(file)
+            for row in reader:
+                yield reader.line_num, row
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
+        raise FileError(f"{path}: {error}") from error

@@ -1,0 +1,290 @@
+"""Charges into postings: who owes whom what the rater found.
+
+One usage record makes one entry, with the legs of everyone whom it concerns: what the
+subscriber owes its ISP, and what the ISP owes the Network Provider for the same octets.
+Charges that move nothing (use within an allowance, which nobody is charged for) make
+none. Tax is not in it: a charge is a difference of running totals, down to a
+micro-unit, and a tax rounded on each would depend on how the usage was cut (law 6);
+``rating.levies`` takes it on the month's running total.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import msgspec
+
+from rating.charge import Charge
+from rating.entry import Book, Kind, Source
+from rating.months import Closed, booked_in, span_at
+
+Row = tuple[Any, ...]
+"""One posting as a plain tuple, in the order of ``rating.entry.Posting``."""
+
+Legs = tuple[int, int, int, int, int]
+
+_encode = msgspec.json.Encoder().encode
+
+
+class UnknownTariffError(KeyError):
+    """A charge by a tariff that the network does not have."""
+
+
+class Line(msgspec.Struct, array_like=True, frozen=True):
+    """One charge within an entry, as the entry's detail keeps it."""
+
+    element: str
+    tag: str
+    quantity: int
+    unit: str
+    amount: int
+    started_at: int
+    ended_at: int
+    period: str
+
+
+class Detail(msgspec.Struct, array_like=True, frozen=True):
+    """The charges in an entry: by the book's tariff, and by its wholesale tariff."""
+
+    lines: tuple[Line, ...]
+    wholesale: tuple[Line, ...] = ()
+
+
+class _Way(NamedTuple):
+    """Where charges by the same tariffs go that began within the same month."""
+
+    book: Book
+    rows: list[Row]
+    late_from: str | None
+    starts_at: int
+    ends_at: int
+
+
+class Poster:
+    """Turns charges into postings by book, a batch at a time.
+
+    ``zones`` has the zone of each tariff by name, ``closed`` the months that are.
+    """
+
+    def __init__(self, zones: Mapping[str, str], closed: Closed) -> None:
+        self._zones = zones
+        self._closed = closed
+        self._books: dict[Book, list[Row]] = {}
+        self._ways: dict[tuple[str, ...], _Way | None] = {}
+
+    def usage(
+        self, tenant: str, retail: Sequence[Charge], wholesale: Sequence[Charge]
+    ) -> None:
+        """Add what one usage record was rated at, in one entry where that can be: its
+        charges are of one month, one zone and one currency."""
+        amount = sum([charge.amount for charge in retail])
+        owed = sum([charge.amount for charge in wholesale])
+        if not amount and not owed and not _any_money(retail, wholesale):
+            return
+        if len(retail) == 1 == len(wholesale):
+            one, other = retail[0], wholesale[0]
+            at = one.started_at
+            key = tenant, one.tariff, one.version, other.tariff, other.version
+            way = self._ways.get(key)
+            if way is None or not (
+                way.starts_at <= at < way.ends_at
+                and way.starts_at <= other.started_at < way.ends_at
+            ):
+                way = self._way(key, tenant, one, other)
+            if way is not None:
+                way.rows.append(
+                    (
+                        one.service,
+                        -amount,
+                        amount - owed,
+                        0,
+                        owed,
+                        0,
+                        at,
+                        way.late_from,
+                        one.usage_id,
+                        None,
+                        _encode((_lines(retail), _lines(wholesale))).decode(),
+                    )
+                )
+                return
+        for charges, book_of in ((retail, _retail), (wholesale, _wholesale)):
+            for some in self._by_month(charges):
+                self._add(tenant, some, Source.USAGE, book_of)
+
+    def fees(
+        self, tenant: str, charges: Sequence[Charge], *, wholesale: bool = False
+    ) -> None:
+        """Add charges that no single usage record caused, an entry each: an ISP's fees
+        to its subscribers, or what the Network Provider charges the ISP ``tenant``."""
+        for charge in charges:
+            book_of = _wholesale if wholesale else _retail
+            self._add(tenant, [charge], Source.FEE, book_of)
+
+    def loan(self, borrower: str, lender: str, charges: Sequence[Charge]) -> None:
+        """Add what an ISP owes another for addresses that it was lent."""
+        for charge in charges:
+            self._add(
+                borrower, [charge], Source.FEE, partial(_third, Kind.LOAN, lender)
+            )
+
+    def bsp_usage(self, tenant: str, bsp: str, charges: Sequence[Charge]) -> None:
+        """Add what a subscriber of the ISP ``tenant`` owes a BSP for metered use."""
+        for some in self._by_month(charges):
+            self._add(
+                tenant, some, Source.BSP_USAGE, partial(_third, Kind.BSP_USAGE, bsp)
+            )
+
+    def take(self) -> dict[Book, list[Row]]:
+        """Give the postings so far, and begin anew."""
+        taken = {book: rows for book, rows in self._books.items() if rows}
+        self._books, self._ways = {}, {}
+        return taken
+
+    def _by_month(self, charges: Sequence[Charge]) -> list[list[Charge]]:
+        """Charges of one usage record by tariff, version and month, in order."""
+        parts: dict[tuple[str, ...], list[Charge]] = {}
+        for charge in charges:
+            month = span_at(self._zone(charge), charge.started_at).month
+            parts.setdefault((charge.tariff, charge.version, month), []).append(charge)
+        return list(parts.values())
+
+    def _add(
+        self,
+        tenant: str,
+        charges: Sequence[Charge],
+        source: Source,
+        book_of: Callable[[str, str, str, Source, Charge], tuple[Book, _Sides]],
+    ) -> None:
+        if not any(charge.amount for charge in charges):
+            return
+        first = charges[0]
+        zone = self._zone(first)
+        own = span_at(zone, first.started_at).month
+        month = booked_in(self._closed, tenant, zone, own)
+        book, sides = book_of(tenant, zone, month, source, first)
+        lines = _lines(charges)
+        detail = ((), lines) if book.wholesale_tariff else (lines,)
+        self._books.setdefault(book, []).append(
+            (
+                first.service or None,
+                *sides(sum(charge.amount for charge in charges)),
+                first.started_at,
+                None if own == month else own,
+                first.usage_id,
+                None,
+                _encode(detail).decode(),
+            )
+        )
+
+    def _zone(self, charge: Charge) -> str:
+        zone = self._zones.get(charge.tariff)
+        if zone is None:
+            raise UnknownTariffError(f"the network has no tariff {charge.tariff!r}")
+        return zone
+
+    def _way(
+        self, key: tuple[str, ...], tenant: str, one: Charge, other: Charge
+    ) -> _Way | None:
+        """Find the way of a retail and a wholesale charge, None when they part."""
+        zone = self._zone(one)
+        span = span_at(zone, one.started_at)
+        within = span.starts_at <= other.started_at < span.ends_at
+        if self._zone(other) != zone or one.currency != other.currency or not within:
+            return None
+        month = booked_in(self._closed, tenant, zone, span.month)
+        book, _ = _retail(tenant, zone, month, Source.USAGE, one)
+        book = book._replace(
+            wholesale_tariff=_version(other), wholesale_tax_class=other.tax_class
+        )
+        late_from = None if month == span.month else span.month
+        rows = self._books.setdefault(book, [])
+        way = _Way(book, rows, late_from, span.starts_at, span.ends_at)
+        self._ways[key] = way
+        return way
+
+
+_Sides = Callable[[int], Legs]
+
+
+def _retail(
+    tenant: str, zone: str, month: str, source: Source, charge: Charge
+) -> tuple[Book, _Sides]:
+    book = _book(tenant, zone, month, Kind.ACCESS, source, charge)
+    return book, lambda amount: (-amount, amount, 0, 0, 0)
+
+
+def _wholesale(
+    tenant: str, zone: str, month: str, source: Source, charge: Charge
+) -> tuple[Book, _Sides]:
+    book = _book(tenant, zone, month, Kind.ACCESS, source, charge)._replace(
+        tariff="",
+        tax_class="",
+        wholesale_tariff=_version(charge),
+        wholesale_tax_class=charge.tax_class,
+    )
+    return book, lambda amount: (0, -amount, 0, amount, 0)
+
+
+def _third(
+    kind: Kind,
+    party: str,
+    tenant: str,
+    zone: str,
+    month: str,
+    source: Source,
+    charge: Charge,
+) -> tuple[Book, _Sides]:
+    """A third party is paid: by the subscriber for use, by the ISP for a loan."""
+    book = _book(tenant, zone, month, kind, source, charge)._replace(party=party)
+    if kind is Kind.LOAN:
+        return book, lambda amount: (0, -amount, amount, 0, 0)
+    return book, lambda amount: (-amount, 0, amount, 0, 0)
+
+
+def _book(
+    tenant: str, zone: str, month: str, kind: Kind, source: Source, charge: Charge
+) -> Book:
+    return Book(
+        tenant=tenant,
+        zone=zone,
+        month=month,
+        kind=kind.value,
+        source=source.value,
+        party="",
+        tax_party="",
+        tax_class=charge.tax_class,
+        currency=charge.currency,
+        tariff=_version(charge),
+        wholesale_tariff="",
+        wholesale_tax_class="",
+    )
+
+
+def _version(charge: Charge) -> str:
+    return f"{charge.tariff}@{charge.version}"
+
+
+def _lines(charges: Sequence[Charge]) -> list[tuple[Any, ...]]:
+    """The fields of Line, in its order, of each charge."""
+    return [
+        (c[3], c[5], c[6], c[7], c[8], c[11], c[12], c[4])  # by place: it is quicker
+        for c in charges
+    ]
+
+
+def _any_money(retail: Sequence[Charge], wholesale: Sequence[Charge]) -> bool:
+    return any(charge.amount for charge in (*retail, *wholesale))
+
+
+def detail_of(text: str | None) -> Detail:
+    """Read the charges in an entry; none of one that was not rated by a tariff."""
+    return Detail(()) if text is None else msgspec.json.decode(text, type=Detail)
+
+
+assert Charge._fields[3:9] == (
+    "element", "period", "tag", "quantity", "unit", "amount",
+)  # fmt: skip
+assert Charge._fields[11:13] == ("started_at", "ended_at")

@@ -1,0 +1,276 @@
+"""Metered use of BSPs: received record by record, rated together, nothing dropped.
+
+A record that cannot be taken is kept with its reason; after a fix it is checked again.
+The same event id with the same body is the same record, with another body a conflict.
+The BSP is who authenticated, never what was typed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import islice
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, Row
+
+from config.network import Network
+from config.offers import Offering, Service
+from config.settlement import Meter
+from rating.bsp_usage import (
+    Guided,
+    Rejected,
+    UsageEvent,
+    UsageState,
+    aggregated,
+    read_event,
+)
+from rating.posting import Poster
+from rating.rater import Rater, Unrated
+from services.catalogue import Catalogue
+from storage import balances as stored
+from storage import bsp_usage as repository
+from storage.database import Database
+from storage.entries import lock_head, post, read_closed
+from storage.purchases import lock_buyer
+
+_SLICE: Final = 1000
+"""Records received, or rated, in one transaction."""
+
+
+class Outcome(StrEnum):
+    """What became of one record."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The answer to one record: ``state`` is what it is in now, as TMF635 has it."""
+
+    event_id: str
+    outcome: Outcome
+    state: str
+    reason: str | None = None
+
+
+def receive(
+    database: Database,
+    catalogue: Catalogue,
+    bsp: str,
+    records: Iterable[object],
+    now: int,
+) -> Iterator[Receipt]:
+    """Take records of a BSP, of JSON's types; give the receipt of each, in order.
+
+    It takes what comes as it comes: a receipt is given when its record is committed.
+    """
+    stream = iter(records)
+    while some := list(islice(stream, _SLICE)):
+        with database.write.begin() as connection:
+            lock_buyer(connection, bsp, None)
+            receipts = _receive(connection, catalogue, bsp, some, now)
+        yield from receipts
+
+
+def recycle(
+    database: Database, catalogue: Catalogue, now: int, bsp: str | None = None
+) -> int:
+    """Check the rejected records again, after a fix; give how many are taken now."""
+    taken = after = 0
+    while True:
+        with database.write.begin() as connection:
+            rows = repository.records_in(
+                connection, UsageState.REJECTED, after, _SLICE, bsp
+            )
+            for row in rows:
+                after = row.id
+                values = _checked(
+                    catalogue, row.bsp, msgspec.json.decode(row.body), now
+                )
+                taken += values["state"] == UsageState.GUIDED
+                repository.change_record(connection, row.id, updated_at=now, **values)
+        if len(rows) < _SLICE:
+            return taken
+
+
+def rate_guided(database: Database, network: Network, now: int) -> int:
+    """Rate and book what is guided; give how many records were rated.
+
+    What no version of the tariff is for is rejected, with that reason.
+    """
+    meters = {meter.name: meter for meter in network.meter}
+    count = 0
+    while True:
+        with database.write.begin() as connection:
+            # Who holds the head is alone with the balances of BSPs, too.
+            head = lock_head(connection)
+            rows = repository.records_in(connection, UsageState.GUIDED, 0, _SLICE)
+            by_meter: dict[tuple[str, str], list[Row[Any]]] = {}
+            for row in rows:
+                by_meter.setdefault((row.bsp, row.meter), []).append(row)
+            zones = {tariff.name: tariff.zone for tariff in network.tariff}
+            poster = Poster(zones, read_closed(connection))
+            for (bsp, name), some in by_meter.items():
+                meter = meters.get(name)
+                if meter is None or meter.bsp != bsp:
+                    _reject(connection, some, Rejected.UNKNOWN_METER, now)
+                    continue
+                count += _rate(connection, network, meter, some, poster, now)
+            post(connection, head, poster.take(), now)
+        if len(rows) < _SLICE:
+            return count
+
+
+def _receive(
+    connection: Connection,
+    catalogue: Catalogue,
+    bsp: str,
+    records: list[object],
+    now: int,
+) -> list[Receipt]:
+    bodies = [msgspec.json.encode(r, order="deterministic").decode() for r in records]
+    ids = [_event_id(r, body) for r, body in zip(records, bodies, strict=True)]
+    known: dict[str, tuple[str, str, str | None]] = {
+        row.event_id: (row.body, row.state, row.reason)
+        for row in repository.known_bodies(connection, bsp, ids).values()
+    }
+    rows: list[dict[str, Any]] = []
+    receipts = []
+    for record, body, event_id in zip(records, bodies, ids, strict=True):
+        if event_id in known:
+            its_body, state, reason = known[event_id]
+            same = Outcome.DUPLICATE if its_body == body else Outcome.CONFLICT
+            receipts.append(Receipt(event_id, same, state, reason))
+            continue
+        values = _checked(catalogue, bsp, record, now)
+        known[event_id] = body, values["state"], values["reason"]
+        rows.append(
+            {"bsp": bsp, "event_id": event_id, "body": body, "aggregate_id": None}
+            | {"received_at": now, "updated_at": now}
+            | values
+        )
+        is_taken = values["state"] == UsageState.GUIDED
+        outcome = Outcome.ACCEPTED if is_taken else Outcome.REJECTED
+        receipts.append(Receipt(event_id, outcome, values["state"], values["reason"]))
+    repository.add_records(connection, rows)
+    return receipts
+
+
+def _event_id(record: object, body: str) -> str:
+    """The BSP's own id; what has none is told apart by its content."""
+    given = record.get("event_id") if isinstance(record, dict) else None
+    if isinstance(given, str) and given:
+        return given[:253]
+    return f"sha256:{hashlib.sha256(body.encode()).hexdigest()}"
+
+
+def _checked(
+    catalogue: Catalogue, bsp: str, record: object, now: int
+) -> dict[str, Any]:
+    """The columns of a record that follow from what it says and the network."""
+    values: dict[str, Any] = dict.fromkeys(
+        ("service", "meter", "quantity", "started_at", "ended_at", "reason")
+    )
+    values |= {"tenant": "network", "state": UsageState.REJECTED.value}
+    event = read_event(record, now)
+    if isinstance(event, Rejected):
+        return values | {"reason": event.value}
+    found = _guide(catalogue, bsp, event)
+    if isinstance(found, Rejected):
+        return values | {"reason": found.value}
+    return values | {
+        "tenant": found.isp,
+        "state": UsageState.GUIDED.value,
+        "service": found.name,
+        "meter": event.meter,
+        "quantity": event.quantity,
+        "started_at": event.started_at,
+        "ended_at": event.ended_at,
+    }
+
+
+def _guide(catalogue: Catalogue, bsp: str, event: UsageEvent) -> Service | Rejected:
+    meter = catalogue.meters.get(event.meter)
+    if meter is None or meter.bsp != bsp:
+        return Rejected.UNKNOWN_METER
+    service = catalogue.service_of(event.user)
+    if service is None:
+        return Rejected.UNKNOWN_USER
+    seller = catalogue.bsps[bsp]
+    if seller.isps and service.isp not in seller.isps:
+        return Rejected.NOT_SOLD_TO
+    return service
+
+
+def _rate(
+    connection: Connection,
+    network: Network,
+    meter: Meter,
+    rows: list[Row[Any]],
+    poster: Poster,
+    now: int,
+) -> int:
+    records = [
+        Guided(r.id, r.tenant, r.service, r.meter, r.quantity, r.started_at, r.ended_at)
+        for r in rows
+    ]
+    tenants = {record.service: record.tenant for record in records}
+    rater = Rater(
+        next_balance_id=stored.next_bsp_balance_id(connection),
+        balances_kept=len(tenants),
+    )
+    rater.know(_sold_by_meter(network, meter, tenants))
+    wholes = aggregated(records, meter, rater.tariff(meter.tariff))
+    keys = rater.missing([usage for usage, _ in wholes])
+    rater.adopt(keys, stored.load_balances(connection, keys))
+    rated: set[int] = set()
+    for usage, ids in wholes:
+        result = rater.rate(usage)
+        if isinstance(result, Unrated):
+            continue
+        poster.bsp_usage(tenants[usage.service], meter.bsp, result.retail)
+        repository.mark_rated(connection, ids, ids[0], now)
+        rated.update(ids)
+    changes = rater.changes()
+    stored.insert_balances(connection, changes.begun)
+    stored.update_balances(connection, changes.counted)
+    left = [row for row in rows if row.id not in rated]
+    _reject(connection, left, Rejected.NO_VERSION, now)
+    return len(rated)
+
+
+def _sold_by_meter(network: Network, meter: Meter, tenants: dict[str, str]) -> Network:
+    """The network as the rater must see it to rate a BSP's meter: every subscriber has
+    an offering that costs what the meter's tariff says."""
+    return Network(
+        tariff=tuple(t for t in network.tariff if t.name == meter.tariff),
+        offering=(
+            Offering(
+                name=meter.name, isp="", down_kbps=1, up_kbps=1, tariff=meter.tariff
+            ),
+        ),
+        service=tuple(
+            Service(name=name, isp=isp, line="", offering=meter.name)
+            for name, isp in tenants.items()
+        ),
+    )
+
+
+def _reject(
+    connection: Connection, rows: list[Row[Any]], reason: Rejected, now: int
+) -> None:
+    for row in rows:
+        repository.change_record(
+            connection,
+            row.id,
+            state=UsageState.REJECTED.value,
+            reason=reason.value,
+            updated_at=now,
+        )

@@ -1,0 +1,244 @@
+"""One entry explained: from its legs by way of rates and charges to the packets.
+
+Each step is looked up where it is kept: the charges in the entry, the rate in the
+network, the usage record and its session in the database, the packets in the journals.
+What is gone (usage that was rolled up, packets beyond the journal's retention, a tariff
+that was deleted) is said to be gone; nothing is made up in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import Connection, Row, select
+
+from config.network import Network
+from config.tariffs import Tariff
+from radius.accounting import Report, read_report
+from radius.records import Record, RecordReader
+from rating.entry import Account, Entry, Source
+from rating.posting import Line, detail_of
+from storage.bsp_usage import find_records
+from storage.entry_queries import find_entry, reversed_by
+from storage.journal import JournalReader
+from storage.settlement_tables import purchase, purchase_event
+from storage.tables import session, usage
+
+_EARLIER_SECONDS = 60
+"""A report may be received before its time: the clocks of equipment run ahead."""
+
+
+class Leg(NamedTuple):
+    """What an entry does to one account; a negative amount is owed by its owner."""
+
+    account: str
+    owner: str
+    amount: int
+
+
+class Priced(NamedTuple):
+    """One charge, the tariff and version it is by, and its rate as the network has it
+    (None when the network has that version no more)."""
+
+    tariff: str
+    line: Line
+    rate: dict[str, Any] | None
+
+
+class Packet(NamedTuple):
+    """A packet behind a usage record, and where it lies."""
+
+    journal: str
+    position: int
+    received_at_ns: int
+    report: Report
+    octets: bytes
+
+
+class Explanation(NamedTuple):
+    """An entry and everything behind it; ``gone`` says in words what is not there."""
+
+    entry: Entry
+    posted_at: int
+    reversed_by: int | None
+    legs: list[Leg]
+    charges: list[Priced]
+    usage: dict[str, Any] | None
+    session: dict[str, Any] | None
+    purchase: dict[str, Any] | None
+    events: list[dict[str, Any]]
+    packets: list[Packet]
+    gone: list[str]
+
+
+def explain(
+    connection: Connection, network: Network, journals: Path, entry_id: int
+) -> Explanation | None:
+    """Explain an entry, None when there is none; ``journals`` is the folder of all.
+
+    Raises JournalError when a journal cannot be read.
+    """
+    found = find_entry(connection, entry_id)
+    if found is None:
+        return None
+    entry, posted_at = found
+    gone: list[str] = []
+    charges = list(_priced(network, entry, gone))
+    used = its_session = bought = None
+    events: list[dict[str, Any]] = []
+    packets: list[Packet] = []
+    number = entry.posting.source_id
+    if entry.book.source == Source.USAGE and number is not None:
+        used, its_session = _usage(connection, number)
+        if used is None:
+            gone.append(f"usage record {number} was rolled up with others of its day")
+        elif its_session is not None:
+            packets = _packets(journals, used, its_session, gone)
+    elif entry.book.source == Source.PURCHASE and number is not None:
+        bought, events = _purchase(connection, number)
+    elif entry.book.source == Source.BSP_USAGE and number is not None:
+        events = [dict(row._mapping) for row in find_records(connection, number)]
+    return Explanation(
+        entry,
+        posted_at,
+        reversed_by(connection, entry_id),
+        list(legs_of(entry)),
+        charges,
+        used,
+        its_session,
+        bought,
+        events,
+        packets,
+        gone,
+    )
+
+
+def legs_of(entry: Entry) -> Iterator[Leg]:
+    """Give the legs that move something, each with whose account it is."""
+    book, posting = entry.book, entry.posting
+    owners = {
+        Account.SUBSCRIBER: posting.service or "",
+        Account.ISP: book.tenant,
+        Account.PARTY: book.party,
+        Account.NETWORK: "network",
+        Account.TAX: book.tax_party,
+    }
+    for (account, owner), amount in zip(owners.items(), posting[1:6], strict=True):
+        if amount:
+            yield Leg(account.value, owner, amount)
+
+
+def _priced(network: Network, entry: Entry, gone: list[str]) -> Iterator[Priced]:
+    detail = detail_of(entry.posting.detail)
+    tariffs = {tariff.name: tariff for tariff in network.tariff}
+    book = entry.book
+    for named, lines in (
+        (book.tariff, detail.lines),
+        (book.wholesale_tariff, detail.wholesale),
+    ):
+        for line in lines:
+            name, _, version = named.partition("@")
+            rate = _rate(tariffs.get(name), version, line.element)
+            if rate is None:
+                gone.append(f"the network has no {line.element} in {named} any more")
+            yield Priced(named, line, rate)
+
+
+def _rate(tariff: Tariff | None, version: str, element: str) -> dict[str, Any] | None:
+    if tariff is None:
+        return None
+    for its_version in tariff.version:
+        if its_version.valid_from == version:
+            body = msgspec.to_builtins(its_version)
+            for kind in ("rate", "fee", "topup", "percentile", "peak", "loan"):
+                for row in body.get(kind, ()):
+                    if row["name"] == element:
+                        return {"is": kind, **row}
+    return None
+
+
+def _usage(
+    connection: Connection, number: int
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    row = connection.execute(select(usage).where(usage.c.id == number)).one_or_none()
+    if row is None or row.rolled_up:
+        return None, None
+    query = select(session).where(session.c.id == row.session_id)
+    its_session = connection.execute(query).one_or_none()
+    return dict(row._mapping), _plain(its_session)
+
+
+def _purchase(
+    connection: Connection, number: int
+) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+    row = connection.execute(
+        select(purchase).where(purchase.c.id == number)
+    ).one_or_none()
+    query = select(purchase_event).where(purchase_event.c.purchase_id == number)
+    events = connection.execute(query.order_by(purchase_event.c.received_at))
+    return _plain(row), [dict(event._mapping) for event in events]
+
+
+def _plain(row: Row[Any] | None) -> dict[str, Any] | None:
+    return None if row is None else dict(row._mapping)
+
+
+def _packets(
+    journals: Path, used: dict[str, Any], its_session: dict[str, Any], gone: list[str]
+) -> list[Packet]:
+    """Find the reports that the usage record is the difference of."""
+    since_ns = (used["started_at"] - _EARLIER_SECONDS) * 1_000_000_000
+    found: list[Packet] = []
+    oldest: list[int] = []
+    for folder in sorted(journals.glob("*/")) if journals.is_dir() else ():
+        reader = JournalReader(folder)
+        try:
+            kept_from = reader.oldest()
+            if kept_from is not None:
+                oldest.append(kept_from)
+            needle = its_session["acct_session_id"].encode()
+            for block in reader.received_since(since_ns, needle):
+                records = RecordReader().read(
+                    block.first, block.received_at_ns, block.octets
+                )
+                found += _behind(records, folder.name, used, its_session)
+        finally:
+            reader.close()
+    if not oldest:
+        gone.append("no packets: the journals are empty")
+    elif min(oldest) > since_ns:
+        gone.append("packets: some may be gone, the journals do not go back that far")
+    elif not found:
+        gone.append("packets: none is in the journals that are kept")
+    return found
+
+
+def _behind(
+    records: Sequence[Record],
+    journal: str,
+    used: dict[str, Any],
+    its_session: dict[str, Any],
+) -> Iterator[Packet]:
+    for record in records:
+        report = read_report(
+            record.packet,
+            nas=record.origin.nas,
+            received_at=record.received_at_ns // 1_000_000_000,
+            max_clock_skew_seconds=300,
+        )
+        if (
+            isinstance(report, Report)
+            and report.nas == its_session["nas"]
+            and report.acct_session_id == its_session["acct_session_id"]
+            and used["started_at"] - 2 <= report.event_at <= used["ended_at"] + 2
+        ):
+            yield Packet(
+                journal,
+                record.position,
+                record.received_at_ns,
+                report,
+                record.packet,
+            )

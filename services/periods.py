@@ -1,0 +1,203 @@
+"""Months of the ledger: levies on their running totals, and their closing.
+
+A month closes for an ISP and a zone when it is over and everything in it is levied; in
+the transaction that closes it nobody else can post, so nothing slips in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import islice
+from typing import Final, NamedTuple
+
+from sqlalchemy import Connection
+
+from config.network import Network
+from config.parties import Bsp
+from config.quantities import per_myriad_of
+from rating.entry import Book, Posting
+from rating.levies import Basis, Cut, bases_of, book_of, levied, owed_by, total_of
+from rating.months import span_of
+from rating.taxes import Taxes
+from storage.database import Database
+from storage.entries import close_month, lock_head, post, read_closed
+from storage.entry_queries import (
+    Balance,
+    EntryFilter,
+    balances,
+    last_entry_in,
+    months_of,
+    totals_of_services,
+)
+
+_SLICE: Final = 5000
+"""Levies posted in one transaction at most."""
+
+_ROUNDS: Final = 10
+"""Times that a month is levied again because something was booked meanwhile."""
+
+
+class Refusal(StrEnum):
+    """Why a month was not closed; a stable code."""
+
+    NOT_OVER = "month_not_over"
+    CLOSED = "month_closed_already"
+    STILL_BOOKED = "month_still_booked"
+
+
+class Closing(NamedTuple):
+    """What became of a month of one tenant and zone; closed without a refusal."""
+
+    tenant: str
+    zone: str
+    month: str
+    refusal: Refusal | None
+
+
+@dataclass(slots=True)
+class _Share:
+    """A basis, how it is cut, the books it is in, the book of its levies by id, and
+    the last entry in that which we know of (0 when there is none)."""
+
+    basis: Basis
+    cut: Cut
+    charged: list[int]
+    levies: list[int]
+    last_levy: int
+
+
+def levy_month(
+    database: Database,
+    network: Network,
+    month: str,
+    now: int,
+    tenant: str | None = None,
+) -> int:
+    """Post the tax and commissions on a month so far; give how many entries.
+
+    Doing it again posts what came since, which is nothing when nothing came. ``now`` is
+    in epoch seconds.
+    """
+    with database.read.connect() as connection:
+        wanted = months_of(connection, month)
+    return sum(
+        _levy(database, network, whose, zone, month, now)
+        for whose, zone, closed in wanted
+        if not closed and tenant in (None, whose)
+    )
+
+
+def close_months(
+    database: Database,
+    network: Network,
+    month: str,
+    now: int,
+    tenant: str | None = None,
+) -> list[Closing]:
+    """Levy and close a month of every ISP, or of one; say what became of each."""
+    with database.read.connect() as connection:
+        wanted = months_of(connection, month)
+    return [
+        Closing(whose, zone, month, _close(database, network, whose, zone, month, now))
+        for whose, zone, _ in wanted
+        if tenant in (None, whose)
+    ]
+
+
+def _close(
+    database: Database, network: Network, tenant: str, zone: str, month: str, now: int
+) -> Refusal | None:
+    if now < span_of(zone, month).ends_at:
+        return Refusal.NOT_OVER
+    for _ in range(_ROUNDS):
+        with database.read.connect() as connection:
+            if month <= read_closed(connection).get((tenant, zone), ""):
+                return Refusal.CLOSED
+            seen = last_entry_in(connection, tenant, zone, month)
+        if _levy(database, network, tenant, zone, month, now):
+            continue  # what was booked while it was levied is levied too
+        with database.write.begin() as connection:
+            lock_head(connection)
+            if month <= read_closed(connection).get((tenant, zone), ""):
+                return Refusal.CLOSED
+            if last_entry_in(connection, tenant, zone, month) == seen:
+                close_month(connection, tenant, zone, month, now)
+                return None
+    return Refusal.STILL_BOOKED
+
+
+def _levy(
+    database: Database, network: Network, tenant: str, zone: str, month: str, now: int
+) -> int:
+    posted = 0
+    with database.read.connect() as connection:
+        for share in _shares(connection, network, tenant, zone, month):
+            missing = _missing(connection, share)
+            while some := list(islice(missing, _SLICE)):
+                if not _post(database, share, some, now):
+                    return posted
+                posted += len(some)
+    return posted
+
+
+def _post(database: Database, share: _Share, postings: list[Posting], now: int) -> bool:
+    """Post levies unless another run has posted such; say whether they were."""
+    basis, book = share.basis, book_of(share.basis, share.cut)
+    with database.write.begin() as connection:
+        head = lock_head(connection)
+        closed = read_closed(connection).get((basis.tenant, basis.zone), "")
+        own = _levies_in(_month_of(connection, basis.tenant, basis.month), book)
+        last = max((b.last_entry_id for b in own), default=0)
+        if basis.month <= closed or last != share.last_levy:
+            return False
+        share.last_levy = post(connection, head, {book: postings}, now).last_entry_id
+    return True
+
+
+def _month_of(connection: Connection, tenant: str, month: str) -> list[Balance]:
+    return balances(connection, EntryFilter(tenant=tenant, month=month))
+
+
+def _levies_in(found: list[Balance], book: Book) -> list[Balance]:
+    return [balance for balance in found if balance.book == book]
+
+
+def _shares(
+    connection: Connection, network: Network, tenant: str, zone: str, month: str
+) -> Iterator[_Share]:
+    taxes = Taxes(network.tax)
+    bsps = {bsp.name: bsp for bsp in network.bsp}
+    at = span_of(zone, month).starts_at
+    found = [b for b in _month_of(connection, tenant, month) if b.book.zone == zone]
+    charged: dict[Basis, list[int]] = {}
+    for balance in found:
+        for basis in bases_of(balance.book):
+            charged.setdefault(basis, []).append(balance.id)
+    for basis, books in charged.items():
+        cut = _cut(basis, bsps, taxes, at)
+        own = _levies_in(found, book_of(basis, cut))
+        last = max((b.last_entry_id for b in own), default=0)
+        yield _Share(basis, cut, books, [b.id for b in own], last)
+
+
+def _cut(basis: Basis, bsps: Mapping[str, Bsp], taxes: Taxes, at: int) -> Cut:
+    bsp = bsps.get(basis.party)
+    party = owed_by(basis, "bsp" if bsp is None else bsp.tax_owed_by)
+    tax = taxes.rate(basis.tax_class, party, at)
+    if bsp is None:
+        return Cut(party, tax)
+    given = (bsp.isp_commission, bsp.network_fee)
+    commission, fee = (0 if g is None else per_myriad_of(g) for g in given)
+    return Cut(party, tax, commission, fee)
+
+
+def _missing(connection: Connection, share: _Share) -> Iterator[Posting]:
+    at = span_of(share.basis.zone, share.basis.month).starts_at
+    totals = totals_of_services(connection, share.charged, share.levies)
+    for service, amounts, before in totals:
+        total = total_of(share.basis, amounts)
+        more = levied(share.basis, share.cut, service, total, before, at)
+        if more is not None:
+            yield more

@@ -1,0 +1,235 @@
+"""Statements: written from the entries of a closed month, the same whenever asked.
+
+Lines are not stored. Entries never change, a closed month takes no more of them, and an
+issued statement remembers the last entry of the ledger and the digest of its lines: so
+it can be written again, and must come out to the octet.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Iterator
+from enum import StrEnum
+from itertools import islice
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection, Row
+
+from config.network import Network
+from rating.entry import NETWORK, Kind, Source
+from rating.statement import (
+    NEXT,
+    Line,
+    Role,
+    State,
+    Step,
+    SummaryLine,
+    is_told,
+    lines_in,
+    own_account,
+    summary_line,
+)
+from storage import statements as repository
+from storage.database import Database
+from storage.entries import lock_head
+from storage.entry_queries import (
+    Balance,
+    EntryFilter,
+    balances,
+    entries_of_book,
+    months_of,
+)
+
+_SLICE: Final = 2000
+_NO_END: Final = 2**62
+
+
+class Recipient(NamedTuple):
+    """Whose statement, of which month ("2026-11")."""
+
+    role: Role
+    name: str
+    month: str
+
+
+class Refusal(StrEnum):
+    """Why a statement is not as asked; a stable code."""
+
+    UNKNOWN_RECIPIENT = "unknown_recipient"
+    NOT_CLOSED = "month_not_closed"
+    NOT_OPENED = "statement_not_opened"
+    NOT_IN_THIS_STATE = "not_in_this_state"
+
+
+def recipient_of(network: Network, name: str, month: str) -> Recipient | None:
+    """Find who is called so: an ISP, a BSP or the Network Provider; None is nobody."""
+    if name == NETWORK:
+        return Recipient(Role.NETWORK, name, month)
+    if any(isp.name == name for isp in network.isp):
+        return Recipient(Role.ISP, name, month)
+    if any(bsp.name == name for bsp in network.bsp):
+        return Recipient(Role.BSP, name, month)
+    return None
+
+
+def open_statement(database: Database, whose: Recipient, now: int) -> State:
+    """Open a statement unless there is one; give its state."""
+    with database.write.begin() as connection:
+        lock_head(connection)
+        found = _find(connection, whose)
+        if found is not None:
+            return State(found.state)
+        repository.add_statement(
+            connection, whose.name, whose.role, whose.month, State.OPENED, now
+        )
+    return State.OPENED
+
+
+def take_step(
+    database: Database, whose: Recipient, step: Step, note: str | None, now: int
+) -> State | Refusal:
+    """Dispute, resolve or settle a statement, or issue one of a closed month."""
+    with database.read.connect() as connection:
+        found = _find(connection, whose)
+        if found is None:
+            return Refusal.NOT_OPENED
+        before = State(found.state)
+        after = NEXT[before, step]
+        if after is None:
+            return Refusal.NOT_IN_THIS_STATE
+        values: dict[str, int | str | None] = {"state": after, "updated_at": now}
+        if note is not None:
+            values["note"] = note
+        if step is Step.ISSUE:
+            books = _books(connection, whose, None)
+            if not _is_closed(connection, whose, books):
+                return Refusal.NOT_CLOSED
+            digest, lines, last = hashlib.sha256(), 0, 0
+            for balance in books:
+                last = max(last, balance.last_entry_id)
+                lines += balance.entries
+            for text in csv_of(connection, whose, last):
+                digest.update(text.encode())
+            values |= {"entry_id": last, "lines": lines, "digest": digest.hexdigest()}
+    with database.write.begin() as connection:
+        if repository.change_statement(connection, found.id, before, **values):
+            return after
+    return Refusal.NOT_IN_THIS_STATE
+
+
+def summary_of(
+    connection: Connection, whose: Recipient, until_entry: int | None = None
+) -> list[SummaryLine]:
+    """Give the sums of a statement, from the sums of blocks: no line is read."""
+    return [
+        summary_line(
+            b.book, b.entries, b.amounts, own_account(whose.role, whose.name, b.book)
+        )
+        for b in _books(connection, whose, until_entry)
+    ]
+
+
+def lines_of(
+    connection: Connection, whose: Recipient, until_entry: int | None = None
+) -> Iterator[Line]:
+    """Give the lines of a statement, book by book in the order of the summary."""
+    last = _NO_END if until_entry is None else until_entry
+    for balance in _books(connection, whose, until_entry):
+        book = balance.book
+        line_of = lines_in(book, own_account(whose.role, whose.name, book))
+        entries = entries_of_book(connection, balance, last)
+        if book.source != Source.PURCHASE:
+            for entry, posted_at in entries:
+                number = entry.posting.source_id
+                reference = None if number is None else f"{book.source}-{number}"
+                yield line_of(entry, posted_at, reference)
+            continue
+        while some := list(islice(entries, _SLICE)):
+            ids = [e.posting.source_id for e, _ in some if e.posting.source_id]
+            known = repository.purchase_references(connection, ids)
+            for entry, posted_at in some:
+                reference = known.get(entry.posting.source_id or 0)
+                yield line_of(entry, posted_at, reference)
+
+
+def csv_of(
+    connection: Connection, whose: Recipient, until_entry: int | None = None
+) -> Iterator[str]:
+    """Give the statement as CSV (RFC 4180 section 2), in pieces of whole lines."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\r\n")
+    writer.writerow(Line._fields)
+    lines = lines_of(connection, whose, until_entry)
+    while some := list(islice(lines, _SLICE)):
+        writer.writerows(some)
+        yield buffer.getvalue()
+        buffer.seek(0)
+        buffer.truncate()
+    if buffer.tell():
+        yield buffer.getvalue()
+
+
+def last_entry_of(connection: Connection, whose: Recipient) -> int | None:
+    """Give the last entry of a statement that was issued; None when it was not."""
+    found = _find(connection, whose)
+    last: int | None = None if found is None else found.entry_id
+    return last
+
+
+class Position(NamedTuple):
+    """What a party has of a month in one currency: positive is owed to it."""
+
+    currency: str
+    account: str
+    owner: str
+    amount: int
+
+
+def settlement_of(connection: Connection, month: str) -> list[Position]:
+    """Give everybody's position in a month; those of a currency sum to zero."""
+    sums: dict[tuple[str, str, str], int] = {}
+    for balance in balances(connection, EntryFilter(month=month)):
+        book = balance.book
+        owners = (book.tenant, book.tenant, book.party, NETWORK, book.tax_party)
+        lends = book.kind == Kind.LOAN
+        names = ("subscribers", "isp", "isp" if lends else "bsp", "network", "tax")
+        for name, owner, amount in zip(names, owners, balance.amounts, strict=True):
+            key = book.currency, name, owner
+            sums[key] = sums.get(key, 0) + amount
+    return [Position(*key, amount) for key, amount in sorted(sums.items()) if amount]
+
+
+def _find(connection: Connection, whose: Recipient) -> Row[Any] | None:
+    return repository.find_statement(connection, whose.name, whose.role, whose.month)
+
+
+def _books(
+    connection: Connection, whose: Recipient, until_entry: int | None
+) -> list[Balance]:
+    role, name, month = whose
+    wanted = [EntryFilter(month=month)]
+    if role is Role.BSP:
+        wanted = [EntryFilter(month=month, party=name)]
+    elif role is Role.ISP:
+        wanted = [
+            EntryFilter(month=month, tenant=name),
+            EntryFilter(month=month, party=name),
+        ]
+    found = {
+        balance.id: balance
+        for some in wanted
+        for balance in balances(connection, some, until_entry)
+        if is_told(role, balance.book)
+    }
+    return sorted(found.values(), key=lambda balance: balance.book)
+
+
+def _is_closed(connection: Connection, whose: Recipient, books: list[Balance]) -> bool:
+    concerned = {(b.book.tenant, b.book.zone) for b in books}
+    return all(
+        closed
+        for tenant, zone, closed in months_of(connection, whose.month)
+        if (tenant, zone) in concerned
+    )

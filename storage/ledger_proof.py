@@ -1,0 +1,154 @@
+"""Proves the ledger from its first entry to its last, in memory that does not grow.
+
+It is read in the order of its numbers and held against everything that was promised:
+numbers without a gap, legs that sum to zero, blocks that sum up their entries, a chain
+of digests that ends at the head, each reversal the mirror of what it reverses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection, and_, func, select
+
+from rating.chain import GENESIS, Digest
+from storage.settlement_tables import (
+    AMOUNTS,
+    BLOCK_COLUMNS,
+    BOOK_COLUMNS,
+    ENTRY_COLUMNS,
+    block,
+    book,
+    entry,
+    ledger_batch,
+    ledger_head,
+)
+
+_ROWS_AT_ONCE: Final = 2000
+_LEGS: Final = slice(3, 3 + len(AMOUNTS))
+_SUMS: Final = slice(6, 6 + len(AMOUNTS))
+_BOOK_AT: Final = BLOCK_COLUMNS.index("book_id")
+
+assert ENTRY_COLUMNS[_LEGS] == AMOUNTS
+assert BLOCK_COLUMNS[_SUMS] == AMOUNTS
+
+
+class Proof(NamedTuple):
+    """What was proved: entries and batches read, the last digest, what is wrong."""
+
+    entries: int
+    batches: int
+    digest: bytes
+    problems: list[str]
+
+
+def prove(connection: Connection, *, problems_max: int = 100) -> Proof:
+    """Read the whole ledger; after so many problems it stops looking."""
+    problems: list[str] = []
+    entries = batches = last = 0
+    digest = GENESIS
+    ordered = select(ledger_batch).order_by(ledger_batch.c.id)
+    with connection.execute(ordered, execution_options={"yield_per": 500}) as stream:
+        for batch in stream:
+            if len(problems) >= problems_max:
+                break
+            name = f"batch {batch.id}"
+            if batch.id != batches + 1 or batch.first_entry_id != last + 1:
+                problems.append(f"{name}: entries or batches before it are missing")
+            found, value = _prove_batch(connection, batch, digest, problems)
+            if bytes(batch.digest) != value:
+                problems.append(
+                    f"{name}: entries {batch.first_entry_id} to {batch.last_entry_id}"
+                    " are not what was written: the digest differs"
+                )
+            batches, last = batch.id, batch.last_entry_id
+            entries += found
+            digest = bytes(batch.digest)
+    problems += _ends(connection, last, batches, digest)
+    problems += _reversals(connection)
+    return Proof(entries, batches, digest, problems[:problems_max])
+
+
+def _prove_batch(
+    connection: Connection, batch: Any, previous: bytes, problems: list[str]
+) -> tuple[int, bytes]:
+    digest = Digest(previous)
+    first, last = batch.first_entry_id, batch.last_entry_id
+    query = (
+        select(block, *(book.c[name] for name in BOOK_COLUMNS))
+        .select_from(block.outerjoin(book, book.c.id == block.c.book_id))
+        .where(block.c.first_entry_id.between(first, last))
+        .order_by(block.c.first_entry_id)
+    )
+    blocks = [tuple(row) for row in connection.execute(query)]
+    digest.feed([(batch.id, first, last, batch.posted_at), *blocks])
+    expected = first
+    place, sums = -1, [0] * len(AMOUNTS)
+    end = first - 1
+    for rows in _slices(connection, first, last):
+        digest.feed(rows)
+        for row in rows:
+            number = row[0]
+            if number != expected:
+                problems.append(f"entry {expected}: missing")
+            expected = number + 1
+            if sum(row[_LEGS]):
+                problems.append(f"entry {number}: its legs do not sum to zero")
+            if number > end:
+                _hold(blocks, place, sums, problems)
+                place, sums = place + 1, [0] * len(AMOUNTS)
+                end = blocks[place][1] if place < len(blocks) else last
+            if place < len(blocks) and row[1] != blocks[place][_BOOK_AT]:
+                problems.append(f"entry {number}: it is not in its block's book")
+            for at, amount in enumerate(row[_LEGS]):
+                sums[at] += amount
+    _hold(blocks, place, sums, problems)
+    if expected != last + 1:
+        problems.append(f"entry {expected}: missing")
+    return expected - first, digest.value()
+
+
+def _hold(
+    blocks: list[tuple[Any, ...]], place: int, sums: list[int], problems: list[str]
+) -> None:
+    if 0 <= place < len(blocks) and list(blocks[place][_SUMS]) != sums:
+        problems.append(
+            f"block of entry {blocks[place][0]}: its sums are not its entries'"
+        )
+
+
+def _slices(
+    connection: Connection, first: int, last: int
+) -> Iterator[list[tuple[Any, ...]]]:
+    query = select(entry).where(entry.c.id.between(first, last)).order_by(entry.c.id)
+    stream = connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE})
+    for rows in stream.partitions():
+        yield [tuple(row) for row in rows]
+
+
+def _ends(
+    connection: Connection, last: int, batches: int, digest: bytes
+) -> Iterator[str]:
+    head = connection.execute(select(ledger_head)).one()
+    if (head.entry_id, head.batch_id, bytes(head.digest)) != (last, batches, digest):
+        yield f"the head is at entry {head.entry_id}, the entries end at {last}"
+    highest = connection.execute(select(func.max(entry.c.id))).scalar() or 0
+    if highest > last:
+        yield f"entry {last + 1}: it is in no batch"
+
+
+def _reversals(connection: Connection) -> Iterator[str]:
+    undone = entry.alias("undone")
+    mirrored = [undone.c[name] == -entry.c[name] for name in AMOUNTS]
+    query = (
+        select(entry.c.id)
+        .select_from(
+            entry.outerjoin(undone, (undone.c.id == entry.c.reverses) & and_(*mirrored))
+        )
+        .where(entry.c.reverses.is_not(None), undone.c.id.is_(None))
+        .order_by(entry.c.id)
+        .limit(100)
+    )
+    for (number,) in connection.execute(query):
+        yield f"entry {number}: it is not the mirror of the entry that it reverses"

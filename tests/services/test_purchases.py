@@ -1,0 +1,205 @@
+"""Purchases at a BSP: money that splits, limits that hold, events that count once."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from settlement_network import DECEMBER, NOVEMBER, UNIT, network
+
+from config.settlement import Product
+from rating.entry import Kind
+from rating.purchase import Action, Denial, State, Terms, given_back, split
+from services.catalogue import Catalogue
+from services.purchases import Answer, Event, expire, handle, recycle
+from storage.database import Database
+from storage.entries import close_month
+from storage.entry_queries import EntryFilter, balances, list_entries
+from storage.ledger_proof import prove
+from storage.purchases import list_purchases
+
+CATALOGUE = Catalogue(network())
+_ids = (f"event-{number}" for number in itertools.count())
+
+
+def ask(database: Database, action: str, now: int = NOVEMBER, **values: Any) -> Answer:
+    """Send one event of filmhouse, of purchase P-1 unless the test says otherwise."""
+    catalogue = values.pop("catalogue", CATALOGUE)
+    values = {"event_id": next(_ids), "reference": "P-1", "at": now} | values
+    event = Event(action=Action(action), **values)
+    return handle(database, catalogue, "filmhouse", event, now)
+
+
+def buy(database: Database, action: str = "sale", **values: Any) -> Answer:
+    """Buy a film of 12.00 for aurora's subscriber."""
+    what = {"user": "sub101@aurora.example", "product": "film"}
+    return ask(database, action, **(what | values))
+
+
+def test_a_captured_purchase_splits_to_the_micro_unit(database: Database) -> None:
+    """12.00 with 20 % tax in it: 2.00 tax, of 10.00 the ISP has 1.00 and the Network
+    Provider 0.50."""
+    assert State.AUTHORISED == buy(database, "authorise").state
+    answer = ask(database, "capture")
+    assert (State.CAPTURED, 12 * UNIT, 1) == (
+        answer.state,
+        answer.amount,
+        answer.entry,
+    )
+    with database.read.connect() as connection:
+        ((entry, _),) = list_entries(connection, EntryFilter(party="filmhouse"))
+    assert (-12_000_000, 1_000_000, 8_500_000, 500_000, 2_000_000) == entry.posting[1:6]
+    assert ("aurora", Kind.PURCHASE, "filmhouse") == (
+        entry.book.tenant,
+        entry.book.kind,
+        entry.book.tax_party,
+    )
+
+
+TERMS = st.builds(
+    Terms,
+    zone=st.just("UTC"),
+    tax_class=st.just("standard"),
+    tax_party=st.just("filmhouse"),
+    tax=st.integers(0, 10_000),
+    isp_commission=st.integers(0, 5_000),
+    network_fee=st.integers(0, 5_000),
+)
+
+
+@given(TERMS, st.lists(st.integers(1, 10**9), min_size=1, max_size=8))
+def test_refunds_of_any_parts_restore_everything(
+    terms: Terms, parts: list[int]
+) -> None:
+    """Every split and refund sums to zero, and all refunds undo the purchase."""
+    captured = sum(parts)
+    sums = list(split(captured, terms))
+    assert sum(sums) == 0
+    before = 0
+    for part in parts:
+        legs = given_back(captured, before, part, terms)
+        assert (0, part) == (sum(legs), legs[0])
+        sums = [a + b for a, b in zip(sums, legs, strict=True)]
+        before += part
+    assert [0] * 5 == sums
+
+
+def test_refunds_give_back_no_more_than_there_was(database: Database) -> None:
+    """A part, then the rest; what is left then is nothing, in money and in legs."""
+    buy(database)
+    assert State.PARTLY_REFUNDED == ask(database, "refund", amount=5 * UNIT).state
+    too_much = ask(database, "refund", amount=8 * UNIT)
+    assert Denial.AMOUNT_EXCEEDED == too_much.denial
+    assert State.REFUNDED == ask(database, "refund").state
+    assert Denial.NOT_IN_THIS_STATE == ask(database, "refund").denial
+    with database.read.connect() as connection:
+        found = balances(connection, EntryFilter())
+    assert [0] * 5 == [
+        sum(column) for column in zip(*(b.amounts for b in found), strict=True)
+    ]
+
+
+def test_the_same_event_gets_the_same_answer_and_counts_once(
+    database: Database,
+) -> None:
+    """At any time, whatever has happened to the purchase since."""
+    event = {"event_id": "E-1", "user": "aurora-101", "product": "film"}
+    first = ask(database, "sale", **event)
+    ask(database, "refund")
+    assert first == ask(database, "sale", **event)
+    with database.read.connect() as connection:
+        assert 2 == len(list(list_entries(connection, EntryFilter())))
+
+
+def test_the_same_event_with_another_body_is_a_conflict(database: Database) -> None:
+    """Nothing is done, and nothing of the first is told."""
+    buy(database, event_id="E-1")
+    assert Answer(conflict=True) == buy(database, event_id="E-1", product="other")
+    assert Answer(conflict=True) == ask(database, "capture", event_id="E-1")
+
+
+@pytest.mark.parametrize(
+    ("values", "denial"),
+    [
+        ({"user": "nobody"}, Denial.UNKNOWN_USER),
+        ({"product": "book"}, Denial.UNKNOWN_PRODUCT),
+        ({"product": ""}, Denial.PRICE_REQUIRED),
+        ({"product": "", "amount": 21 * UNIT}, Denial.PRICE_OUT_OF_LIMITS),
+        ({"product": "", "amount": 0}, Denial.PRICE_OUT_OF_LIMITS),
+        ({"product": "", "amount": -5}, Denial.PRICE_OUT_OF_LIMITS),
+        ({"currency": "USD"}, Denial.WRONG_CURRENCY),
+    ],
+)
+def test_what_cannot_be_priced_is_denied_with_a_reason(
+    database: Database, values: dict[str, Any], denial: Denial
+) -> None:
+    """An authorisation is denied and kept; money is never guessed."""
+    answer = buy(database, "authorise", **values)
+    assert (State.DENIED, denial) == (answer.state, answer.denial)
+    with database.read.connect() as connection:
+        (row,) = list_purchases(connection, bsp="filmhouse")
+    assert (denial, 0) == (row.reason, row.captured_amount)
+
+
+def test_a_sale_that_could_not_be_priced_is_tried_again(database: Database) -> None:
+    """It is pending with its reason until the catalogue has the price."""
+    assert State.PENDING == buy(database, product="book", currency="EUR").state
+    assert [State.PENDING] == [a.state for a in recycle(database, CATALOGUE, NOVEMBER)]
+    fixed = Catalogue(
+        network(product=(Product(name="book", bsp="filmhouse", price="6"),))
+    )
+    (answer,) = recycle(database, fixed, DECEMBER)
+    assert (State.CAPTURED, 6 * UNIT) == (answer.state, answer.amount)
+    assert [] == recycle(database, fixed, DECEMBER)
+
+
+def test_a_limit_holds_for_what_is_spent_and_authorised(database: Database) -> None:
+    """Of 50.00 a month four films of 12.00 fit; a refund makes room, as does a
+    cancelled authorisation, an expired one, and another month."""
+    for number in range(4):
+        buy(database, "authorise", reference=f"P-{number}")
+    assert Denial.LIMIT_EXCEEDED == buy(database, "authorise", reference="P-4").denial
+    ask(database, "cancel", reference="P-0")
+    assert State.CAPTURED == buy(database, reference="P-5").state
+    assert Denial.LIMIT_EXCEEDED == buy(database, reference="P-6").denial
+    ask(database, "refund", reference="P-5")
+    assert State.CAPTURED == buy(database, reference="P-7").state
+    assert State.CAPTURED == buy(database, reference="P-8", at=DECEMBER).state
+    week = NOVEMBER + 168 * 3600
+    assert State.CAPTURED == buy(database, reference="P-9", now=week).state
+
+
+def test_an_authorisation_expires(database: Database) -> None:
+    """What is not captured in its hours is void, and is let go of."""
+    buy(database, "authorise")
+    late = NOVEMBER + 168 * 3600
+    assert Denial.AUTHORISATION_EXPIRED == ask(database, "capture", now=late).denial
+    assert (1, 0) == (expire(database, late), expire(database, late))
+    assert Denial.NOT_IN_THIS_STATE == ask(database, "capture").denial
+
+
+@pytest.mark.parametrize("action", ["capture", "cancel", "refund"])
+def test_events_out_of_order_are_denied_and_can_come_again(
+    database: Database, action: str
+) -> None:
+    """A capture before its authorisation does nothing, and is right later."""
+    assert Denial.UNKNOWN_PURCHASE == ask(database, action).denial
+    buy(database, "authorise")
+    again = ask(database, action)
+    assert (action == "refund") == (again.denial is Denial.NOT_IN_THIS_STATE)
+
+
+def test_a_purchase_after_its_month_was_closed_goes_into_the_next(
+    database: Database,
+) -> None:
+    """Late, marked with its own month, and the ledger is still proved."""
+    with database.write.begin() as connection:
+        close_month(connection, "aurora", "UTC", "2026-11", DECEMBER)
+    buy(database, at=NOVEMBER, now=DECEMBER)
+    with database.read.connect() as connection:
+        ((entry, _),) = list_entries(connection, EntryFilter())
+        assert [] == prove(connection).problems
+    assert ("2026-12", "2026-11") == (entry.book.month, entry.posting.late_from)
