@@ -33,7 +33,7 @@ def test_a_tariff_in_force_is_not_changed_by_apply(tmp_path: Path) -> None:
     assert (1, "", refused) == apply(dearer)
     assert (1, "", refused) == apply(dearer, "--dry-run")
     later = '[[tariff.version]]\nvalid_from = "2999-01-01"\n'
-    first = '# What aurora\'s subscribers pay'
+    first = "# What aurora's subscribers pay"
     assert first in DEMO
     code, shown, _ = apply(DEMO.replace(first, f"{later}\n{first}"))
     assert code == 0
