@@ -87,7 +87,12 @@ def _fill(database: Database, records: int) -> None:
     for number in range(1, _SERVICES + 1):
         values: dict[str, Any] = dict.fromkeys(SESSION_COLUMNS) | zero
         values |= {"id": number, "nas": "bng1", "nas_identity": "bng1"}
-        values |= {"acct_session_id": f"S-{number}", "state": "open", "points": b""}
+        values |= {
+            "acct_session_id": f"S-{number}",
+            "state": "open",
+            "points": b"",
+            "tenant": "network",
+        }
         values |= {"user_name": f"sub{number - 1}@example", "started_at": at}
         values |= {"started_derived": "reported", "last_seen_at": at}
         rows.append(tuple((values | {"last_arrival_at": at}).values()))
@@ -99,7 +104,9 @@ def _fill(database: Database, records: int) -> None:
             begun = at + number // _SERVICES * 600 % 2_500_000
             figures = (600, 12_345_678, 123_456_789, 10_000, 100_000)
             session = number % _SERVICES + 1
-            usage.append((number, session, begun, begun + 600, *figures, "reported", 1))
+            usage.append(
+                (number, session, begun, begun + 600, *figures, "reported", 1, "aurora")
+            )
         with database.write.begin() as connection:
             insert_usage(connection, usage)
 

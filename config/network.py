@@ -80,6 +80,16 @@ def bodies(network: Network) -> dict[tuple[str, str], Body]:
     return found
 
 
+def network_of(objects: Mapping[tuple[str, str], Mapping[str, object]]) -> Network:
+    """Make the network of its objects' bodies by kind and name; kinds that this version
+    does not know are left out."""
+    tables: dict[str, list[Mapping[str, object]]] = {kind: [] for kind in KINDS}
+    for (kind, _), body in objects.items():
+        if kind in tables:
+            tables[kind].append(body)
+    return msgspec.convert(tables, Network)
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One step from one network to another; printing it shows no secret."""

@@ -14,9 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from config.plant import Nas
 from daemon import clock
 from daemon.appliers import (
     ACCOUNTING,
@@ -28,7 +25,7 @@ from daemon.appliers import (
 from daemon.isolation import REFUSED_DATA, apply_around
 from daemon.journal_lag import JournalLag, journals
 from daemon.ledger import Ledger, subject
-from daemon.network_feed import POLL_SECONDS, NetworkFeed
+from daemon.network_feed import POLL_SECONDS, NetworkFeed, Objects
 from daemon.role import RoleContext
 from radius.accounting import Refused, Report, Status
 from rating.session import Usage
@@ -64,7 +61,7 @@ class Worker:
         self._feed = NetworkFeed(
             self._database, self._data_dir / f"network-{role.label}.json"
         )
-        self._nas: list[Nas] = []
+        self._objects: Objects = {}
         self._ledger: Ledger | None = None
         self._appliers: dict[str, Applier] = {}
         self._readers: dict[str, JournalReader] = {}
@@ -97,7 +94,7 @@ class Worker:
     def _current(self) -> Ledger:
         if self._ledger is None:
             self._ledger = Ledger(self._database, self._settings.accounting)
-            self._ledger.know(self._nas)
+            self._ledger.know(self._objects)
             self._appliers = {ACCOUNTING: self._ledger} | {
                 kind: make(self._database, self._settings)
                 for kind, make in APPLIERS.items()
@@ -192,12 +189,8 @@ class Worker:
     def _follow_network(self) -> None:
         objects = self._feed.poll()
         if objects is not None:
-            self._nas = [
-                msgspec.convert(body, Nas)
-                for (kind, _), body in objects.items()
-                if kind == "nas"
-            ]
-            self._current().know(self._nas)
+            self._objects = objects
+            self._current().know(objects)
 
     def _follow_journals(self) -> None:
         folder = self._data_dir / "journal"

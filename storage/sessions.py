@@ -139,6 +139,19 @@ def update_life(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None
     _update(connection, LIFE_COLUMNS, LIFE_COLUMNS[1:], rows)
 
 
+def update_guided(
+    connection: Connection, rows: Sequence[tuple[int, str | None, str | None, str]]
+) -> None:
+    """Write whose sessions are: id, service, what said so, and tenant."""
+    if rows:
+        marks = ("%s", "%s", "%s", "%s") if is_postgresql(connection) else "????"
+        connection.exec_driver_sql(
+            "UPDATE session SET service = {}, guided_by = {}, tenant = {}"
+            " WHERE id = {}".format(*marks),
+            [(*guided, number) for number, *guided in rows],
+        )
+
+
 def read_positions(connection: Connection) -> dict[str, int]:
     """How far each journal is applied: the position of the next record to read."""
     columns = journal_position.c
