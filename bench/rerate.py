@@ -21,10 +21,9 @@ from config.network import Network
 from config.offers import Offering, Service
 from config.parties import Isp
 from config.tariffs import Allowance, Rate, Tariff, Tier, Version
-from daemon.commands.rerate import service_by_session
 from daemon.role import GC_THRESHOLDS
 from rating.months import span_of
-from services.rerating import dry_run
+from services.rerating import dry_run, own_service
 from storage.database import Database, migrate, open_database
 from storage.sessions import insert_sessions, insert_usage
 from storage.tables import SESSION_COLUMNS
@@ -94,6 +93,7 @@ def _fill(database: Database, records: int) -> None:
             "tenant": "network",
         }
         values |= {"user_name": f"sub{number - 1}@example", "started_at": at}
+        values |= {"service": f"service-{number - 1}"}
         values |= {"started_derived": "reported", "last_seen_at": at}
         rows.append(tuple((values | {"last_arrival_at": at}).values()))
     with database.write.begin() as connection:
@@ -125,7 +125,7 @@ def main() -> None:
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
         wall, cpu = time.perf_counter(), time.process_time()
-        result = dry_run(database, network, service_by_session(network), _MONTH)
+        result = dry_run(database, network, own_service, _MONTH)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         print(f"{result.usages:,} usage records rated again, retail and wholesale")
         print(

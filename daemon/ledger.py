@@ -13,7 +13,7 @@ from itertools import count
 from typing import Any
 
 from msgspec import convert
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from config.plant import Nas as NasObject
 from config.schema import AccountingSettings
@@ -25,6 +25,7 @@ from rating.mediation import Key, Mediator
 from rating.session import Nas, Patience, Session, Usage, nas_of
 from services.usage_rating import UsageRating
 from storage import sessions as repository
+from storage.balances import waiting
 from storage.database import Database
 from storage.journal import Block
 from storage.session_rows import (
@@ -196,6 +197,29 @@ class Ledger:
         repository.insert_usage(connection, usage)
         self._rating.apply(connection, first, changes, now)
         return derived
+
+    def recycle(self, now: int, after_usage_id: int, limit: int) -> int | None:
+        """Try again the next ``limit`` records of usage that wait behind an id.
+
+        Gives the id to go on behind, or None when there are no more.
+        """
+
+        def own(row: Row[Any]) -> Session:
+            return self._mediator.in_memory(session_of(row, self._nas_of))
+
+        with self._database.read.connect() as connection:
+            some = waiting(connection, after_usage_id, limit)
+        if not some:
+            return None
+        with self._database.write.begin() as connection:
+            self._rating.recycle(connection, some, own, now)
+        self._written()
+        return some[-1].usage_id if len(some) == limit else None
+
+    def follow_quotas(self) -> None:
+        """Learn what was carried out of quota events."""
+        with self._database.read.connect() as connection:
+            self._rating.follow_quotas(connection)
 
     def sweep(self, now: int, after_id: int, limit: int) -> int | None:
         """Judge the next ``limit`` silent sessions behind ``after_id``.

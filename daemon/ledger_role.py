@@ -29,6 +29,7 @@ from daemon.network_feed import POLL_SECONDS, NetworkFeed, Objects
 from daemon.role import RoleContext
 from radius.accounting import Refused, Report, Status
 from rating.session import Usage
+from storage.balances import reject_unrated, waiting
 from storage.database import StorageError, open_database
 from storage.journal import Block, JournalError, JournalReader
 from storage.quarantine import put_aside, quarantined
@@ -44,6 +45,7 @@ means that the next has come already, and resting would only let the lag grow.""
 _BACK_OFF_SECONDS = (0.25, 5.0)
 _SWEEP_SECONDS = 15.0
 _SWEEP_SESSIONS = 5000
+_RECYCLE_RECORDS = 2000
 _ROLL_UP_SLICES = 10
 _ROLL_UP_SECONDS = 3600.0
 _FOLLOW_SECONDS = 1.0
@@ -67,6 +69,8 @@ class Worker:
         self._readers: dict[str, JournalReader] = {}
         self._due: dict[str, float] = {}
         self._sweep_after = 0
+        self._recycle_after: int | None = 0
+        self._recycle_records = _RECYCLE_RECORDS
         self._limiter = logs.RateLimiter(10)
         self._log = logs.get_logger("ledger")
         self.failure: str | None = None
@@ -84,12 +88,14 @@ class Worker:
                 if kind_of(name) in self._appliers:
                     more |= self._batch(name, reader)
             self._every(_SWEEP_SECONDS, self._sweep)
+            self._every(_FOLLOW_SECONDS, self._follow_quotas)
+            self._recycle()
             self._every(_ROLL_UP_SECONDS, self._roll_up)
         except (StorageError, JournalError) as error:
             self._failed(error)
             return False
         self.failure = None
-        return more
+        return more or self._recycle_after is not None
 
     def _current(self) -> Ledger:
         if self._ledger is None:
@@ -191,6 +197,7 @@ class Worker:
         if objects is not None:
             self._objects = objects
             self._current().know(objects)
+            self._recycle_after = 0  # a service may be there now
 
     def _follow_journals(self) -> None:
         folder = self._data_dir / "journal"
@@ -212,6 +219,32 @@ class Worker:
             int(clock.now()), self._sweep_after, _SWEEP_SESSIONS
         )
         self._sweep_after = after or 0
+
+    def _follow_quotas(self) -> None:
+        self._current().follow_quotas()
+
+    def _recycle(self) -> None:
+        """Try a slice of the usage that waits again; a round follows each change of the
+        network. A record that breaks the rating is rejected, with the reason."""
+        after = self._recycle_after
+        if after is None:
+            return
+        limit = self._recycle_records
+        try:
+            now = int(clock.now())
+            self._recycle_after = self._current().recycle(now, after, limit)
+            self._recycle_records = _RECYCLE_RECORDS
+        except Exception as error:
+            self._ledger = None
+            if isinstance(error, StorageError) and not isinstance(error, REFUSED_DATA):
+                raise
+            self._recycle_records = 1
+            if limit == 1:
+                reason = f"{type(error).__name__}: {error}"
+                with self._database.write.begin() as connection:
+                    (usage,) = waiting(connection, after, 1)
+                    reject_unrated(connection, usage.usage_id, reason)
+                self._log.exception("usage is rejected", usage_id=usage.usage_id)
 
     def _roll_up(self) -> None:
         days = self._settings.accounting.rollup_after_days

@@ -100,9 +100,9 @@ class Session:
 
     ``description`` is None when it is only in the database; ``standing`` is the hash of
     the raw attributes that gave it, or 0. ``older`` is the session that had the same
-    Acct-Session-Id on this NAS before. ``service`` and ``tenant`` say whose use it is once
-    it was guided, ``guided_by`` what said so or why nothing did; ``tried`` is the
-    network, by number, that it was last looked for in.
+    Acct-Session-Id on this NAS before. ``service`` and ``tenant`` say whose use it
+    is once it was guided, ``guided_by`` what said so or why nothing did; ``tried`` is
+    the network, by number, that it was last looked for in.
     """
 
     __slots__ = (

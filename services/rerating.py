@@ -38,6 +38,12 @@ ServiceOf = Callable[[Row[Any]], str | None]
 """Gives the service of a session, a row of the table; None when it has none."""
 
 
+def own_service(session: Row[Any]) -> str | None:
+    """The service that the ledger guided a session to."""
+    service: str | None = session.service
+    return service
+
+
 class Owed(NamedTuple):
     """What usage came to, in micro-units: by the ISP's tariff to its subscribers, by
     the Network Provider's to the ISP."""

@@ -10,7 +10,7 @@ after a transaction that failed it is thrown away.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -20,6 +20,7 @@ from config.network import Network, network_of
 from radius import class_token
 from radius.accounting import Description
 from rating.charge import RatableUsage
+from rating.counters import Derived
 from rating.entry import NETWORK
 from rating.guiding import Guide, Guided
 from rating.mediation import Changes
@@ -30,6 +31,7 @@ from rating.session import Session
 from storage.balances import (
     UnratedUsage,
     add_samples,
+    forget_unrated,
     insert_balances,
     insert_unrated,
     load_balances,
@@ -44,8 +46,8 @@ from storage.quota_events import (
     insert_quota_events,
     write_effects,
 )
-from storage.rerating import sessions_by_id
-from storage.sessions import update_guided
+from storage.rerating import sessions_by_id, usage_by_id
+from storage.sessions import update_guided, write_tenants
 
 BALANCES_KEPT = 400_000
 """Balances in memory between batches, about 1.5 KiB each; the others are read."""
@@ -230,6 +232,51 @@ class UsageRating:
             usage(tenant, retail, wholesale)
         post(connection, head, self._poster.take(), now, self._books)
 
+    def recycle(
+        self,
+        connection: Connection,
+        waiting: Sequence[UnratedUsage],
+        session_of: Callable[[Row[Any]], Session],
+        now: int,
+    ) -> int:
+        """Try again usage that waits; give how many records were rated.
+
+        ``session_of`` gives the session that a row keeps, memory's copy if it has one.
+        """
+        self._connection = connection
+        rows = usage_by_id(connection, [w.usage_id for w in waiting])
+        of_id: dict[int, Session] = {}
+        found: list[Session] = []
+        for row in sessions_by_id(connection, sorted({row.session_id for row in rows})):
+            session = of_id[row.id] = session_of(row)
+            if session.service is None:
+                self._guide_one(session, description_of(row))
+                found.append(session)
+        self.write_guided(connection, found)
+        write_tenants(connection, {s.id: s.tenant for s in found if s.service})
+        before = {w.usage_id: w for w in waiting}
+        usages, left = [], []
+        for row in rows:
+            session = of_id[row.session_id]
+            if session.service is None:
+                reason = session.guided_by or ""
+                left.append(before[row.id]._replace(reason=reason))
+            else:
+                usages.append(_ratable(row, session.service, session.started_at))
+        for unrated in self.rate(connection, usages, now):
+            received_at = before[unrated.usage_id].received_at
+            left.append(unrated._replace(received_at=received_at))
+        forget_unrated(connection, list(before))
+        tries = [before[w.usage_id].tries + 1 for w in left]
+        insert_unrated(
+            connection,
+            [
+                w._replace(tried_at=now, tries=tried)
+                for w, tried in zip(left, tries, strict=True)
+            ],
+        )
+        return len(rows) - len(left)
+
     def written(self) -> None:
         """Let go of what the database has now."""
         self._rater.written()
@@ -255,6 +302,21 @@ class UsageRating:
                     self._awaited[usage.service].remove(awaits)
                     break
         write_effects(connection, found)
+
+
+def _ratable(row: Row[Any], service: str, session_started_at: int) -> RatableUsage:
+    return RatableUsage(
+        service,
+        row.id,
+        row.session_id,
+        session_started_at,
+        row.started_at,
+        row.ended_at,
+        row.seconds,
+        row.input_octets,
+        row.output_octets,
+        Derived(row.derived),
+    )
 
 
 def description_of(row: Row[Any]) -> Description:

@@ -14,7 +14,7 @@ cannot store, and numbers must fit 63 bits.
 # ruff: noqa: S608  what is put into statements is our own tables' and columns' names
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final
 
@@ -149,6 +149,16 @@ def update_guided(
             "UPDATE session SET service = {}, guided_by = {}, tenant = {}"
             " WHERE id = {}".format(*marks),
             [(*guided, number) for number, *guided in rows],
+        )
+
+
+def write_tenants(connection: Connection, tenants: Mapping[int, str]) -> None:
+    """Write whose the usage of sessions is, by the sessions' ids."""
+    if tenants:
+        marks = ("%s", "%s") if is_postgresql(connection) else "??"
+        connection.exec_driver_sql(
+            "UPDATE usage SET tenant = {} WHERE session_id = {}".format(*marks),
+            [(tenant, number) for number, tenant in tenants.items()],
         )
 
 
