@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
+from functools import cache
 from typing import Annotated, Literal, NamedTuple
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -110,9 +111,15 @@ def day_of(text: str) -> date:
     return day
 
 
+@cache
+def _zones() -> frozenset[str]:
+    """Give the names of all zones; finding them walks a folder tree."""
+    return frozenset(available_timezones())
+
+
 def zone_of(text: str) -> ZoneInfo:
     """Find a time zone; ValueError when there is none of that name."""
-    if text not in available_timezones():
+    if text not in _zones():
         msg = f"there is no time zone called {text!r}, such as Europe/Berlin or UTC"
         raise ValueError(msg)
     return ZoneInfo(text)

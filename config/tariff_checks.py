@@ -29,6 +29,8 @@ _UNITS = {"seconds": "seconds", "units": "units"}
 _ELEMENTS = ("fee", "rate", "topup", "percentile", "peak", "loan")
 """The lists whose rows are lines of a bill, and so have names of one kind."""
 
+_WHOLESALE = ("percentile", "peak", "loan")
+
 
 def find_tariff_conflicts(document: Mapping[str, Any]) -> list[Finding]:
     """Find every rule that the tariffs of a network document break."""
@@ -41,6 +43,15 @@ def find_tariff_conflicts(document: Mapping[str, Any]) -> list[Finding]:
             if isinstance(first, str) and days.setdefault(first, at) != at:
                 message = f"version[{days[first]}] is valid from {first} already"
                 found.append(Finding((*path, "valid_from"), message))
+            if tariff.get("isp") is not None:
+                message = (
+                    "is for wholesale: only the Network Provider's tariffs have it"
+                )
+                found += [
+                    Finding((*path, key), message)
+                    for key in _WHOLESALE
+                    if key in version
+                ]
             if not find_mistakes(Version, version):
                 found += _version(msgspec.convert(version, Version), path)
     found += _references(document)

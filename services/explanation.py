@@ -8,7 +8,7 @@ that was deleted) is said to be gone; nothing is made up in its place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,12 +18,12 @@ from sqlalchemy import Connection, Row, select
 from config.network import Network
 from config.tariffs import Tariff
 from radius.accounting import Report, read_report
-from radius.records import Record, RecordReader
+from radius.records import RecordReader
 from rating.entry import Account, Entry, Source
 from rating.posting import Line, detail_of
 from storage.bsp_usage import find_records
 from storage.entry_queries import find_entry, reversed_by
-from storage.journal import JournalReader
+from storage.journal import Block, JournalReader
 from storage.settlement_tables import purchase, purchase_event
 from storage.tables import session, usage
 
@@ -193,7 +193,7 @@ def _packets(
     since_ns = (used["started_at"] - _EARLIER_SECONDS) * 1_000_000_000
     found: list[Packet] = []
     oldest: list[int] = []
-    for folder in sorted(journals.glob("*/")) if journals.is_dir() else ():
+    for folder in sorted(journals.glob("radius*/")) if journals.is_dir() else ():
         reader = JournalReader(folder)
         try:
             kept_from = reader.oldest()
@@ -201,10 +201,7 @@ def _packets(
                 oldest.append(kept_from)
             needle = its_session["acct_session_id"].encode()
             for block in reader.received_since(since_ns, needle):
-                records = RecordReader().read(
-                    block.first, block.received_at_ns, block.octets
-                )
-                found += _behind(records, folder.name, used, its_session)
+                found += _behind(block, folder.name, used, its_session)
         finally:
             reader.close()
     if not oldest:
@@ -217,16 +214,17 @@ def _packets(
 
 
 def _behind(
-    records: Sequence[Record],
+    block: Block,
     journal: str,
     used: dict[str, Any],
     its_session: dict[str, Any],
 ) -> Iterator[Packet]:
-    for record in records:
+    records = RecordReader().read(block.octets)
+    for position, (origin, packet) in enumerate(records, start=block.first):
         report = read_report(
-            record.packet,
-            nas=record.origin.nas,
-            received_at=record.received_at_ns // 1_000_000_000,
+            packet,
+            nas=origin.nas,
+            received_at=block.received_at_ns // 1_000_000_000,
             max_clock_skew_seconds=300,
         )
         if (
@@ -235,10 +233,4 @@ def _behind(
             and report.acct_session_id == its_session["acct_session_id"]
             and used["started_at"] - 2 <= report.event_at <= used["ended_at"] + 2
         ):
-            yield Packet(
-                journal,
-                record.position,
-                record.received_at_ns,
-                report,
-                record.packet,
-            )
+            yield Packet(journal, position, block.received_at_ns, report, packet)

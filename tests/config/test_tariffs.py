@@ -191,6 +191,10 @@ NIGHT = window("night", "22:00", "06:00")
             ],
         ),
         (
+            {"peak": [{"name": "sessions", "price": "1"}]},
+            ["peak: is for wholesale: only the Network Provider's tariffs have it"],
+        ),
+        (
             {"window": [window("w", "24:00", "06:00")], "rate": [rate("data")]},
             [
                 (

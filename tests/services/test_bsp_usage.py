@@ -1,0 +1,139 @@
+"""Metered use of a BSP: once, guided, rated together, and nothing dropped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from settlement_network import NOVEMBER, network
+
+from config.network import Network
+from config.settlement import Meter
+from config.tariffs import Rate, Tariff, Version
+from rating.bsp_usage import Rejected, UsageEvent, read_event
+from services.bsp_usage import Outcome, rate_guided, receive, recycle
+from services.catalogue import Catalogue
+from storage.bsp_usage import ages_of_rejected, find_records
+from storage.database import Database
+from storage.entry_queries import EntryFilter, list_entries
+from storage.ledger_proof import prove
+
+
+def metered(*meters: str) -> Network:
+    """The network with filmhouse's meters of minutes, at 0.05 each."""
+    rate = Rate(name="watched", measure="seconds", price="0.05", per="1 min")
+    films = Tariff(
+        name="films",
+        currency="EUR",
+        zone="UTC",
+        version=(Version(valid_from="2026-01-01", rate=(rate,)),),
+    )
+    return network(
+        tariff=(films,),
+        meter=tuple(
+            Meter(name=m, bsp="filmhouse", tariff="films", unit="1 min") for m in meters
+        ),
+    )
+
+
+def event(number: int, **values: Any) -> dict[str, Any]:
+    """Ten minutes of aurora's subscriber."""
+    return {
+        "event_id": f"E-{number}",
+        "user": "sub101@aurora.example",
+        "meter": "minutes",
+        "quantity": 10,
+        "start": NOVEMBER + 600 * number,
+        "end": NOVEMBER + 600 * number + 600,
+    } | values
+
+
+def send(
+    database: Database, *records: object, meters: tuple[str, ...] = ("minutes",)
+) -> list[tuple[str, str | None]]:
+    """Send records; what became of each and why."""
+    catalogue = Catalogue(metered(*meters))
+    receipts = receive(database, catalogue, "filmhouse", records, NOVEMBER + 10**5)
+    return [(receipt.outcome, receipt.reason) for receipt in receipts]
+
+
+def amounts(database: Database) -> list[tuple[int, ...]]:
+    """The legs of every entry."""
+    with database.read.connect() as connection:
+        assert [] == prove(connection).problems
+        return [e.posting[1:6] for e, _ in list_entries(connection, EntryFilter())]
+
+
+def test_records_of_a_subscriber_are_rated_together(database: Database) -> None:
+    """Three times ten minutes at 0.05 are one entry of 1.50 that knows them."""
+    assert [(Outcome.ACCEPTED, None)] * 3 == send(database, *map(event, (1, 2, 3)))
+    assert 3 == rate_guided(database, metered("minutes"), NOVEMBER)
+    assert 0 == rate_guided(database, metered("minutes"), NOVEMBER)
+    assert [(-1_500_000, 0, 1_500_000, 0, 0)] == amounts(database)
+    with database.read.connect() as connection:
+        ((entry, _),) = list_entries(connection, EntryFilter())
+        number = entry.posting.source_id
+        assert number is not None
+        records = find_records(connection, number)
+    assert ["E-1", "E-2", "E-3"] == [record.event_id for record in records]
+
+
+def test_the_same_record_counts_once_and_another_body_is_a_conflict(
+    database: Database,
+) -> None:
+    """In one stream, in another, and after it was rated."""
+    assert [Outcome.ACCEPTED, Outcome.DUPLICATE, Outcome.CONFLICT] == [
+        outcome
+        for outcome, _ in send(database, event(1), event(1), event(1, quantity=9))
+    ]
+    rate_guided(database, metered("minutes"), NOVEMBER)
+    assert [(Outcome.DUPLICATE, None)] == send(database, event(1))
+    assert [(-500_000, 0, 500_000, 0, 0)] == amounts(database)
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ("no record", Rejected.NOT_A_RECORD),
+        ({"event_id": ""}, Rejected.EVENT_ID),
+        (event(1, user=5), Rejected.USER),
+        (event(1, quantity=0), Rejected.QUANTITY),
+        (event(1, quantity="-1"), Rejected.QUANTITY),
+        (event(1, quantity=1.5), Rejected.QUANTITY),
+        (event(1, quantity="9" * 5000), Rejected.QUANTITY),
+        (event(1, start="2026-11-10T12:00:00"), Rejected.TIMES),
+        (event(1, end=NOVEMBER), Rejected.TIMES),
+        (event(1, start=NOVEMBER + 10**6, end=None), Rejected.IN_THE_FUTURE),
+        (event(1, meter="plays"), Rejected.UNKNOWN_METER),
+        (event(1, user="nobody"), Rejected.UNKNOWN_USER),
+    ],
+)
+def test_what_cannot_be_taken_is_kept_with_its_reason(
+    database: Database, record: object, reason: Rejected
+) -> None:
+    """Once, however often it comes, and an ageing report counts it."""
+    assert [(Outcome.REJECTED, reason)] == send(database, record)
+    assert [(Outcome.DUPLICATE, reason)] == send(database, record)
+    with database.read.connect() as connection:
+        (row,) = ages_of_rejected(connection)
+    assert ("filmhouse", reason, 1) == (row.bsp, row.reason, row.records)
+
+
+def test_a_rejected_record_comes_back_after_a_fix(database: Database) -> None:
+    """Its meter was missing; when the network has it the record is rated."""
+    send(database, event(1, meter="hours"))
+    fixed = metered("minutes", "hours")
+    assert 0 == recycle(database, Catalogue(metered("minutes")), NOVEMBER + 10**5)
+    assert 1 == recycle(database, Catalogue(fixed), NOVEMBER + 10**5)
+    assert 1 == rate_guided(database, fixed, NOVEMBER)
+    assert 0 == recycle(database, Catalogue(fixed), NOVEMBER + 10**5)
+    assert [(-500_000, 0, 500_000, 0, 0)] == amounts(database)
+
+
+def test_csv_s_text_is_read_like_json() -> None:
+    """Numbers as text, RFC 3339 times, and no end for what took no time."""
+    record = {"event_id": "E", "user": "u", "meter": "m", "quantity": "3", "end": ""}
+    record |= {"start": "2026-11-10T13:00:00+01:00"}
+    assert UsageEvent("E", "u", "m", 3, NOVEMBER, NOVEMBER) == read_event(
+        record, NOVEMBER
+    )

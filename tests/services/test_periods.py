@@ -1,0 +1,156 @@
+"""Months: levied, closed, told in statements that balance."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from settlement_network import DECEMBER, NOVEMBER, ZONES, charge, network
+
+from rating.posting import Poster
+from rating.purchase import Action
+from rating.statement import Role, State, Step
+from services.catalogue import Catalogue
+from services.periods import Refusal, close_months, levy_month
+from services.purchases import Event, handle
+from services.statements import (
+    Recipient,
+    csv_of,
+    lines_of,
+    open_statement,
+    settlement_of,
+    summary_of,
+    take_step,
+)
+from services.statements import Refusal as StatementRefusal
+from storage.database import Database
+from storage.entries import lock_head, post, read_closed
+from storage.entry_queries import EntryFilter, balances, list_entries
+from storage.ledger_proof import prove
+
+MONTH = "2026-11"
+AURORA = Recipient(Role.ISP, "aurora", MONTH)
+FILMHOUSE = Recipient(Role.BSP, "filmhouse", MONTH)
+PROVIDER = Recipient(Role.NETWORK, "network", MONTH)
+
+
+def use(database: Database, *amounts: int, at: int = NOVEMBER) -> None:
+    """Book usage of aurora-101, each 1/4 of it wholesale, and a film meter's."""
+    with database.write.begin() as connection:
+        poster = Poster(ZONES, read_closed(connection))
+        for number, amount in enumerate(amounts, start=1):
+            own = charge(amount, usage_id=number, at=at)
+            owed = charge(amount // 4, tariff="wholesale", usage_id=number, at=at)
+            poster.usage("aurora", [own], [owed])
+            watched = charge(amount, tariff="films", usage_id=number, at=at)
+            poster.bsp_usage("aurora", "filmhouse", [watched])
+        post(connection, lock_head(connection), poster.take(), at)
+
+
+def buy_film(database: Database) -> None:
+    """Sell one film of 12.00 to aurora-101."""
+    event = Event(
+        event_id="E-1",
+        action=Action.SALE,
+        reference="order-7",
+        user="aurora-101",
+        product="film",
+        at=NOVEMBER,
+    )
+    handle(database, Catalogue(network()), "filmhouse", event, NOVEMBER)
+
+
+def sums(database: Database) -> tuple[int, ...]:
+    """The five legs of everything."""
+    with database.read.connect() as connection:
+        found = balances(connection, EntryFilter())
+    return tuple(map(sum, zip((0,) * 5, *(b.amounts for b in found), strict=True)))
+
+
+def test_tax_is_of_the_month_s_total_not_of_each_record(database: Database) -> None:
+    """Ten records of a micro-unit are taxed 25 % of ten, wherever the cuts are."""
+    use(database, *[1] * 10)
+    count = levy_month(database, network(), MONTH, NOVEMBER)
+    # 2.5 of the ISP's ten; of the BSP's ten 20 % tax, 1 commission, 0.5 (1) fee.
+    assert (2, -10 - 3 - 10 - 2) == (count, sums(database)[0])
+    assert 0 == levy_month(database, network(), MONTH, NOVEMBER)
+    use(database, *[1] * 10)
+    levy_month(database, network(), MONTH, NOVEMBER)
+    assert -20 - 5 - 20 - 4 == sums(database)[0]
+    with database.read.connect() as connection:
+        assert [] == prove(connection).problems
+
+
+def test_a_month_closes_once_and_when_it_is_over(database: Database) -> None:
+    """Then what comes late is booked behind it, and taxed there."""
+    use(database, 1000)
+    codes = [c.refusal for c in close_months(database, network(), MONTH, NOVEMBER)]
+    assert {Refusal.NOT_OVER} == set(codes)
+    codes = [c.refusal for c in close_months(database, network(), MONTH, DECEMBER)]
+    assert {None} == set(codes)
+    codes = [c.refusal for c in close_months(database, network(), MONTH, DECEMBER)]
+    assert {Refusal.CLOSED} == set(codes)
+    use(database, 400)
+    with database.read.connect() as connection:
+        late = [e for e, _ in list_entries(connection, EntryFilter(month="2026-12"))]
+    assert [MONTH] * 2 == [e.posting.late_from for e in late]
+    assert 0 == levy_month(database, network(), MONTH, DECEMBER)
+    assert 2 < levy_month(database, network(), "2026-12", DECEMBER) + 1
+
+
+def test_statements_of_everybody_balance(database: Database) -> None:
+    """What the parties have of a month sums to zero, and each line is in its own."""
+    use(database, 1000, 2000)
+    buy_film(database)
+    levy_month(database, network(), MONTH, NOVEMBER)
+    with database.read.connect() as connection:
+        positions = settlement_of(connection, MONTH)
+        told = {
+            whose: sum(line.amount for line in lines_of(connection, whose))
+            for whose in (AURORA, FILMHOUSE, PROVIDER)
+        }
+        for whose in told:
+            summary = summary_of(connection, whose)
+            assert told[whose] == sum(part.amount for part in summary)
+            assert sum(part.lines for part in summary) == (
+                len(list(lines_of(connection, whose)))
+            )
+        references = [line.reference for line in lines_of(connection, FILMHOUSE)]
+    assert 0 == sum(position.amount for position in positions)
+    own = {(p.account, p.owner): p.amount for p in positions}
+    assert own["isp", "aurora"] == told[AURORA]
+    assert own["bsp", "filmhouse"] == told[FILMHOUSE]
+    assert own["network", "network"] == told[PROVIDER]
+    assert "order-7" in references
+
+
+def test_a_statement_goes_from_opened_to_settled(database: Database) -> None:
+    """It is issued of a closed month only, may be disputed, and stays as issued."""
+    use(database, 1000)
+    assert StatementRefusal.NOT_OPENED == take_step(
+        database, AURORA, Step.ISSUE, None, NOVEMBER
+    )
+    assert State.OPENED == open_statement(database, AURORA, NOVEMBER)
+    assert StatementRefusal.NOT_CLOSED == take_step(
+        database, AURORA, Step.ISSUE, None, NOVEMBER
+    )
+    close_months(database, network(), MONTH, DECEMBER)
+    for step, state in (
+        (Step.ISSUE, State.ISSUED),
+        (Step.DISPUTE, State.DISPUTED),
+        (Step.RESOLVE, State.ISSUED),
+        (Step.SETTLE, State.SETTLED),
+        (Step.DISPUTE, StatementRefusal.NOT_IN_THIS_STATE),
+    ):
+        assert state == take_step(database, AURORA, step, "why", DECEMBER)
+
+
+def test_a_statement_is_csv_that_sums_up(database: Database) -> None:
+    """One header, a line for each entry, the legs of each sum to zero."""
+    use(database, *range(1, 50))
+    with database.read.connect() as connection:
+        text = "".join(csv_of(connection, AURORA))
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert 98 == len(rows)
+    for row in rows:
+        assert 0 == sum(int(row[n]) for n in row if n.endswith("_amount"))
