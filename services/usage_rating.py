@@ -39,7 +39,7 @@ from storage.balances import (
     update_balances,
 )
 from storage.entries import BookIds, lock_head, post, read_closed
-from storage.lease_lines import line_at
+from storage.lease_lines import any_lease, line_at
 from storage.quota_events import (
     NumberedQuotaEvent,
     awaited,
@@ -73,6 +73,7 @@ class UsageRating:
             next_balance_id=next_balance_id(connection), balances_kept=BALANCES_KEPT
         )
         self._connection = connection
+        self._leases = False
         self._books = BookIds()
         self._network_number = 0
         self._zones: dict[str, str] = {}
@@ -104,8 +105,11 @@ class UsageRating:
             network,
             read_class=self._read_class,
             own_addresses=own_addresses,
-            line_of=lambda address, at: line_at(self._connection, address, at),
+            line_of=self._line_of,
         )
+
+    def _line_of(self, address: str, at: int) -> str | None:
+        return line_at(self._connection, address, at) if self._leases else None
 
     def _read_class(self, value: bytes) -> str | None:
         if self._class_key is None:
@@ -116,7 +120,7 @@ class UsageRating:
     def guide(self, connection: Connection, changes: Changes) -> None:
         """Give sessions their services: new ones, those that say more than before, and
         those that were used and were last looked for in an older network."""
-        self._connection = connection
+        self._use(connection)
         for some in (changes.begun, changes.described):
             for session in some:
                 if session.service is None:
@@ -132,6 +136,11 @@ class UsageRating:
             for row in sessions_by_id(connection, sorted(late)):
                 self._guide_one(late[row.id], description_of(row))
             self.write_guided(connection, late.values())
+
+    def _use(self, connection: Connection) -> None:
+        """Look leases up in a transaction, if there are any."""
+        self._connection = connection
+        self._leases = bool(self._isps) and any_lease(connection)
 
     def _guide_one(self, session: Session, description: Description) -> None:
         session.tried = self._network_number
@@ -243,7 +252,7 @@ class UsageRating:
 
         ``session_of`` gives the session that a row keeps, memory's copy if it has one.
         """
-        self._connection = connection
+        self._use(connection)
         rows = usage_by_id(connection, [w.usage_id for w in waiting])
         of_id: dict[int, Session] = {}
         found: list[Session] = []
@@ -253,7 +262,12 @@ class UsageRating:
                 self._guide_one(session, description_of(row))
                 found.append(session)
         self.write_guided(connection, found)
-        write_tenants(connection, {s.id: s.tenant for s in found if s.service})
+        strange = {
+            row.session_id: of_id[row.session_id].tenant
+            for row in rows
+            if of_id[row.session_id].tenant != row.tenant
+        }
+        write_tenants(connection, strange)
         before = {w.usage_id: w for w in waiting}
         usages, left = [], []
         for row in rows:

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import msgspec
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from rating.quota import Effect, QuotaEvent
+from rating.quota import Action, Effect, Kind, QuotaEvent
 from storage.rating_tables import quota_event
 
 
@@ -88,5 +87,6 @@ def _row(event: QuotaEvent) -> dict[str, Any]:
 
 
 def _event(row: Any) -> NumberedQuotaEvent:
-    event = msgspec.convert(row.body, QuotaEvent)
+    event = QuotaEvent(**row.body)
+    event = event._replace(kind=Kind(event.kind), action=Action(event.action))
     return NumberedQuotaEvent(row.number, event, row.acted_at, row.effect)

@@ -56,7 +56,7 @@ class Site:
         origin = encode_origin(Origin(b"\x7f\x00\x00\x01", 5000, "bng1"))
         blocks = []
         for octets_ in packets:
-            at = NOON * 10**9
+            at = (NOON + 7200) * 10**9
             blocks.append(Block(self._position, 1, at, origin + octets_))
             self._position += 1
         self.ledger.apply("radius-0", blocks)
