@@ -5,7 +5,8 @@
 
 Rounds of one Interim-Update a session follow a round of Starts, in batches as large as
 the daemon's. With `--rated` each session is a service's, rated retail and wholesale,
-through to entries in the ledger. Blocks come from memory; `bench.accounting` has the journal in it too.
+through to entries in the ledger. Blocks come from memory; `bench.accounting` has the
+journal in it too.
 """
 
 from __future__ import annotations

@@ -62,6 +62,4 @@ user_names = ["sub{number:07d}@aurora.example"]
 def objects_of(text: str) -> Mapping[tuple[str, str], Mapping[str, Any]]:
     """Give a network file's objects by kind and name, as the change feed has them."""
     tables: dict[str, list[dict[str, Any]]] = tomllib.loads(text)
-    return {
-        (kind, row["name"]): row for kind, rows in tables.items() for row in rows
-    }
+    return {(kind, row["name"]): row for kind, rows in tables.items() for row in rows}

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from config.network import Network, network_of
 from daemon import clock
 from daemon.appliers import (
     ACCOUNTING,
@@ -29,6 +30,7 @@ from daemon.network_feed import POLL_SECONDS, NetworkFeed, Objects
 from daemon.role import RoleContext
 from radius.accounting import Refused, Report, Status
 from rating.session import Usage
+from services.periodic_charges import PeriodicCharges
 from storage.balances import reject_unrated, waiting
 from storage.database import StorageError, open_database
 from storage.journal import Block, JournalError, JournalReader
@@ -46,6 +48,9 @@ _BACK_OFF_SECONDS = (0.25, 5.0)
 _SWEEP_SECONDS = 15.0
 _SWEEP_SESSIONS = 5000
 _RECYCLE_RECORDS = 2000
+_MOST_OF_THE_TIME = 10
+_CHARGE_SECONDS = 3600.0
+_CHARGE_SERVICES = 500
 _ROLL_UP_SLICES = 10
 _ROLL_UP_SECONDS = 3600.0
 _FOLLOW_SECONDS = 1.0
@@ -71,6 +76,8 @@ class Worker:
         self._sweep_after = 0
         self._recycle_after: int | None = 0
         self._recycle_records = _RECYCLE_RECORDS
+        self._periodic = PeriodicCharges(Network())
+        self._charge_after: str | None = None
         self._limiter = logs.RateLimiter(10)
         self._log = logs.get_logger("ledger")
         self.failure: str | None = None
@@ -90,12 +97,15 @@ class Worker:
             self._every(_SWEEP_SECONDS, self._sweep)
             self._every(_FOLLOW_SECONDS, self._follow_quotas)
             self._recycle()
+            self._every(_CHARGE_SECONDS, self._charge_isps)
+            self._charge()
             self._every(_ROLL_UP_SECONDS, self._roll_up)
         except (StorageError, JournalError) as error:
             self._failed(error)
             return False
         self.failure = None
-        return more or self._recycle_after is not None
+        left = self._recycle_after is not None or self._charge_after is not None
+        return more or left
 
     def _current(self) -> Ledger:
         if self._ledger is None:
@@ -132,10 +142,16 @@ class Worker:
             )
 
     def _every(self, seconds: float, work: Callable[[], None]) -> None:
-        now = clock.monotonic()
-        if now >= self._due.get(work.__name__, 0.0):
-            self._due[work.__name__] = now + seconds
+        """Do work when it is due; what takes long is due later, and never more than a
+        tenth of the time."""
+        begun = clock.monotonic()
+        if begun >= self._due.get(work.__name__, 0.0):
+            self._due[work.__name__] = begun + seconds
             work()
+            took = clock.monotonic() - begun
+            if took > seconds / _MOST_OF_THE_TIME:
+                later = begun + took * _MOST_OF_THE_TIME
+                self._due[work.__name__] = max(self._due[work.__name__], later)
 
     def _batch(self, name: str, reader: JournalReader) -> bool:
         limit = self._settings.accounting.batch_records
@@ -198,6 +214,8 @@ class Worker:
             self._objects = objects
             self._current().know(objects)
             self._recycle_after = 0  # a service may be there now
+            self._periodic = PeriodicCharges(network_of(objects))
+            self._due[self._charge_isps.__name__] = 0.0
 
     def _follow_journals(self) -> None:
         folder = self._data_dir / "journal"
@@ -245,6 +263,18 @@ class Worker:
                     (usage,) = waiting(connection, after, 1)
                     reject_unrated(connection, usage.usage_id, reason)
                 self._log.exception("usage is rejected", usage_id=usage.usage_id)
+
+    def _charge_isps(self) -> None:
+        """Charge what has become due, and begin a round of the services' fees."""
+        self._periodic.charge_isps(self._database, int(clock.now()))
+        self._charge_after = ""
+
+    def _charge(self) -> None:
+        """Charge the fees of a slice of services."""
+        if self._charge_after is not None:
+            self._charge_after = self._periodic.charge_services(
+                self._database, int(clock.now()), self._charge_after, _CHARGE_SERVICES
+            )
 
     def _roll_up(self) -> None:
         days = self._settings.accounting.rollup_after_days
