@@ -1,7 +1,7 @@
 """A private Fairlane for the benchmarks: configured, started, watched and ended.
 
-It is the same command that operators run, `fairlane run -c FILE`, with one receiver on
-a free loopback port, SQLite, and its data in a folder of its own. What the benchmarks
+It is the same command that operators run, `fairlane run -c FILE`, with one receiver
+on a free loopback port, SQLite unless told, and data in its own folder. What they
 know of it they know as an operator does: from /readyz, from /metrics, from /proc and by
 reading its database.
 """
@@ -39,7 +39,13 @@ Totals = tuple[int, int, int]
 class FairlaneDaemon:
     """One Fairlane in a folder below `parent`; `start` and `stop` at will."""
 
-    def __init__(self, parent: Path | None = None) -> None:
+    def __init__(
+        self,
+        parent: Path | None = None,
+        *,
+        network: str | None = None,
+        database: str = "sqlite",
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="fairlane-bench-", dir=parent))
         self.address = "127.0.0.1", _free_port(socket.SOCK_DGRAM)
         self._http = _free_port(socket.SOCK_STREAM)
@@ -47,7 +53,7 @@ class FairlaneDaemon:
         self._settings = self.folder / "fairlane.toml"
         self._settings.write_text(
             f"""data_dir = "{self.folder}/data"
-database = "sqlite"
+database = "{database}"
 network = "{self.folder}/network.toml"
 [radius]
 authentication_listen = []
@@ -60,7 +66,8 @@ listen = "127.0.0.1:{self._http}"
 """
         )
         (self.folder / "network.toml").write_text(
-            f"""[[nas]]
+            network
+            or f"""[[nas]]
 name = "bng1"
 address = "127.0.0.1/32"
 secret = "{SECRET}"
