@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from config.network import Network, network_of
 from daemon import clock
@@ -38,6 +38,8 @@ from storage.quarantine import put_aside, quarantined
 from storage.rollup import roll_up
 from storage.sessions import sessions_by_state
 from telemetry import logs, metrics
+
+Result = TypeVar("Result")
 
 _NICENESS = 5
 _IDLE_SECONDS = 0.05
@@ -266,15 +268,30 @@ class Worker:
 
     def _charge_isps(self) -> None:
         """Charge what has become due, and begin a round of the services' fees."""
-        self._periodic.charge_isps(self._database, int(clock.now()))
+        now = int(clock.now())
+        self._guarded(lambda: self._periodic.charge_isps(self._database, now))
         self._charge_after = ""
 
     def _charge(self) -> None:
         """Charge the fees of a slice of services."""
-        if self._charge_after is not None:
-            self._charge_after = self._periodic.charge_services(
-                self._database, int(clock.now()), self._charge_after, _CHARGE_SERVICES
+        after, now = self._charge_after, int(clock.now())
+        if after is not None:
+            self._charge_after = self._guarded(
+                lambda: self._periodic.charge_services(
+                    self._database, now, after, _CHARGE_SERVICES
+                )
             )
+
+    def _guarded(self, work: Callable[[], Result]) -> Result | None:
+        """Do work that the journals must not wait for; what breaks it is logged, and
+        its transaction is undone."""
+        try:
+            return work()
+        except Exception as error:
+            if isinstance(error, StorageError) and not isinstance(error, REFUSED_DATA):
+                raise
+            self._log.exception("fees are not charged")
+            return None
 
     def _roll_up(self) -> None:
         days = self._settings.accounting.rollup_after_days

@@ -28,6 +28,7 @@ from rating.posting import Poster
 from rating.quota import Effect, effect
 from rating.rater import Rated, Rater
 from rating.session import Session
+from services.former_services import former_services
 from storage.balances import (
     UnratedUsage,
     add_samples,
@@ -78,6 +79,8 @@ class UsageRating:
         self._network_number = 0
         self._zones: dict[str, str] = {}
         self._isps: dict[str, str] = {}
+        self._objects: Mapping[tuple[str, str], Mapping[str, Any]] = {}
+        self._looked_for: set[str] = set()
         self._poster = Poster({}, {})
         self._closings = -1
         self._awaited: dict[str, list[NumberedQuotaEvent]] = {}
@@ -95,10 +98,23 @@ class UsageRating:
             if body.get(key) is not None
         }
         self._guide = self._guide_of(network, own)
-        self._rater.know(network)
-        self._isps = {service.name: service.isp for service in network.service}
+        self._objects = objects
+        self._looked_for = set()
+        self._rate_by(network)
         self._zones = {tariff.name: tariff.zone for tariff in network.tariff}
         self._closings = -1
+
+    def _rate_by(self, network: Network) -> None:
+        self._rater.know(network)
+        self._isps = {service.name: service.isp for service in network.service}
+
+    def _know_former(self, connection: Connection, names: set[str]) -> None:
+        """Take services that ended as they last were, once for each network."""
+        self._looked_for |= names
+        former = former_services(connection, self._objects, sorted(names))
+        if former:
+            self._objects = {**self._objects, **former}
+            self._rate_by(network_of(self._objects))
 
     def _guide_of(self, network: Network, own_addresses: Mapping[str, str]) -> Guide:
         return Guide(
@@ -201,6 +217,9 @@ class UsageRating:
         """Rate and post usage; give what could not be rated."""
         if not usages:
             return []
+        strange = {usage[0] for usage in usages} - self._isps.keys() - self._looked_for
+        if strange:
+            self._know_former(connection, strange)
         rater, isps = self._rater, self._isps
         missing = rater.missing(usages)
         if missing:

@@ -45,6 +45,13 @@ def sessions_by_id(connection: Connection, ids: Sequence[int]) -> list[Row[Any]]
     return found
 
 
+def services_of_sessions(connection: Connection) -> list[str]:
+    """Every service that a session was guided to; it reads the whole table."""
+    service = session.c.service
+    query = select(service).where(service.is_not(None)).distinct()
+    return list(connection.scalars(query))
+
+
 def usage_by_id(connection: Connection, ids: Sequence[int]) -> list[Row[Any]]:
     """Usage records by their ids, in order; those that are there no more are left
     out."""

@@ -24,6 +24,7 @@ from storage.entry_queries import EntryFilter, list_entries
 from storage.journal import Block
 from storage.lease_tables import lease_history
 from storage.ledger_proof import prove
+from storage.network import Change, apply
 from storage.quota_events import acted, quota_events_since
 from storage.rating_tables import quota_event
 from storage.tables import session as sessions
@@ -276,4 +277,19 @@ def test_estimated_use_stays_marked(database: Database) -> None:
     with database.read.connect() as connection:
         derived = set(connection.scalars(select(usages.c.derived)))
     assert {"reported"} < derived
+    assert [] == difference(site)
+
+
+def test_a_service_that_ended_pays_for_its_last_use(database: Database) -> None:
+    """The Stop comes when the service is gone: it is rated as it was."""
+    site = Site(database)
+    objects = bodies(NETWORK)
+    service = Change("add", "service", "aurora-101", objects["service", "aurora-101"])
+    with database.write.begin() as connection:
+        apply(connection, [service], NOON)
+        apply(connection, [Change("delete", "service", "aurora-101", None)], NOON)
+    site.use(1)
+    site.apply_network(without(NETWORK, "service"))
+    site.report(interim(2, 2 * GB))
+    assert ([], 2) == (site.waiting(), len(site.entries()))
     assert [] == difference(site)
