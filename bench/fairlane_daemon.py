@@ -37,17 +37,26 @@ Totals = tuple[int, int, int]
 
 
 class FairlaneDaemon:
-    """One Fairlane in a folder below `parent`; `start` and `stop` at will."""
+    """One Fairlane in a folder below `parent`; `start` and `stop` at will.
+
+    `network` is added to the network file. `dhcp` are settings; with any, DHCP is
+    served at `dhcp_port`. `environment` is added to the daemon's.
+    """
 
     def __init__(
         self,
         parent: Path | None = None,
         *,
-        network: str | None = None,
+        network: str = "",
+        dhcp: str = "",
         database: str = "sqlite",
+        environment: dict[str, str] | None = None,
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="fairlane-bench-", dir=parent))
         self.address = "127.0.0.1", _free_port(socket.SOCK_DGRAM)
+        self.authentication = "127.0.0.1", _free_port(socket.SOCK_DGRAM)
+        self.dhcp_port = _free_port(socket.SOCK_DGRAM)
+        self._environment = environment or {}
         self._http = _free_port(socket.SOCK_STREAM)
         self._process: subprocess.Popen[bytes] | None = None
         self._settings = self.folder / "fairlane.toml"
@@ -56,11 +65,12 @@ class FairlaneDaemon:
 database = "{database}"
 network = "{self.folder}/network.toml"
 [radius]
-authentication_listen = []
+authentication_listen = ["127.0.0.1:{self.authentication[1]}"]
 accounting_listen = ["127.0.0.1:{self.address[1]}"]
 workers = 1
 [dhcp]
-listen = []
+listen = {[f"127.0.0.1:{self.dhcp_port}"] if dhcp else []}
+{dhcp}
 [http]
 listen = "127.0.0.1:{self._http}"
 """
@@ -72,6 +82,7 @@ name = "bng1"
 address = "127.0.0.1/32"
 secret = "{SECRET}"
 """
+            + network
         )
         (self.folder / "data").mkdir()
 
@@ -97,6 +108,7 @@ secret = "{SECRET}"
                 cwd=_ROOT,
                 stdout=log,
                 stderr=log,
+                env={**os.environ, **self._environment},
                 start_new_session=True,
             )
         if wait:
@@ -162,6 +174,12 @@ secret = "{SECRET}"
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * 1024
         raise RuntimeError(f"no VmRSS of {role}")
+
+    def cpu_seconds(self, role: str) -> float:
+        """Processor time that a role has used, in user and kernel."""
+        path = Path(f"/proc/{self.roles()[role]}/stat")
+        words = path.read_text().rpartition(")")[2].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
     def metric(self, name: str) -> float:
         """A metric of all roles, summed over its labels; 0 when it is not there yet."""

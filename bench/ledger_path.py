@@ -52,7 +52,7 @@ def main() -> None:
         migrate(database)
         ledger = Ledger(database, settings)
         if options.rated:
-            ledger.know(objects_of(network_text("a secret", options.sessions)))
+            ledger.know(objects_of(network_text(options.sessions)))
         for round_ in range(options.rounds + 1):
             status = Status.INTERIM if round_ else Status.START
             now = time.time_ns()

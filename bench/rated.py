@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
-from bench.fairlane_daemon import SECRET, FairlaneDaemon
+from bench.fairlane_daemon import FairlaneDaemon
 from bench.freeradius_peer import durable_postgresql
 from bench.radius_load import passes
 from bench.rated_network import network_text
@@ -42,7 +42,7 @@ def rated(plan: Plan, report: Report) -> None:
 
 
 def _rated(plan: Plan, report: Report, name: str, url: str) -> None:
-    network = network_text(SECRET, plan.load_sessions)
+    network = network_text(plan.load_sessions)
     with (
         FairlaneDaemon(plan.folder, network=network, database=url) as daemon,
         load_of(plan, daemon, plan.load_sessions) as load,

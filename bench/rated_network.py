@@ -16,19 +16,14 @@ __all__ = ["network_text", "objects_of"]
 _DEMO = Path(__file__).parent.parent / "config" / "demo-network.toml"
 
 
-def network_text(secret: str, services: int) -> str:
-    """Write the network file: the demo's tariffs, and services by the load's users."""
+def network_text(services: int) -> str:
+    """Write what is added to a network file: the demo's tariffs, and services by the load's users."""
     tariffs = _DEMO.read_text()
     begin = tariffs.index("[[tariff]]")
     end = tariffs.index("[[", tariffs.index("[[tariff.version.quota]]") + 2)
     rows = [
         f"""[[area]]
 name = "harbour"
-[[nas]]
-name = "bng1"
-area = "harbour"
-address = "127.0.0.1/32"
-secret = "{secret}"
 [[isp]]
 name = "aurora"
 realms = ["aurora.example"]

@@ -1,9 +1,10 @@
 """The network as it is declared: who is in it, what it owns, what it sells.
 
 The Structs of ``config.plant``, ``config.parties``, ``config.addresses``,
-``config.offers`` and ``config.tariffs`` are the network file's tables, the bodies of
-the change feed and what REST edits, all the same. Everything is a value: reading files
-is ``config.loader``'s work, and rules between rows are ``config.network_checks``'s.
+``config.offers``, ``config.tariffs`` and ``config.over_allocation`` are the network
+file's tables, the bodies of the change feed and what REST edits, all the same.
+Everything is a value: reading files is ``config.loader``'s work, and rules between rows
+are ``config.network_checks``'s.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from msgspec import Struct
 
 from config.addresses import Pool, Reserve
 from config.offers import Offering, Service
+from config.over_allocation import OverAllocation
 from config.parties import Bsp, Isp
-from config.plant import Area, Line, Nas, Relay, Site
+from config.plant import Area, Line, Nas, Node, Relay, Site
 from config.row import Body, Row, redacted
 from config.settlement import Meter, Product, SpendingLimit, Tax
 from config.tariffs import Tariff
@@ -36,6 +38,7 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     relay: tuple[Relay, ...] = ()
     isp: tuple[Isp, ...] = ()
     pool: tuple[Pool, ...] = ()
+    node: tuple[Node, ...] = ()
     line: tuple[Line, ...] = ()
     offering: tuple[Offering, ...] = ()
     service: tuple[Service, ...] = ()
@@ -47,6 +50,7 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     spending_limit: tuple[SpendingLimit, ...] = ()
     site: tuple[Site, ...] = ()
     tariff: tuple[Tariff, ...] = ()
+    over_allocation: tuple[OverAllocation, ...] = ()
 
 
 KINDS: dict[str, type[Row]] = {
@@ -59,9 +63,11 @@ KINDS: dict[str, type[Row]] = {
     "relay": Relay,
     "pool": Pool,
     "reserve": Reserve,
+    "node": Node,
     "line": Line,
     "offering": Offering,
     "service": Service,
+    "over_allocation": OverAllocation,
     "tax": Tax,
     "product": Product,
     "meter": Meter,
@@ -168,5 +174,10 @@ def _unwise(nas: Nas) -> Iterator[str]:
         yield "its secret is the one every RADIUS manual prints; choose another"
     elif any(len(secret) < MINIMUM_SECRET_CHARACTERS for secret in secrets):
         yield f"a secret is shorter than {MINIMUM_SECRET_CHARACTERS} characters"
+    if nas.message_authenticator != "require":
+        yield (
+            f"message_authenticator is {nas.message_authenticator!r}: its rejects can "
+            "be forged into accepts (CVE-2024-3596)"
+        )
     if prefix_of(nas.address).prefixlen == 0:
         yield f"{nas.address} lets any address in the world be this NAS"

@@ -13,8 +13,12 @@ from typing import Any, NamedTuple
 
 from netaddr import IPAddress, IPNetwork
 
+from config.access_checks import find_access_conflicts
+from config.line_checks import find_mistaken_lines
 from config.network import KINDS
-from config.problems import Finding, KeyPath, nearest
+from config.offer_checks import find_offer_conflicts
+from config.over_allocation_checks import find_promises
+from config.problems import Finding, KeyPath, nearest, rows_of
 from config.settlement_checks import find_settlement_conflicts
 from config.tariff_checks import find_tariff_conflicts
 from config.values import prefix_of
@@ -25,10 +29,11 @@ _REFERENCES = {
     "pool": ("area", "isp"),
     "reserve": ("area",),
     "site": ("area",),
-    "line": ("area",),
+    "node": ("area",),
+    "line": ("area", "node"),
     "offering": ("isp",),
     "tariff": ("isp",),
-    "service": ("isp", "line", "offering"),
+    "service": ("isp", "line", "offering", "pool"),
 }
 """Which keys of a table name a row of the table that is called like the key."""
 
@@ -56,19 +61,14 @@ def find_conflicts(document: Mapping[str, Any]) -> list[Finding]:
         *_same_prefix(document),
         *_relays(document),
         *_overlaps(document),
-        *_guarantees(document),
+        *find_promises(document),
+        *find_mistaken_lines(document),
         *_foreign_offerings(document),
         *find_tariff_conflicts(document),
+        *find_offer_conflicts(document),
+        *find_access_conflicts(document),
         *find_settlement_conflicts(document),
     ]
-
-
-def _rows(document: Mapping[str, Any], kind: str) -> Iterator[tuple[int, Any]]:
-    rows = document.get(kind)
-    if isinstance(rows, list):
-        yield from (
-            (place, row) for place, row in enumerate(rows) if isinstance(row, Mapping)
-        )
 
 
 def _strings(row: Mapping[str, Any], key: str) -> Iterator[tuple[int, str]]:
@@ -86,7 +86,7 @@ def _called(kind: str, place: int, row: Mapping[str, Any]) -> str:
 
 def _names(document: Mapping[str, Any], kind: str) -> dict[str, int]:
     found: dict[str, int] = {}
-    for place, row in _rows(document, kind):
+    for place, row in rows_of(document, kind):
         if isinstance(row.get("name"), str):
             found.setdefault(row["name"], place)
     return found
@@ -95,7 +95,7 @@ def _names(document: Mapping[str, Any], kind: str) -> dict[str, int]:
 def _twice(document: Mapping[str, Any]) -> Iterator[Finding]:
     for kind in KINDS:
         first = _names(document, kind)
-        for place, row in _rows(document, kind):
+        for place, row in rows_of(document, kind):
             name = row.get("name")
             if isinstance(name, str) and first[name] != place:
                 message = f"{name!r} is the name of {kind}[{first[name]}] already"
@@ -103,7 +103,7 @@ def _twice(document: Mapping[str, Any]) -> Iterator[Finding]:
     for kind, keys in _UNIQUE.items():
         for key in keys:
             owners: dict[str, str] = {}
-            for place, row in _rows(document, kind):
+            for place, row in rows_of(document, kind):
                 own = _called(kind, place, row)
                 for position, item in _strings(row, key):
                     owner = owners.setdefault(item.casefold(), own)
@@ -113,11 +113,11 @@ def _twice(document: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _dangling(document: Mapping[str, Any]) -> Iterator[Finding]:
-    known = {kind: _names(document, kind) for kind in ("area", "isp", "line")}
-    known["offering"] = _names(document, "offering")
+    known = {kind: _names(document, kind) for kind in ("area", "isp", "line", "node")}
+    known |= {kind: _names(document, kind) for kind in ("offering", "pool")}
     told: dict[tuple[str, str], str] = {}
     for kind, keys in _REFERENCES.items():
-        for place, row in _rows(document, kind):
+        for place, row in rows_of(document, kind):
             for key in keys:
                 name = row.get(key)
                 if not isinstance(name, str) or name in known[key]:
@@ -131,7 +131,7 @@ def _dangling(document: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _secrets(document: Mapping[str, Any]) -> Iterator[Finding]:
-    for place, row in _rows(document, "nas"):
+    for place, row in rows_of(document, "nas"):
         given = [key for key in _SECRETS if key in row]
         if not given:
             message = "needs one of secret, secrets or secret_file"
@@ -154,7 +154,7 @@ def _prefix(text: object) -> IPNetwork | None:
 
 def _same_prefix(document: Mapping[str, Any]) -> Iterator[Finding]:
     owners: dict[IPNetwork, str] = {}
-    for place, row in _rows(document, "nas"):
+    for place, row in rows_of(document, "nas"):
         prefix = _prefix(row.get("address"))
         if prefix is None:
             continue
@@ -167,7 +167,7 @@ def _same_prefix(document: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _relays(document: Mapping[str, Any]) -> Iterator[Finding]:
     owners: dict[IPAddress, int] = {}
-    for place, row in _rows(document, "relay"):
+    for place, row in rows_of(document, "relay"):
         prefix = _prefix(row.get("giaddr"))
         if prefix is None:
             continue
@@ -179,7 +179,7 @@ def _relays(document: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _blocks(document: Mapping[str, Any]) -> Iterator[_Block]:
     for kind in ("pool", "reserve"):
-        for place, row in _rows(document, kind):
+        for place, row in rows_of(document, kind):
             own = _called(kind, place, row)
             for position, text in _strings(row, "prefixes"):
                 prefix = _prefix(text)
@@ -201,25 +201,13 @@ def _overlaps(document: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding(block.path, message)
 
 
-def _guarantees(document: Mapping[str, Any]) -> Iterator[Finding]:
-    for place, row in _rows(document, "pool"):
-        prefixes = [_prefix(text) for _, text in _strings(row, "prefixes")]
-        guaranteed = row.get("guaranteed")
-        if not isinstance(guaranteed, int) or None in prefixes or not prefixes:
-            continue
-        size = sum(prefix.size for prefix in prefixes if prefix is not None)
-        if guaranteed > size:
-            message = f"{guaranteed} is more than the pool's {size} addresses"
-            yield Finding(("pool", place, "guaranteed"), message)
-
-
 def _foreign_offerings(document: Mapping[str, Any]) -> Iterator[Finding]:
     sellers = {
         row["name"]: row.get("isp")
-        for _, row in _rows(document, "offering")
+        for _, row in rows_of(document, "offering")
         if isinstance(row.get("name"), str)
     }
-    for place, row in _rows(document, "service"):
+    for place, row in rows_of(document, "service"):
         offering, isp = row.get("offering"), row.get("isp")
         if not isinstance(offering, str) or not isinstance(isp, str):
             continue

@@ -7,9 +7,14 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from config.quantities import Money, Percent, Zone
-from config.row import Row
+from config.row import Count, Row
 from config.settlement import Currency
-from config.values import Name, Text
+from config.values import Listen, Name, Text
+
+Servers = Annotated[tuple[Listen, ...], Meta(max_length=8)]
+
+Consent = Literal["never", "ask", "auto"]
+"""Whether a party agrees to a loan: not at all, when it says so, or always."""
 
 
 class Isp(Row, frozen=True, kw_only=True):
@@ -20,6 +25,37 @@ class Isp(Row, frozen=True, kw_only=True):
     """The realms of its user names (RFC 7542)."""
     wholesale: str | None = None
     """The Network Provider's tariff that it pays by."""
+    contracts: tuple[str, ...] = ()
+    """The areas in which it has a contract; empty for every area."""
+    approves_identities: bool = False
+    """Whether it is asked, by a signed webhook, before a user id is made."""
+    authentication_servers: Servers = ()
+    """Its own RADIUS servers, host:port, asked in this order about users of its realms
+    that have no service here (RFC 2865 section 2.3)."""
+    accounting_servers: Servers = ()
+    """Servers, host:port, that get a copy of its subscribers' accounting."""
+    radius_secret: Text | None = None
+    """The secret shared with these servers."""
+    message_authenticator: Literal["require", "no"] = "require"
+    """Whether its servers' answers must be signed; one that is not patched against
+    CVE-2024-3596 does not sign them, and its answers can be forged."""
+    when_down: Literal["reject", "silence"] = "reject"
+    """What its users get while no authentication server answers; ``silence`` lets the
+    NAS turn to another server."""
+    lend_policy: Consent = "auto"
+    """Whether its pools lend; each pool's ``lending`` is the most they do."""
+    lend_floor: Count = 0
+    """Addresses that each of its pools keeps free when it lends."""
+    lend_price: Annotated[str, Meta(max_length=128)] = ""
+    """What borrowers pay, in words that settlement understands; kept with each loan."""
+    never_lend_to: tuple[str, ...] = ()
+    """ISPs that get none of its addresses."""
+    borrow_policy: Consent = "auto"
+    """Whether its pools borrow from other ISPs."""
+    weight: Annotated[int, Meta(ge=1, le=1000)] = 1
+    """Its share when several ask for more than there is."""
+    priority: Annotated[int, Meta(ge=0, le=9)] = 0
+    """Its class when several ask at once; higher goes first."""
 
 
 class Bsp(Row, frozen=True, kw_only=True):

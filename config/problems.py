@@ -7,8 +7,9 @@ is at, and raises them together, so that one edit can mend them all.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 KeyPath = tuple[str | int, ...]
 """Where a value is: table names, keys, and positions in arrays counted from 0."""
@@ -72,3 +73,12 @@ def nearest(word: str, candidates: Iterable[str]) -> str:
         return ""
     found = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     return found[0] if found else ""
+
+
+def rows_of(document: Mapping[str, Any], kind: str) -> Iterator[tuple[int, Any]]:
+    """Give the rows of a table that are tables, each with its place."""
+    rows = document.get(kind)
+    if isinstance(rows, list):
+        yield from (
+            (place, row) for place, row in enumerate(rows) if isinstance(row, Mapping)
+        )

@@ -15,7 +15,16 @@ from msgspec import Meta, Struct
 Body = dict[str, Any]
 """One object as built-in values; what equals its default is left out."""
 
-_SECRET_KEYS = frozenset({"secret", "secrets", "password"})
+_SECRET_KEYS = frozenset(
+    {
+        "secret",
+        "secrets",
+        "password",
+        "password_hash",
+        "password_sealed",
+        "radius_secret",
+    }
+)
 _REDACTED = "***"
 
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from config.values import Broker, Database, Listen
+from config.values import Broker, Database, Identifier, Listen, ListenIpv4, Prefix
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -38,11 +38,78 @@ class RadiusSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Status-Server requests answered per second and client (RFC 5997 section 4.1)."""
 
 
+class AccessSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who may have access, and how carefully that is decided."""
+
+    key_file: str = ""
+    """File of 32 or more octets from which the keys for sealed credentials and Class
+    tokens are derived. Empty: the systemd credential ``fairlane-key``, else a file
+    ``key`` that is made in data_dir. All nodes of a site need the same."""
+    reject_delay_milliseconds: Annotated[int, Meta(ge=0, le=2000)] = 1000
+    """Milliseconds before a reject is sent, which slows guessing."""
+    waiting_rejects: Annotated[int, Meta(ge=1, le=1_000_000)] = 65_536
+    """Rejects that may wait; beyond it requests are dropped."""
+    hash_threads: Annotated[int, Meta(ge=1, le=64)] = 2
+    """Threads that check argon2 hashes."""
+    waiting_hashes: Annotated[int, Meta(ge=1, le=65_536)] = 256
+    """Passwords that may wait for a thread; beyond it requests are dropped."""
+    password_cache_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 900
+    """Seconds for which a password that matched its hash is known again."""
+    failures_per_user: Annotated[int, Meta(ge=1, le=100_000)] = 10
+    """Wrong credentials a minute, per user and device; then all are rejected unread."""
+    failures_per_nas: Annotated[int, Meta(ge=1, le=10_000_000)] = 6000
+    """Wrong credentials a minute, per NAS."""
+
+
 class DhcpSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The DHCP receiver."""
 
-    listen: list[Listen] = field(default_factory=lambda: ["0.0.0.0:67"])
+    listen: list[ListenIpv4] = field(default_factory=lambda: ["0.0.0.0:67"])
     """Addresses, host:port, for DHCPv4; [] for none."""
+    server_identifier: Identifier = ""
+    """Address by which clients know this server (option 54); empty for the address that
+    each packet came to."""
+    receive_buffer_bytes: Annotated[int, Meta(ge=64 * KIB, le=GIB)] = 16 * MIB
+    """Bytes of kernel buffer asked for, per socket."""
+    hops_max: Annotated[int, Meta(ge=1, le=255)] = 16
+    """Relays that a packet may have passed (RFC 1542 section 4.1.1)."""
+    line_per_second: Annotated[int, Meta(ge=1, le=1_000_000)] = 10
+    """Packets of one line that are served per second; twice as many in a burst."""
+    relay_per_second: Annotated[int, Meta(ge=1, le=10_000_000)] = 20_000
+    """DISCOVERs and the like of one relay that are served per second."""
+    queue_packets: Annotated[int, Meta(ge=64, le=1_000_000)] = 8192
+    """DISCOVERs that may wait, and as many requests and renewals."""
+    queue_seconds: Annotated[int, Meta(ge=1, le=60)] = 3
+    """Seconds after which what waits is dropped: its client has sent it again."""
+    subnet_selection: bool = False
+    """Whether option 118 (RFC 3011) is believed, which any client can send."""
+    leasequery_from: list[Prefix] = field(default_factory=list)
+    """Prefixes of who may ask for leases of others (RFC 4388 section 7)."""
+
+
+class LeaseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How addresses are held, given back and fought for."""
+
+    offer_seconds: Annotated[int, Meta(ge=5, le=600)] = 60
+    """Seconds for which an offered address is kept for its line."""
+    cool_down_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 120
+    """Seconds for which an address given up goes to nobody but the line that had it."""
+    affinity_seconds: Annotated[int, Meta(ge=0, le=31_536_000)] = 604_800
+    """Seconds for which such an address waits for that line while others are free."""
+    quarantine_seconds: Annotated[int, Meta(ge=60, le=2_592_000)] = 86_400
+    """Seconds for which a declined address is not used (RFC 2131 section 4.3.3)."""
+    declines_per_line: Annotated[int, Meta(ge=0, le=1000)] = 3
+    """Addresses that one line can have in quarantine; more are not believed."""
+    takeovers: Annotated[int, Meta(ge=1, le=1000)] = 5
+    """Changes of the device on a line in ``takeover_seconds``, before the one that has
+    the address keeps it."""
+    takeover_seconds: Annotated[int, Meta(ge=10, le=86_400)] = 600
+    """Seconds in which changes of the device are counted."""
+    cached_percent: Annotated[int, Meta(ge=0, le=50)] = 25
+    """Per cent of a lease in which a renewal is answered with the time left, and
+    nothing is written."""
+    decisions_kept: Annotated[int, Meta(ge=0, le=10_000_000)] = 100_000
+    """Lines whose last decision is kept, for ``fairlane why``."""
 
 
 class HttpSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -106,7 +173,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     network: str = ""
     """Network file applied at start, relative to the file that names it; or empty."""
     radius: RadiusSettings = field(default_factory=RadiusSettings)
+    access: AccessSettings = field(default_factory=AccessSettings)
     dhcp: DhcpSettings = field(default_factory=DhcpSettings)
+    leases: LeaseSettings = field(default_factory=LeaseSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     mqtt: MqttSettings = field(default_factory=MqttSettings)
     journal: JournalSettings = field(default_factory=JournalSettings)

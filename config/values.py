@@ -83,6 +83,11 @@ def _check_listen(text: str) -> str:
     return ""
 
 
+def _check_listen_ipv4(text: str) -> str:
+    # DHCPv4 is of IPv4 alone.
+    return _check_listen(text) or ("is not an IPv4 address" if "[" in text else "")
+
+
 def _check_prefix(text: str) -> str:
     try:
         prefix_of(text)
@@ -134,10 +139,48 @@ def _check_name(text: str) -> str:
     return ""
 
 
+def _check_mac_address(text: str) -> str:
+    if re.fullmatch(r"([0-9a-f]{2}:){5}[0-9a-f]{2}", text):
+        return ""
+    return "must be a MAC address such as 00:00:5e:00:53:01, in small letters"
+
+
+MacAddress = Annotated[str, Meta(extra={"check": _check_mac_address})]
+
+
+def _check_ipv4(text: str) -> str:
+    address = _address(text)
+    wrong = address is None or address.version != 4
+    return f"{text!r} is not an IPv4 address" if wrong else ""
+
+
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+
+
+def _check_domain(text: str) -> str:
+    labels = text.removesuffix(".").split(".")
+    if len(text) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+        return f"{text!r} is not a domain name"
+    return ""
+
+
+def _check_hexadecimal(text: str) -> str:
+    if re.fullmatch(r"(?:[0-9A-Fa-f]{2}){1,255}", text):
+        return ""
+    return "must be 1 to 255 octets in hexadecimal"
+
+
 Listen = Annotated[str, Meta(extra={"check": _check_listen})]
+ListenIpv4 = Annotated[str, Meta(extra={"check": _check_listen_ipv4})]
 Prefix = Annotated[str, Meta(extra={"check": _check_prefix})]
 Block = Annotated[str, Meta(extra={"check": _check_block})]
 Address = Annotated[str, Meta(extra={"check": _check_address})]
+Ipv4 = Annotated[str, Meta(extra={"check": _check_ipv4})]
+Identifier = Annotated[
+    str, Meta(extra={"check": lambda text: _check_ipv4(text) if text else ""})
+]
+Domain = Annotated[str, Meta(extra={"check": _check_domain})]
+Hexadecimal = Annotated[str, Meta(extra={"check": _check_hexadecimal})]
 Database = Annotated[str, Meta(extra={"check": _check_database})]
 Broker = Annotated[str, Meta(extra={"check": _check_broker})]
 Name = Annotated[str, Meta(max_length=128, extra={"check": _check_name})]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from config.schema import Settings
+from daemon.lease_ledger import LeaseLedger
 from radius.records import split
 from storage.database import Database
 from storage.journal import Block
@@ -40,7 +41,7 @@ class Applier(Protocol):
         """
 
 
-APPLIERS: dict[str, Callable[[Database, Settings], Applier]] = {}
+APPLIERS: dict[str, Callable[[Database, Settings], Applier]] = {"ipserver": LeaseLedger}
 """Kind to what makes its applier; it starts from what the database has."""
 
 

@@ -16,8 +16,11 @@ from typing import Any
 import uvicorn
 
 from controlplane.rest.application import Check, Clocks, build
-from daemon import clock, versions
+from daemon import clock, dynamic_authorization, versions
+from daemon.provisioning import ports
+from daemon.provisioning_manager import ProvisioningManager
 from daemon.role import RoleContext
+from services.provisioning import Provisioning
 from storage.database import StorageError, check_writable, open_database
 from telemetry import logs, multiprocess
 
@@ -73,7 +76,7 @@ def judge(
         label, state = role["role"], role["state"]
         if state != "serving":
             lame.append(f"{label} is {state}")
-        if label.startswith("radius-"):
+        if label.startswith("radius-") or label == "ipserver":
             told = role.get("detail", {}).get("journal", "")
             detail = told if state == "serving" else f"{label} is {state}"
             checks.append(Check(f"journal-{label}", role["healthy"], detail))
@@ -113,6 +116,11 @@ async def run(role: RoleContext) -> None:
         )
     )
     await role.ready()
+    manager = ProvisioningManager(
+        Provisioning(database), ports(settings, make=True), {}
+    )
+    managing = asyncio.create_task(manager.run())
+    access = asyncio.create_task(dynamic_authorization.run(role, database))
     watching = asyncio.create_task(known.watch(lambda: check_writable(database)))
     serving = asyncio.create_task(server.serve(sockets=role.sockets["http"]))
     told = asyncio.create_task(role.stopping.wait())
@@ -120,13 +128,13 @@ async def run(role: RoleContext) -> None:
     # "ready", which the supervisor waits for before it tells the service manager.
     role.beat_status.update(healthy=True, ready=False, detail={})
     try:
-        while not (serving.done() or told.done()):
+        while not (serving.done() or told.done() or managing.done()):
             ready = server.started and all(check.healthy for check in checks())
             if ready != role.beat_status["ready"]:
                 role.beat_status["ready"] = ready
                 role.beat()
             await asyncio.wait(
-                {serving, told},
+                {serving, told, managing},
                 timeout=VERDICT_SECONDS,
                 return_when=asyncio.FIRST_COMPLETED,
             )
@@ -135,8 +143,12 @@ async def run(role: RoleContext) -> None:
         server.should_exit = True
         told.cancel()
         watching.cancel()
+        access.cancel()
+        managing.cancel()
         await serving
-        await asyncio.gather(watching, return_exceptions=True)
+        await asyncio.gather(watching, access, managing, return_exceptions=True)
         database.close()
     if not role.stopping.is_set():
+        if managing.done() and not managing.cancelled():
+            managing.result()  # what ended the provisioning manager is a bug of ours
         raise RuntimeError("the HTTP server ended by itself")

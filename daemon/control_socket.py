@@ -1,8 +1,9 @@
 """The control socket: how the command line talks to a running daemon.
 
 ``data_dir/control.sock``, mode 0600: who may open it is who owns the data.  One
-request a connection, one JSON object a line.  "status" is answered with one line;
-"trace" is answered with events until the client leaves.
+request a connection, one JSON object a line.  "status" is answered with one line, as
+is "ask", which puts a question to a role; "trace" is answered with events until the
+client leaves.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,12 +85,14 @@ class Watcher:
 class ControlSocket:
     """The server's side.
 
-    ``status`` makes the answer to "status"; ``trace`` tells all roles what to trace.
+    ``status`` makes the answer to "status"; ``trace`` tells all roles what to trace;
+    ``question`` puts a question to a role by its name.
     """
 
     data_dir: Path
     status: Callable[[], dict[str, Any]]
     trace: Callable[[Message], None]
+    question: Callable[[str, Message], Awaitable[Message]]
     _server: asyncio.Server | None = None
     _watchers: list[Watcher] = field(default_factory=list)
     _renewing: asyncio.Task[None] | None = None
@@ -155,6 +158,10 @@ class ControlSocket:
                 nas = str(request.get("nas") or "")
                 user = str(request.get("user") or "")
                 await self._trace(Watcher(nas, user), reader, writer)
+            case "ask":
+                role, question = str(request.get("role")), request.get("question")
+                question = question if isinstance(question, dict) else {}
+                await _write(writer, await self.question(role, question))
             case other:
                 await _write(writer, {"error": f"unknown command {other!r}"})
 

@@ -84,6 +84,12 @@ def address_of(source: bytes) -> tuple[str, int]:
     return str(address.ipv4_mapped or address), port
 
 
+def arrived_at(local: bytes) -> bytes:
+    """Give the IPv4 address, 4 octets, in what a wildcard socket's ``local`` says."""
+    octets: bytes = _IPV4_PKTINFO.unpack_from(local)[4]
+    return octets
+
+
 class _Vector:
     """A row of message headers over one block of memory, laid out once."""
 

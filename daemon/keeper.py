@@ -26,6 +26,8 @@ BEAT_LOST_SECONDS = 10.0
 START_SECONDS_MAX = 60.0
 DRAIN_SECONDS_MAX = 4.0
 CHECK_SECONDS = 1.0
+ANSWER_SECONDS = 3.0
+QUESTIONS_MAX = 32
 
 
 class State(StrEnum):
@@ -79,6 +81,8 @@ class Keeper:
     _beat_at: float | None = None
     _task: asyncio.Task[None] | None = None
     _tracing: Message | None = None
+    _questions: int = 0
+    _asked: dict[int, asyncio.Future[Message]] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -149,6 +153,26 @@ class Keeper:
         """Set what the role traces; a role started later is told too."""
         self._tracing = message
         self.send(message)
+
+    async def ask(self, question: Message) -> Message:
+        """Ask the role something; what it does not answer in time is an error."""
+        if self.state is not State.SERVING:
+            return {"error": f"the role {self.label} does not serve"}
+        if len(self._asked) >= QUESTIONS_MAX:
+            return {"error": f"the role {self.label} is asked too much"}
+        self._questions += 1
+        number = self._questions
+        asked = asyncio.get_running_loop().create_future()
+        self._asked[number] = asked
+        self.send({"type": "question", "id": number, "question": question})
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                answer: Message = await asked
+                return answer
+        except TimeoutError:
+            return {"error": f"the role {self.label} does not answer"}
+        finally:
+            del self._asked[number]
 
     async def stop(self) -> None:
         """Let the role drain, for 4 s at most, and wait for its end."""
@@ -236,6 +260,10 @@ class Keeper:
                     self._go()
             case "trace":
                 self.on_trace(message.get("event") or {})
+            case "answer":
+                asked = self._asked.get(int(message["id"]))
+                if asked is not None and not asked.done():
+                    asked.set_result(message["answer"])
             case _:
                 pass
 

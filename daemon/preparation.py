@@ -69,6 +69,7 @@ class Plan:
                 for a in radius.authentication_listen
             ),
             *(sockets.endpoint("accounting", a) for a in radius.accounting_listen),
+            *(sockets.endpoint("dhcp", a) for a in self.settings.dhcp.listen),
             sockets.endpoint("http", self.settings.http.listen),
         ]
 

@@ -16,9 +16,11 @@ import structlog
 
 from config.plant import Nas
 from daemon import clock
+from daemon.access_edge import AccessEdge
 from daemon.datagrams import DatagramSocket, address_of
 from daemon.network_feed import POLL_SECONDS, NetworkFeed, Objects
 from daemon.role import RoleContext
+from daemon.role_journal import DRAIN_READS, open_journal
 from radius.attributes import MalformedPacketError, attributes
 from radius.nas import NasTable
 from radius.outcomes import Sighting, Statistics
@@ -27,12 +29,10 @@ from radius.records import Origin, encode_origin
 from radius.server import RadiusServer
 from storage.database import open_database
 from storage.group_commit import GroupCommit
-from storage.journal import JournalError, JournalWriter
+from storage.journal import JournalWriter
 from telemetry import logs, metrics
 
 _KINDS = ("accounting", "authentication")
-_DRAIN_READS = 64
-"""Reads a socket at the end: what the kernel already holds for a role that stops."""
 
 
 def nas_table(objects: Objects) -> NasTable:
@@ -68,6 +68,10 @@ class _Observer:
             metrics.RADIUS_DUPLICATES.inc(count)
         for (nas, reason), count in _taken(statistics.malformed):
             metrics.RADIUS_MALFORMED.labels(reason, nas).inc(count)
+        for (nas, reason), count in _taken(statistics.refused):
+            metrics.RADIUS_REFUSED.labels(reason, nas).inc(count)
+        for nas, count in _taken(statistics.unsigned):
+            metrics.RADIUS_UNSIGNED.labels(nas).inc(count)
         for (nas, reason), count in _taken(statistics.dropped):
             metrics.RADIUS_DROPPED.labels(reason, nas).inc(count)
             if not nas:
@@ -143,8 +147,11 @@ async def run(role: RoleContext) -> None:
                 suppressed=suppressed,
             )
 
-    writer = await _open_journal(role, log)
+    writer = await open_journal(role, log)
     commits = GroupCommit(writer, monotonic=clock.monotonic, observe=observer.commit)
+    statistics = Statistics()
+    access = AccessEdge(role, database, statistics)
+    access.change(objects or {}, None)
     server = RadiusServer(
         table=table,
         commits=commits,
@@ -156,6 +163,8 @@ async def run(role: RoleContext) -> None:
         queue_records=settings.journal.queue_records,
         status_server_per_second=settings.radius.status_server_per_second,
         on_unknown=unknown,
+        access=access.server,
+        statistics=statistics,
     )
     endpoints: list[DatagramSocket] = []
     readables = []
@@ -166,68 +175,63 @@ async def run(role: RoleContext) -> None:
             loop.add_reader(sock, readable)
             endpoints.append(endpoint)
             readables.append(readable)
-    following = asyncio.create_task(_follow(feed, server, log))
+    following = asyncio.create_task(_follow(feed, server, access, log))
     tracer = _Tracer(role)
-    _say_health(role, commits, feed, writer)
+    _say_health(role, commits, feed, writer, access)
     role.beat()
     try:
         while not role.stopping.is_set():
             server.watch = tracer if role.tracing is not None else None
+            access.server.answers.watch = server.watch
             commits.probe(lambda _: None)
             observer.publish(server.statistics, endpoints)
             metrics.JOURNAL_QUEUE_RECORDS.set(server.queued)
-            _say_health(role, commits, feed, writer)
+            _say_health(role, commits, feed, writer, access)
             await role.stopped_within(0.25 if commits.failure else 1.0)
     finally:
         following.cancel()
         for endpoint in endpoints:
             loop.remove_reader(endpoint.sock)
-        for _ in range(_DRAIN_READS):
+        for _ in range(DRAIN_READS):
             if not any(readable() for readable in readables):
                 break
         while commits.busy or server.queued:
             await commits.drain()
         observer.publish(server.statistics, endpoints)
+        access.close()
         commits.close()
         database.close()
 
 
-async def _open_journal(
-    role: RoleContext, log: structlog.stdlib.BoundLogger
-) -> JournalWriter:
-    """Open the journal; while the disk refuses, say so and try again."""
-    folder = Path(role.settings.data_dir) / "journal" / role.label
-    limiter = logs.RateLimiter(10)
-    while True:
-        try:
-            return JournalWriter(folder, file_bytes=role.settings.journal.file_bytes)
-        except (JournalError, OSError) as error:
-            role.beat_status.update(healthy=False, detail={"journal": str(error)})
-            if limiter.allow("journal", clock.monotonic()) is not None:
-                log.error("the journal cannot be opened", error=str(error))
-            await role.stopped_within(0.5)
-            if role.stopping.is_set():
-                raise
-
-
 def _say_health(
-    role: RoleContext, commits: GroupCommit, feed: NetworkFeed, writer: JournalWriter
+    role: RoleContext,
+    commits: GroupCommit,
+    feed: NetworkFeed,
+    writer: JournalWriter,
+    access: AccessEdge,
 ) -> None:
     detail: Mapping[str, Any] = {
         "journal": commits.failure or "writable",
         "next_position": writer.next_position,
         "network": feed.failure or "current",
+        "places": access.failure or "writable",
     }
     role.beat_status.update(healthy=commits.failure is None, detail=detail)
 
 
 async def _follow(
-    feed: NetworkFeed, server: RadiusServer, log: structlog.stdlib.BoundLogger
+    feed: NetworkFeed,
+    server: RadiusServer,
+    access: AccessEdge,
+    log: structlog.stdlib.BoundLogger,
 ) -> None:
     while True:
         objects = await asyncio.to_thread(feed.poll)
         if objects is not None:
-            server.change_table(nas_table(objects))
-            nas = sum(kind == "nas" for kind, _ in objects)
-            log.info("the network has changed", nas=nas)
+            changed = feed.changed
+            access.change(objects, changed)
+            if changed is None or any(kind == "nas" for kind, _, _ in changed):
+                server.change_table(nas_table(objects))
+                nas = sum(kind == "nas" for kind, _ in objects)
+                log.info("the NAS have changed", nas=nas)
         await asyncio.sleep(POLL_SECONDS)

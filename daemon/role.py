@@ -78,9 +78,9 @@ class TraceFilter:
 class RoleContext:
     """What a role knows of the world.
 
-    ``sockets`` has lists by kind (accounting, authentication, http).  The role keeps
-    ``beat_status`` current: "healthy" (bool: sockets served and stores writable; it
-    starts as False and is the role's to set) and "detail" (a small JSON object that
+    ``sockets`` has lists by kind (accounting, authentication, dhcp, http).  The role
+    keeps ``beat_status`` current: "healthy" (bool: sockets served and stores writable;
+    it starts as False and is the role's to set) and "detail" (a small JSON object that
     ``fairlane status`` and /readyz?verbose show).  ``health`` is what the supervisor
     last said of all roles, at ``health_at`` (monotonic); only the control role gets it.
     """
@@ -95,6 +95,8 @@ class RoleContext:
         default_factory=lambda: {"healthy": False, "detail": {}}
     )
     tracing: TraceFilter | None = None
+    answer: Callable[[Message], Message] | None = None
+    """Answers what the command line asks of this role, when there is something to."""
     health: dict[str, Any] = field(default_factory=dict)
     health_at: float = 0.0
     serving: bool = False
@@ -161,6 +163,9 @@ class RoleContext:
                 self._go.set()
             case "trace":
                 self.tracing = _trace_filter(message)
+            case "question" if self.answer is not None:
+                answer = self.answer(message["question"])
+                self.send({"type": "answer", "id": message["id"], "answer": answer})
             case "health":
                 self.health, self.health_at = message, clock.monotonic()
             case _:
@@ -295,6 +300,7 @@ def run_loop(main_coroutine: Any) -> int:
 
 ROLES: dict[str, str] = {
     "radius": "daemon.radius_role:run",
+    "ipserver": "daemon.ipserver_role:run",
     "ledger": "daemon.ledger_role:run",
     "control": "daemon.control_role:run",
 }

@@ -1,8 +1,8 @@
 """Binds the sockets, or takes those that the service manager bound (LISTEN_FDS).
 
 The supervisor owns every socket and keeps it open when a role dies or is replaced:
-what the kernel has queued waits for the next one.  Each UDP address gets one socket
-per radius worker (SO_REUSEPORT: the kernel spreads clients over them by hash).  When
+what the kernel has queued waits for the next one.  Each RADIUS address gets one socket
+per worker (SO_REUSEPORT: the kernel spreads clients over them by hash).  When
 a reload asks for fewer workers the surplus sockets stay and are shared out, because
 closing one would throw away what is queued in it.
 """
@@ -21,6 +21,7 @@ from config.values import host_and_port
 _SO_RCVBUFFORCE = 33
 _LISTEN_FDS_START = 3
 _HTTP_BACKLOG = 1024
+_BY_WORKER = frozenset({"authentication", "accounting"})
 
 
 class AddressError(ValueError):
@@ -29,7 +30,7 @@ class AddressError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where to listen: ``kind`` is authentication, accounting or http."""
+    """Where to listen: ``kind`` is authentication, accounting, dhcp or http."""
 
     kind: str
     host: str
@@ -37,7 +38,7 @@ class Endpoint:
 
     @property
     def type(self) -> socket.SocketKind:
-        """Stream for HTTP, datagram for RADIUS."""
+        """Stream for HTTP, datagram for RADIUS and DHCP."""
         return socket.SOCK_STREAM if self.kind == "http" else socket.SOCK_DGRAM
 
     @property
@@ -161,6 +162,7 @@ class SocketPool:
     ) -> dict[Endpoint, list[socket.socket]]:
         """Return the sockets for ``endpoints``, binding those that are missing.
 
+        RADIUS has a socket for each of its ``workers``, all else one.
         All or nothing: on AddressError those bound by this call are closed again.
         Port 0 is bound once and then shared by the other workers' sockets. What joins
         sockets in use is left unbound until ``complete``: the kernel gives a socket its
@@ -176,7 +178,7 @@ class SocketPool:
                     have = [sock for sock in self.inherited if serves(sock, where)]
                     for sock in have:
                         prepare(sock, receive_buffer_bytes)
-                wanted = workers if where.type == socket.SOCK_DGRAM else 1
+                wanted = workers if where.kind in _BY_WORKER else 1
                 while len(have) < wanted and self._may_add(have):
                     sock = make(where, receive_buffer_bytes)
                     if not in_use:

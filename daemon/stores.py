@@ -13,6 +13,9 @@ from config.network import Change, Network, bodies, diff
 from config.tariff_checks import frozen
 from daemon import clock
 from daemon.preparation import Plan
+from services.actor import NETWORK, Actor
+from services.inventory_csv import managed
+from services.provisioning import ObjectChange, log_changes
 from storage import network as stored
 from storage.database import (
     Database,
@@ -22,6 +25,8 @@ from storage.database import (
     migrate,
     open_database,
 )
+
+_NETWORK_FILE = Actor("network file", NETWORK, "network_file")
 
 
 class StoreError(Exception):
@@ -76,7 +81,10 @@ def apply_network(plan: Plan) -> list[Change]:
         changes = _difference(connection, plan.network)
         rows = [stored.Change(c.action, c.kind, c.name, c.after) for c in changes]
         if rows:
-            stored.apply(connection, rows, now=int(clock.now()))
+            now = int(clock.now())
+            stored.apply(connection, rows, now=now)
+            logged = [ObjectChange(c.kind, c.name, c.before, c.after) for c in changes]
+            log_changes(connection, _NETWORK_FILE, logged, now)
     return changes
 
 
@@ -91,4 +99,10 @@ def _difference(connection: Connection, network: Network) -> list[Change]:
     refused = frozen(before, wanted, int(clock.now()))
     if refused:
         raise StoreError("\n".join(refused))
-    return diff(before, wanted)
+    # What orders, imports and consoles changed is theirs: a file that is applied again
+    # at each start must not bring back a service that was given up since.
+    theirs = managed(connection)
+    return diff(
+        {key: body for key, body in before.items() if key not in theirs},
+        {key: body for key, body in wanted.items() if key not in theirs},
+    )

@@ -81,7 +81,9 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
-        self._control = ControlSocket(self.plan.data_dir, self.status, self._trace)
+        self._control = ControlSocket(
+            self.plan.data_dir, self.status, self._trace, self._ask
+        )
         bound = self._open(self.plan)
         self.pool.adopt(bound)
         for name in self.pool.unclaimed():
@@ -144,7 +146,10 @@ class Supervisor:
     # --- roles ---------------------------------------------------------------
 
     def _open(self, plan: Plan) -> Bound:
-        size = plan.settings.radius.receive_buffer_bytes
+        settings = plan.settings
+        size = max(
+            settings.radius.receive_buffer_bytes, settings.dhcp.receive_buffer_bytes
+        )
         return self.pool.open(plan.endpoints(), plan.workers, size)
 
     def _start_generation(self, plan: Plan, bound: Bound) -> list[Keeper]:
@@ -171,6 +176,12 @@ class Supervisor:
     def _trace(self, message: role.Message) -> None:
         for keeper in self.keepers:
             keeper.trace(message)
+
+    async def _ask(self, name: str, question: role.Message) -> role.Message:
+        for keeper in self.keepers:
+            if keeper.spec.name == name:
+                return await keeper.ask(question)
+        return {"error": f"there is no role {name!r}"}
 
     def _publish(self, event: role.Message) -> None:
         if self._control:
@@ -352,5 +363,6 @@ def _address(name: Any) -> str:
 
 _KINDS_OF: dict[str, tuple[str, ...]] = {
     "radius": ("authentication", "accounting"),
+    "ipserver": ("dhcp",),
     "control": ("http",),
 }

@@ -15,6 +15,8 @@ class Message(StrEnum):
 
     DISCOVER = "discover"
     SELECTING = "selecting"
+    ELSEWHERE = "elsewhere"
+    """A REQUEST that takes another server's offer, and so declines ours."""
     INIT_REBOOT = "init-reboot"
     RENEWING = "renewing"
     REBINDING = "rebinding"

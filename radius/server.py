@@ -13,6 +13,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from radius.access_reply import access_reply
+from radius.access_server import AccessServer
+from radius.asked import Asked, WayOut
 from radius.duplicates import Duplicates
 from radius.nas import NasClient, NasTable
 from radius.outcomes import Drop, Sighting, Statistics
@@ -20,7 +23,6 @@ from radius.packet import (
     Code,
     Malformed,
     Notable,
-    access_accept,
     accounting_response,
     is_message_authentic,
     is_request_authentic,
@@ -36,7 +38,7 @@ _READS = 8
 
 CODES = {
     "accounting": frozenset({Code.ACCOUNTING_REQUEST, Code.STATUS_SERVER}),
-    "authentication": frozenset({Code.STATUS_SERVER}),
+    "authentication": frozenset({Code.ACCESS_REQUEST, Code.STATUS_SERVER}),
 }
 """Which packets a port takes; any other is dropped (RFC 2865 section 3)."""
 
@@ -47,14 +49,11 @@ Reply = tuple[bytes, bytes, bytes]
 """Octets, the sockaddr they go to, the local address they leave from."""
 
 
-class Endpoint(Protocol):
+class Endpoint(WayOut, Protocol):
     """The socket as this module needs it; ``daemon.datagrams`` has the real one."""
 
     def receive(self) -> Sequence[Received]:
         """Give some datagrams that wait, or none."""
-
-    def send(self, replies: list[Reply]) -> int:
-        """Send replies; give how many left."""
 
 
 class Commits(Protocol):
@@ -95,6 +94,14 @@ class _Source:
         self.secret = client.secrets[0]
 
 
+def _signing_secret(source: _Source, packet: bytes, place: int) -> bytes | None:
+    """Give the live secret that a Message-Authenticator was made with, if any was."""
+    for secret in (source.secret, *source.client.secrets):
+        if is_message_authentic(packet, place, secret):
+            return secret
+    return None
+
+
 class _Listener:
     """A socket with what belongs to it alone."""
 
@@ -102,7 +109,7 @@ class _Listener:
         self.endpoint = endpoint
         self.kind = kind
         self.codes = CODES[kind]
-        self.duplicates = Duplicates(lifetime=seconds)
+        self.duplicates = Duplicates[int](lifetime=seconds)
         self.replies: list[Reply] = []
         self.keys: list[bytes] = []
 
@@ -112,8 +119,9 @@ class RadiusServer:
 
     ``find`` gives the address of a sockaddr as text and the journal's origin octets
     for a NAS name; ``on_unknown`` hears the address of each datagram that comes from no
-    NAS. ``watch`` is set while someone traces. ``time_ns`` and ``monotonic`` are the
-    clocks, in ns since 1970 and in seconds.
+    NAS; ``access`` answers Access-Requests, which are dropped without it, and counts in
+    the same ``statistics``. ``watch`` is set while someone traces. ``time_ns`` and
+    ``monotonic`` are the clocks, in ns since 1970 and in seconds.
     """
 
     def __init__(
@@ -129,7 +137,10 @@ class RadiusServer:
         queue_records: int,
         status_server_per_second: int,
         on_unknown: Callable[[str], None],
+        access: AccessServer | None = None,
+        statistics: Statistics | None = None,
     ) -> None:
+        self._access = access
         self._table = table
         self._commits = commits
         self._address_of = address_of
@@ -150,14 +161,12 @@ class RadiusServer:
         self._batch = 1
         self._committed = 0
         self.queued = 0
-        self.statistics = Statistics()
+        self.statistics = statistics or Statistics()
         self.watch: Callable[[Sighting], None] | None = None
 
     def listen(self, endpoint: Endpoint, kind: str) -> Callable[[], bool]:
-        """Take on a bound socket; give the function to call when it is readable.
-
-        It says whether anything was there to read.
-        """
+        """Take on a bound socket; give the function to call when it is readable, which
+        says whether anything was there to read."""
         listener = _Listener(endpoint, kind, self._duplicate_seconds)
         self._listeners.append(listener)
         return lambda: self._readable(listener)
@@ -169,14 +178,21 @@ class RadiusServer:
 
     def _readable(self, listener: _Listener) -> bool:
         listener.duplicates.turn(self._monotonic())
+        if self._access is not None and listener.kind == "authentication":
+            self._access.turn()
         for read in range(_READS):
             datagrams = listener.endpoint.receive()
             if not datagrams:
-                self._commit()
+                self._end_of_read(listener)
                 return read > 0
             self._take(listener, datagrams)
-        self._commit()
+        self._end_of_read(listener)
         return True
+
+    def _end_of_read(self, listener: _Listener) -> None:
+        if self._access is not None and listener.kind == "authentication":
+            self._access.flush()
+        self._commit()
 
     def _take(self, listener: _Listener, datagrams: Sequence[Received]) -> None:
         """Decide about each datagram; what is new goes into the block."""
@@ -215,7 +231,7 @@ class RadiusServer:
                 continue
             reply = accounting_response(packet, secret, notable.proxy_states)
             key = address + packet[4:20]
-            batch = duplicates.batch_of(key)
+            batch = duplicates.known(key)
             if batch is not None:
                 again = (reply, address, local)
                 self._duplicate(listener, batch, again, packet, source)
@@ -279,25 +295,31 @@ class RadiusServer:
         local: bytes,
         source: _Source,
     ) -> None:
-        """Answer a Status-Server (RFC 5997); drop what the port does not take."""
-        name = source.name
-        if packet[0] != Code.STATUS_SERVER or packet[0] not in listener.codes:
+        """Answer access and Status-Server; drop what the port does not take."""
+        name, code = source.name, packet[0]
+        access = self._access if code == Code.ACCESS_REQUEST else None
+        if code not in listener.codes or (access is None and code != 12):
             self._drop(Drop.CODE, packet, address, name)
             return
         place = notable.message_authenticator
-        if not place:
-            self._drop(Drop.MESSAGE_AUTHENTICATOR_MISSING, packet, address, name)
-            return
-        secret = next(
-            (
-                s
-                for s in source.client.secrets
-                if is_message_authentic(packet, place, s)
-            ),
-            None,
-        )
+        secret = _signing_secret(source, packet, place) if place else source.secret
         if secret is None:
             self._drop(Drop.MESSAGE_AUTHENTICATOR, packet, address, name)
+        elif access is not None:
+            access.take(
+                Asked(
+                    listener.endpoint,
+                    packet,
+                    notable.proxy_states,
+                    source.client,
+                    secret,
+                    is_signed=place > 0,
+                    address=address,
+                    local=local,
+                )
+            )
+        elif not place:
+            self._drop(Drop.MESSAGE_AUTHENTICATOR_MISSING, packet, address, name)
         elif self._commits.failure is not None:
             # RFC 5997 section 4.2 allows silence, and silence moves the NAS to a
             # server that can record.
@@ -305,10 +327,11 @@ class RadiusServer:
         elif self._over_status_rate(name):
             self._drop(Drop.RATE, packet, address, name)
         else:
-            answer = (
-                accounting_response if listener.kind == "accounting" else access_accept
-            )
-            reply = answer(packet, secret, notable.proxy_states)
+            if listener.kind == "accounting":
+                reply = accounting_response(packet, secret, notable.proxy_states)
+            else:
+                states = notable.proxy_states
+                reply = access_reply(Code.ACCESS_ACCEPT, packet, secret, b"", states)
             listener.endpoint.send([(reply, address, local)])
             self.statistics.requests[name, "status", "answered"] += 1
             self._see(packet, address, name, "status answered")

@@ -8,10 +8,10 @@ nothing below it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import sqlalchemy
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
 from storage.tables import change, network_object
 
@@ -55,28 +55,41 @@ def lock_network(connection: Connection) -> None:
         )
 
 
+_REMOVE: Final = delete(network_object).where(
+    network_object.c.kind == bindparam("of"), network_object.c.name == bindparam("gone")
+)
+_PUT: Final = insert(network_object)
+_TELL: Final = insert(change)
+_LATEST: Final = select(func.max(change.c.number))
+
+
 def apply(connection: Connection, changes: Iterable[Change], now: int) -> int:
     """Write objects and their changes at `now` (epoch seconds); the latest number."""
     lock_network(connection)
-    objects = network_object.c
-    for made in changes:
-        kind, name, body = made.kind, made.name, made.body
-        connection.execute(
-            delete(network_object).where(objects.kind == kind, objects.name == name)
-        )
-        if body is not None:
-            connection.execute(
-                insert(network_object).values(kind=kind, name=name, body=dict(body))
-            )
-        connection.execute(
-            insert(change).values(
-                at=now,
-                kind=kind,
-                name=name,
-                action=made.action,
-                body=sqlalchemy.null() if body is None else dict(body),
-            )
-        )
+    made = list(changes)
+    last = {(one.kind, one.name): one for one in made}
+    gone = [{"of": one.kind, "gone": one.name} for one in made if one.action != "add"]
+    if gone:
+        connection.execute(_REMOVE, gone)
+    there = [
+        {"kind": kind, "name": name, "body": dict(one.body)}
+        for (kind, name), one in last.items()
+        if one.body is not None
+    ]
+    if there:
+        connection.execute(_PUT, there)
+    told = [
+        {
+            "at": now,
+            "kind": one.kind,
+            "name": one.name,
+            "action": one.action,
+            "body": sqlalchemy.null() if one.body is None else dict(one.body),
+        }
+        for one in made
+    ]
+    if told:
+        connection.execute(_TELL, told)
     return latest_change(connection)
 
 
@@ -90,7 +103,7 @@ def read_network(connection: Connection) -> dict[tuple[str, str], dict[str, Any]
 
 def latest_change(connection: Connection) -> int:
     """The highest number in the feed; 0 before the first change."""
-    return connection.execute(select(func.max(change.c.number))).scalar() or 0
+    return connection.execute(_LATEST).scalar() or 0
 
 
 def changes_since(

@@ -110,6 +110,41 @@ RADIUS_DROPPED = _counter(
     "reason",
     "nas",
 )
+RADIUS_REFUSED = _counter(
+    "fairlane_radius_refused_total",
+    "Access-Requests that were rejected, by the reason.",
+    "reason",
+    "nas",
+)
+RADIUS_UNSIGNED = _counter(
+    "fairlane_radius_unsigned_total",
+    "Access-Requests without a Message-Authenticator, whatever came of them.",
+    "nas",
+)
+COA_SENT = _counter(
+    "fairlane_coa_sent_total",
+    "CoA and Disconnect requests sent, retransmissions too.",
+    "kind",
+    "nas",
+)
+COA_COMMANDS = _counter(
+    "fairlane_coa_commands_total",
+    "CoA and Disconnect commands that came to a state.",
+    "kind",
+    "state",
+)
+ACCOUNTING_COPIES = _counter(
+    "fairlane_accounting_copies_total",
+    "Accounting-Requests copied to ISPs, by what came of them.",
+    "isp",
+    "result",
+)
+ACCOUNTING_COPIES_LAG_RECORDS = _gauge(
+    "fairlane_accounting_copies_lag_records",
+    "livemostrecent",
+    "Records of all journals that have yet to be looked at for an ISP's copies.",
+    "isp",
+)
 RADIUS_RECEIVE_QUEUE_DROPS = _counter(
     "fairlane_radius_receive_queue_drops_total",
     "Datagrams that the kernel threw away because a receive buffer was full.",
@@ -117,6 +152,48 @@ RADIUS_RECEIVE_QUEUE_DROPS = _counter(
 RADIUS_UNKNOWN_SOURCE = _counter(
     "fairlane_radius_unknown_source_total",
     "Datagrams from addresses that belong to no NAS.",
+)
+DHCP_MESSAGES = _counter(
+    "fairlane_dhcp_messages_total",
+    "DHCP requests by type, and the type of the reply: taken for one that needs none.",
+    "type",
+    "result",
+)
+DHCP_ANSWERS = _counter(
+    "fairlane_dhcp_answers_total",
+    "Replies to DHCP requests, by the reason for them.",
+    "result",
+    "reason",
+)
+DHCP_DROPPED = _counter(
+    "fairlane_dhcp_dropped_total",
+    "DHCP requests left without an answer, by the reason.",
+    "reason",
+)
+DHCP_MALFORMED = _counter(
+    "fairlane_dhcp_malformed_total",
+    "Datagrams that are no DHCPv4 request, by what is wrong with them.",
+    "reason",
+)
+DHCP_TRUNCATED = _counter(
+    "fairlane_dhcp_truncated_total",
+    "DHCP requests whose options broke off; they are read as far as that.",
+)
+DHCP_LEFT_OUT = _counter(
+    "fairlane_dhcp_left_out_total",
+    "Replies that had no room for option 82 (agent) or other options (options).",
+    "what",
+)
+DHCP_RECEIVE_QUEUE_DROPS = _counter(
+    "fairlane_dhcp_receive_queue_drops_total",
+    "DHCP datagrams that the kernel threw away because a receive buffer was full.",
+)
+POOL_ADDRESSES = _gauge(
+    "fairlane_pool_addresses",
+    "livemostrecent",
+    "IPv4 addresses of a pool, by what they are doing.",
+    "pool",
+    "state",
 )
 JOURNAL_COMMIT_SECONDS = _histogram(
     "fairlane_journal_commit_seconds",
@@ -170,10 +247,64 @@ LEDGER_FAILURES = _counter(
     "fairlane_ledger_failures_total",
     "Batches that the database refused; they are tried again.",
 )
+OVER_ALLOCATION_REQUESTS = _gauge(
+    "fairlane_over_allocation_requests",
+    "livemostrecent",
+    "Over-allocation requests that are open, by state.",
+    "state",
+)
+OVER_ALLOCATION_ENDED = _counter(
+    "fairlane_over_allocation_ended_total",
+    "Over-allocation requests that have ended, by how.",
+    "state",
+)
+OVER_ALLOCATION_DECISIONS = _counter(
+    "fairlane_over_allocation_decisions_total",
+    "Decisions on over-allocation requests, by outcome and reason.",
+    "outcome",
+    "reason",
+)
+OVER_ALLOCATION_SECONDS = _histogram(
+    "fairlane_over_allocation_decision_seconds",
+    _COMMIT_SECONDS,
+    "Time to look at all pools and decide what is due, or at one that ran out.",
+)
+OVER_ALLOCATION_WAIT_SECONDS = _histogram(
+    "fairlane_over_allocation_wait_seconds",
+    (0.1, 0.5, 1.0, 2.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 86_400.0),
+    "Time from the raising of an over-allocation request to its end.",
+)
+ADDRESS_LOANS = _gauge(
+    "fairlane_address_loans",
+    "livemostrecent",
+    "Blocks of addresses that are lent, by state.",
+    "state",
+)
+POOL_UTILISATION = _gauge(
+    "fairlane_pool_utilisation_ratio",
+    "livemostrecent",
+    "Used part of the addresses that a pool may bind, 0 to 1.",
+    "pool",
+)
 QUARANTINED_RECORDS = _counter(
     "fairlane_quarantined_records_total",
     "Journal records that could not be applied and were put aside, by journal.",
     "journal",
+)
+
+ORDER_STEPS = _counter(
+    "fairlane_order_steps_total",
+    "Orders that the provisioning manager has taken a step further.",
+)
+ORDER_FAILURES = _counter(
+    "fairlane_order_failures_total",
+    "Orders whose task became a dead letter by an internal error.",
+)
+ORDER_CALLS = _counter(
+    "fairlane_order_calls_total",
+    "Questions to devices, ISPs and BSPs, by what was asked and how it ended.",
+    "kind",
+    "outcome",
 )
 
 

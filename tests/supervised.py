@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_SECONDS = 30.0
 SMALL_ROLES = {
     "radius": "supervised:echo",
+    "ipserver": "supervised:idle",
     "ledger": "supervised:idle",
     "control": "supervised:idle",
 }
@@ -173,6 +174,8 @@ authentication_listen = []
 accounting_listen = ["127.0.0.1:{accounting}"]
 duplicate_seconds = {mark}
 workers = {workers}
+[dhcp]
+listen = []
 [http]
 listen = "127.0.0.1:{http}"
 """

@@ -24,7 +24,9 @@ from daemon.commands.tables import table
 from daemon.control_socket import NotRunning, ask
 from daemon.preparation import Plan
 from daemon.stores import StoreError, opened
+from storage.access_state import AccessState
 from storage.database import StorageError, check_writable
+from storage.keys import KeyFileError, load_keys
 from storage.quarantine import newest_quarantined, quarantined
 
 # The fix of the write-ahead log's corruption when two connections checkpoint.
@@ -117,6 +119,34 @@ def _secrets(plan: Plan) -> Finding:
     return Finding(Level.OK, f"{len(plan.network.nas)} NAS, no weak or shared secret")
 
 
+def _signatures(plan: Plan) -> Finding:
+    if plan.network is None:
+        return Finding(Level.OK, "no network file is configured")
+    allowed = {
+        nas.name: nas.message_authenticator
+        for nas in plan.network.nas
+        if nas.message_authenticator != "require"
+    }
+    if AccessState.is_there(plan.data_dir):
+        state = AccessState(plan.data_dir)
+        allowed = {n: p for n, p in allowed.items() if n not in state.learned}
+        state.close()
+    if allowed:
+        listed = ", ".join(f"{name} ({policy})" for name, policy in allowed.items())
+        return Finding(Level.WARNING, f"may send unsigned Access-Requests: {listed}")
+    return Finding(Level.OK, "every NAS has to sign its Access-Requests")
+
+
+def _key(plan: Plan) -> Finding:
+    try:
+        load_keys(plan.settings)
+    except KeyFileError as error:
+        # Without a configured file, the first run makes one.
+        made = not plan.settings.access.key_file
+        return Finding(Level.WARNING if made else Level.BAD, str(error))
+    return Finding(Level.OK, "readable")
+
+
 def _clock(plan: Plan) -> Finding:
     now = clock.now()
     if now < CLOCK_EARLIEST:
@@ -207,6 +237,8 @@ CHECKS: dict[str, Callable[[Plan], Finding]] = {
     "disk": _disk,
     "clock": _clock,
     "secrets": _secrets,
+    "signatures": _signatures,
+    "key": _key,
     "receive buffer": _receive_buffer,
     "database": _database,
     "quarantine": _quarantine,

@@ -282,7 +282,9 @@ def test_status_and_trace_of_a_running_daemon(tmp_path: Path) -> None:
             event = json.loads(trace.communicate(timeout=30)[0])
 
     assert done.exit_code == 0
-    assert ["radius-0", "ledger", "control"] == [r["role"] for r in status["roles"]]
+    assert ["radius-0", "ipserver", "ledger", "control"] == [
+        role["role"] for role in status["roles"]
+    ]
     assert {"fairlane", "python", "sqlite"} <= status["versions"].keys()
     assert "ready" in text
     assert event["decision"] == "told"

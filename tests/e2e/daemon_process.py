@@ -94,6 +94,7 @@ class Daemon:
         self.listen = listen
         self.accounting_port = free_port(socket.SOCK_DGRAM, listen[0])
         self.authentication_port = free_port(socket.SOCK_DGRAM, listen[0])
+        self.dhcp_port = free_port(socket.SOCK_DGRAM)
         self.http_port = free_port(socket.SOCK_STREAM)
         self.prefix = prefix
         self.environment = environment or {}
@@ -117,6 +118,8 @@ class Daemon:
             f"[radius]\naccounting_listen = {accounting}\n"
             f"authentication_listen = {authentication}\n"
             + tables.pop("radius")
+            + f'\n[dhcp]\nlisten = ["127.0.0.1:{self.dhcp_port}"]\n'
+            + tables.pop("dhcp")
             + "".join(f"\n[{name}]\n{text}\n" for name, text in tables.items() if text)
         )
 

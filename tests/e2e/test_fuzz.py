@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import random
 from pathlib import Path
 
 import pytest
+from access_site import access_request, chap, pap
 from e2e.daemon_process import NasSocket, running, wait_until
 from radius_cases import CASES
 from radius_packets import SECRET, octets, packet
+
+from radius.packet import attribute
 
 DATAGRAMS, DATAGRAMS_LONG = 20_000, 1_000_000
 BURST = 200
@@ -31,6 +35,7 @@ def seeds() -> list[bytes]:
         packet(3, status=2, acct_session_id="x", raw=bytes((26, 12)) + bytes(10)),
         bytes((12, 4, 0, 38)) + bytes(16) + bytes((80, 18)) + bytes(16),
     ]
+    made += [pap(), chap(), access_request(attribute(79, b"\2\1\0\5\1"))]
     if CASES.is_dir():
         made += [path.read_bytes() for path in sorted(CASES.glob("*/*.packet"))]
     return made
@@ -62,6 +67,11 @@ def mutated(chance: random.Random, packets: list[bytes]) -> bytes:
         if chance.random() < 0.8:
             octets_[2:4] = min(len(octets_), 4096).to_bytes(2)
         octets_[0] = chance.choice((4, 4, 4, 12, 1, 40, 43))
+        if octets_[0] == 1 and octets_[20:22] == b"\x50\x12":
+            length = int.from_bytes(octets_[2:4])
+            octets_[22:38] = bytes(16)
+            octets_[22:38] = hmac.digest(SECRET, bytes(octets_[:length]), "md5")
+            return bytes(octets_[:9000])
         octets_[4:20] = bytes(16)
         signed = bytes(octets_[: int.from_bytes(octets_[2:4])]) + SECRET
         octets_[4:20] = hashlib.md5(signed, usedforsecurity=False).digest()
@@ -87,7 +97,7 @@ def test_mutated_datagrams_leave_it_serving_with_flat_memory(
         before = 0
         for burst in range(total // BURST):
             for _ in range(BURST):
-                sender = other if chance.random() < 0.1 else junk
+                sender = other if chance.random() < 0.4 else junk
                 sender.send(mutated(chance, packets))
             nas.ask(
                 packet(burst % 256, status=1, acct_session_id=f"valid-{burst}"),

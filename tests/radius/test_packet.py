@@ -10,6 +10,7 @@ from pyrad.packet import AcctPacket, Packet
 from radius_packets import SECRET, packet
 
 from radius import packet as codec
+from radius.access_reply import access_reply
 from radius.packet import Code, Malformed, Notable
 
 _ATTRIBUTES = st.lists(
@@ -176,7 +177,7 @@ def test_the_answer_to_status_server_is_signed_first_rfc_5997() -> None:
     request = b"\x0c\x07\x00\x14" + bytes(range(16))
     proxy_state = codec.attribute(33, b"hop")
 
-    reply = codec.access_accept(request, SECRET, proxy_state)
+    reply = access_reply(codec.Code.ACCESS_ACCEPT, request, SECRET, b"", proxy_state)
 
     assert (Code.ACCESS_ACCEPT, 7, 80) == (reply[0], reply[1], reply[20])
     assert proxy_state == reply[38:]

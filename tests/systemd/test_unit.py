@@ -65,9 +65,9 @@ def test_sockets_are_those_of_the_default_settings() -> None:
     settings = Settings()
     radius = settings.radius
 
-    assert [*radius.authentication_listen, *radius.accounting_listen] == lines(
-        "fairlane.socket", "ListenDatagram"
-    )
+    datagrams = [*radius.authentication_listen, *radius.accounting_listen]
+    datagrams += settings.dhcp.listen
+    assert datagrams == lines("fairlane.socket", "ListenDatagram")
     assert [settings.http.listen] == lines("fairlane.socket", "ListenStream")
 
 

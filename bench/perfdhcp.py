@@ -1,0 +1,128 @@
+"""ISC's perfdhcp, run once and read: what was sent, answered and lost.
+
+It stands for a relay: it sends from one address and one port, with its own address as
+giaddr, or with one of a list of them. Servers under test are told to answer to where a
+request came from (Kea has KEA_TEST_SEND_RESPONSES_TO_SOURCE, Fairlane
+DHCP_REPLY_TO_SOURCE).
+"""
+
+from __future__ import annotations
+
+import re
+import resource
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["Exchange", "Run", "free_port", "run"]
+
+_PERFDHCP = shutil.which("perfdhcp", path="/usr/sbin:/usr/bin") or "perfdhcp"
+_EXCHANGE = re.compile(
+    r"\*\*\*Statistics for: ([A-Z-]+)\*\*\*\n(.*?)(?=\n\*\*\*|\Z)", re.DOTALL
+)
+_DRAIN_MICROSECONDS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One half of a four-way exchange, or a renewal; times in seconds."""
+
+    sent: int
+    received: int
+    not_unique: int
+    mean_seconds: float
+
+    @property
+    def lost(self) -> int:
+        """Requests without an answer within a second."""
+        return self.sent - self.received
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What one run saw; ``cpu_seconds`` is the generator's own."""
+
+    seconds: float
+    cpu_seconds: float
+    exchanges: dict[str, Exchange]
+    output: str
+
+    @property
+    def done(self) -> int:
+        """Four-way exchanges that ended with an ACK."""
+        return self.exchanges["REQUEST-ACK"].received
+
+    @property
+    def lost(self) -> int:
+        """Requests of any kind without an answer."""
+        return sum(exchange.lost for exchange in self.exchanges.values())
+
+
+def run(
+    port: int,
+    *,
+    clients: int,
+    own_port: int = 0,
+    rate: int = 0,
+    seconds: float = 0.0,
+    options: Sequence[str] = (),
+    cpus: str = "",
+) -> Run:
+    """Run perfdhcp against a server on a loopback port.
+
+    ``clients`` are told apart by hardware address. ``rate`` exchanges a second are
+    begun for ``seconds``; without them, ``options`` say what to do. ``own_port`` is
+    where answers go, any when 0. ``cpus`` are processors as taskset takes them.
+    """
+    own = own_port or free_port()
+    command = [*(("taskset", "-c", cpus) if cpus else ()), _PERFDHCP, "-4"]
+    command += ["-g", "single", "-R", str(clients), "-W", str(_DRAIN_MICROSECONDS)]
+    if rate:
+        command += ["-r", str(rate), "-p", str(round(seconds))]
+    command += ["-L", str(own), "-N", str(port), *options]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    started = time.perf_counter()
+    # 3 says that some exchanges were not completed, which is what is measured.
+    done = subprocess.run(
+        [*command, "-l", "127.0.0.1", "127.0.0.1"],
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=300,
+    )
+    took = time.perf_counter() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    exchanges = {
+        name: Exchange(
+            sent=_number(body, "sent packets"),
+            received=_number(body, "received packets"),
+            not_unique=_number(body, "non unique addresses"),
+            mean_seconds=_milliseconds(body) / 1e3,
+        )
+        for name, body in _EXCHANGE.findall(done.stdout)
+    }
+    if not exchanges:
+        raise RuntimeError(f"perfdhcp: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Run(seconds=took, cpu_seconds=cpu, exchanges=exchanges, output=done.stdout)
+
+
+def free_port() -> int:
+    """Find a UDP port that nothing uses now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _number(body: str, name: str) -> int:
+    found = re.search(rf"^{name}: (\d+)", body, re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
+def _milliseconds(body: str) -> float:
+    found = re.search(r"^avg delay: ([\d.]+) ms", body, re.MULTILINE)
+    return float(found[1]) if found else 0.0

@@ -1,0 +1,137 @@
+"""The address server's journal into leases, history and sales: one batch, one position.
+
+A binding is written to ``lease`` when it is made and to ``lease_history`` when it has
+ended: by a record, by another binding of its address, or by its time, which nobody
+records and which is found when the next binding comes. Bindings of a batch follow one
+another in memory; the database is asked for those it begins with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from config.schema import Settings
+from ipserver.over_allocation_change import KIND
+from ipserver.reasons import Reason
+from ipserver.records import (
+    Bound,
+    Declined,
+    Ended,
+    Entry,
+    Excess,
+    Extended,
+    Reusable,
+    entries,
+    frames,
+)
+from storage import leases
+from storage.database import Database
+from storage.journal import Block
+from storage.lease_rows import (
+    ENDED,
+    EXPIRES,
+    EXTENDED,
+    REASON,
+    history_row,
+    lease_row,
+    sale_row,
+)
+from storage.over_allocation import apply_bodies
+from storage.sessions import read_positions, write_position
+
+
+class LeaseLedger:
+    """Applies the journal of the address server; the only one that writes leases."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        with database.read.connect() as connection:
+            self.positions = dict(read_positions(connection))
+
+    def apply(self, journal: str, blocks: Sequence[Block]) -> None:
+        """Apply blocks in one transaction."""
+        position = self.positions.get(journal, 1)
+        octets = b"".join(block.octets for block in blocks if block.first >= position)
+        last = blocks[-1]
+        with self._database.write.begin() as connection:
+            self._apply(connection, list(entries(octets)))
+            bodies = [body for kind, body in frames(octets) if kind == KIND]
+            apply_bodies(connection, bodies)
+            write_position(connection, journal, last.first + last.records)
+        self.positions[journal] = last.first + last.records
+
+    def _apply(self, connection: Connection, batch: Sequence[Entry]) -> None:
+        pages = _Pages(connection, batch)
+        for entry in batch:
+            pages.take(entry)
+        pages.write(connection)
+
+
+class _Pages:
+    """The addresses that a batch speaks of: their leases before and after it."""
+
+    def __init__(self, connection: Connection, batch: Iterable[Entry]) -> None:
+        turned = {
+            entry.address
+            for entry in batch
+            if isinstance(entry, Bound | Ended | Declined)
+        }
+        found = leases.leases_at(connection, sorted(turned))
+        self._rows: dict[int, list[Any]] = {row[0]: list(row) for row in found}
+        self._changed: set[int] = set()
+        self._extended: dict[int, tuple[int, int, int]] = {}
+        self._history: list[tuple[Any, ...]] = []
+        self._sales: list[tuple[Any, ...]] = []
+        self._quarantine: list[tuple[Any, ...]] = []
+        self._reusable: list[Reusable] = []
+
+    def take(self, entry: Entry) -> None:
+        """Take what an entry says."""
+        match entry:
+            case Bound():
+                self._end(entry.address, entry.at, Reason.REPLACED)
+                self._rows[entry.address] = list(lease_row(entry))
+                self._changed.add(entry.address)
+            case Extended(at, expires, address):
+                row = self._rows.get(address)
+                if row is None:
+                    self._extended[address] = (address, at, expires)
+                elif row[ENDED] is None:
+                    row[EXTENDED], row[EXPIRES] = at, expires
+                    self._changed.add(address)
+            case Ended(at, address, reason):
+                self._end(address, at, reason)
+            case Declined(at, until, address, line):
+                self._end(address, at, Reason.DECLINED)
+                row = self._rows.get(address)
+                tenant = row[-1] if row is not None else "network"
+                self._quarantine.append((address, line, at, until, tenant))
+            case Reusable():
+                self._reusable.append(entry)
+            case Excess():
+                self._sales.append(sale_row(entry))
+
+    def _end(self, address: int, at: int, reason: Reason) -> None:
+        """End an address's binding, if one is open: at its time if that is over."""
+        row = self._rows.get(address)
+        if row is None or row[ENDED] is not None:
+            return
+        expired = row[EXPIRES] <= at
+        row[ENDED] = row[EXPIRES] if expired else at
+        row[REASON] = (Reason.EXPIRED if expired else reason).value
+        self._history.append(history_row(row))
+        self._changed.add(address)
+
+    def write(self, connection: Connection) -> None:
+        """Write what has changed."""
+        rows = [tuple(self._rows[address]) for address in self._changed]
+        leases.replace_leases(connection, rows)
+        leases.extend_leases(connection, list(self._extended.values()))
+        leases.add_history(connection, self._history)
+        leases.add_sales(connection, self._sales)
+        leases.quarantine(connection, self._quarantine)
+        for entry in self._reusable:
+            leases.release_quarantine(connection, entry.address, entry.at)

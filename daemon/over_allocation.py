@@ -1,0 +1,193 @@
+"""The over-allocation in its role: the inbox, what is counted, and what is shown.
+
+``daemon.address_server`` drives the manager itself; this is what surrounds it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter
+from typing import Any
+
+from netaddr import IPAddress
+
+from daemon.address_server import AddressServer
+from ipserver.answer import Lease
+from ipserver.block import BlockState
+from ipserver.lines import LineId, line_of, line_text
+from ipserver.loan import Loan
+from ipserver.over_allocation import OverAllocation
+from ipserver.over_allocation_command import Command
+from ipserver.over_allocation_request import TERMINAL, RequestState
+from storage.database import Database, StorageError
+from storage.over_allocation_inbox import pending
+from telemetry import metrics
+
+INBOX_SECONDS = 0.5
+
+
+async def follow_inbox(addresses: AddressServer, database: Database) -> None:
+    """Carry out what people and programs ask for, in order, for ever.
+
+    Commands wait in the database while it is away; nothing of them is here.
+    """
+    while True:
+        over_allocation = addresses.over_allocation
+        try:
+            found = await asyncio.to_thread(
+                _pending, database, over_allocation.state.command
+            )
+        except StorageError:
+            found = []  # the feed of the network polls as well, and says so
+        for command in found:
+            over_allocation.carry_out(command, addresses.now())
+            if over_allocation.state.command < command.number:
+                break  # the journal is behind: this one comes first again
+        if found:
+            addresses.step()
+        await asyncio.sleep(INBOX_SECONDS)
+
+
+def _pending(database: Database, after: int) -> list[Command]:
+    with database.read.connect() as connection:
+        return pending(connection, after)
+
+
+def publish(over_allocation: OverAllocation) -> None:
+    """Set the gauges to what there is."""
+    state = over_allocation.state
+    requests = Counter(request.state for request in state.requests.values())
+    for name in RequestState:
+        if name not in TERMINAL:
+            metrics.OVER_ALLOCATION_REQUESTS.labels(name).set(requests[name])
+    loans = Counter(loan.state for loan in state.loans.values())
+    for stage in BlockState:
+        metrics.ADDRESS_LOANS.labels(stage).set(loans[stage])
+    for pool, pressure, _ in over_allocation.pools():
+        for part in ("lent", "borrowed", "capacity"):
+            count = getattr(pressure, part)
+            metrics.POOL_ADDRESSES.labels(pool.name, part).set(count)
+        metrics.POOL_UTILISATION.labels(pool.name).set(pressure.utilisation)
+
+
+def answer(addresses: AddressServer, question: dict[str, Any]) -> dict[str, Any]:
+    """Answer what the command line asks of the running role.
+
+    ``pools`` for every pool's parts; ``why`` and ``line`` for the last decision on a
+    line, by its name or as ``fairlane leases`` shows it.
+    """
+    match question.get("about"):
+        case "pools":
+            return {"pools": pools(addresses.over_allocation)}
+        case "why":
+            return why(addresses, str(question.get("line", "")))
+        case other:
+            return {"error": f"unknown question {other!r}"}
+
+
+def pools(over_allocation: OverAllocation) -> list[dict[str, Any]]:
+    """Show each part of each pool, in addresses, and how long it will last."""
+    found = []
+    for pool, pressure, level in over_allocation.pools():
+        usage = over_allocation.space.pool_usage(pool.name)
+        left = pressure.seconds_left
+        found.append(
+            {
+                "pool": pool.name,
+                "tenant": pool.tenant,
+                "area": pool.area,
+                "level": level.name.lower(),
+                "leased": usage.leased,
+                "offered": usage.offered,
+                "declined": usage.declined,
+                "cooling": usage.cooling,
+                "lent": pressure.lent,
+                "borrowed": pressure.borrowed,
+                "free": pressure.free,
+                "owned": pressure.owned,
+                "capacity": pressure.capacity,
+                "guaranteed": pressure.guaranteed,
+                "burst_cap": pressure.burst_cap,
+                "utilisation": round(pressure.utilisation, 4),
+                "seconds_left": None if math.isinf(left) else int(left),
+            }
+        )
+    return found
+
+
+def why(addresses: AddressServer, text: str) -> dict[str, Any]:
+    """Trace the last decision on a line: what it asked, what it got, what its pools
+    and their requests look like now.
+    """
+    line = _line(text)
+    decision = addresses.allocation.decision(line)
+    if decision is None:
+        return {"error": f"nothing is remembered of line {text!r}"}
+    over_allocation = addresses.over_allocation
+    at, ask, given = decision
+    lease = getattr(given, "lease", None)
+    shown: dict[str, Any] = {
+        "line": line_text(line),
+        "at": at,
+        "asked": ask.message.value,
+        "asked_address": _address(ask.address),
+        "answer": type(given).__name__.lower(),
+        "reason": lease.reason if isinstance(lease, Lease) else _reason(given),
+    }
+    if isinstance(lease, Lease):
+        shown |= {
+            "address": _address(lease.address),
+            "pool": lease.pool,
+            "seconds": lease.seconds,
+            "loan": _loan(over_allocation, lease.address),
+        }
+    names = addresses.allocation.pools_of(line, ask.area)
+    wanted = [row for row in pools(over_allocation) if row["pool"] in names]
+    shown["pools"] = wanted
+    shown["requests"] = [
+        {
+            "number": request.number,
+            "pool": request.pool,
+            "state": request.state,
+            "size": request.size,
+            "reason": request.reason,
+            "retry_after": request.retry_after,
+        }
+        for request in over_allocation.state.requests.values()
+        if request.pool in names
+    ]
+    memories = [over_allocation.state.memory(row["pool"]) for row in wanted]
+    shown["denied_until"] = {m.pool: m.denied_until for m in memories if m.denied_until}
+    return shown
+
+
+def _line(text: str) -> LineId:
+    try:
+        return line_of(text)
+    except (LookupError, OverflowError, ValueError):
+        return text  # no line at all: nothing is remembered of it
+
+
+def _reason(given: Any) -> str:
+    return str(getattr(given, "reason", "") or getattr(given, "request", ""))
+
+
+def _address(number: int) -> str | None:
+    return str(IPAddress(number, 4)) if number else None
+
+
+def _loan(over_allocation: OverAllocation, address: int) -> dict[str, Any] | None:
+    for loan in over_allocation.state.loans.values():
+        if loan.first <= address <= loan.last:
+            return _shown(loan)
+    return None
+
+
+def _shown(loan: Loan) -> dict[str, Any]:
+    return {
+        "number": loan.number,
+        "lender": loan.lender,
+        "state": loan.state,
+        "term_ends_at": loan.term_ends_at,
+    }

@@ -1,0 +1,210 @@
+"""Bindings made, moved and ended: what memory has, and the record that says so.
+
+Each change of a binding is one method, which gives the journal entry to be durable
+before anybody is told. Memory is ahead of the disk: a record that cannot be written
+leaves a binding that nobody was told of, which ends by itself and is given to no other.
+"""
+
+from __future__ import annotations
+
+from config.schema import LeaseSettings
+from ipserver import records
+from ipserver.address_space import NETWORK, AddressSpace
+from ipserver.ask import Ask
+from ipserver.expiry import Wheel
+from ipserver.free_addresses import FreeAddresses
+from ipserver.lease_table import (
+    COOLING,
+    DECLINED,
+    FREE,
+    IN_WHEEL,
+    LEASED,
+    NEW,
+    NONE,
+    LeaseTable,
+)
+from ipserver.lines import Party, line_of, line_text
+from ipserver.reasons import Reason
+
+
+class Bindings:
+    """The bindings of an address space. Times are whole seconds.
+
+    ``skew`` is what must be added to the time that is passed in to get the wall
+    clock's, which records have. Renewals of what was extended before ``distrusted``
+    are always written: it is not certain that the disk has it.
+    """
+
+    def __init__(
+        self,
+        space: AddressSpace,
+        table: LeaseTable,
+        free: FreeAddresses,
+        settings: LeaseSettings,
+        now: int,
+    ) -> None:
+        self._space = space
+        self._table = table
+        self._free = free
+        self._cached_part = settings.cached_percent / 100
+        self._wheel = Wheel(now)
+        self._placed: dict[tuple[int, str], bytes] = {}
+        self.skew = 0
+        self.distrusted = 0
+
+    def bind(self, slot: int, party: Party, ask: Ask, now: int, until: int) -> bytes:
+        """Make the binding of a slot, whose kind is set, to who asks."""
+        table, space = self._table, self._space
+        line = party.line
+        table.link(slot, line)
+        table.hardware[slot] = ask.hardware
+        table.client_id[slot] = ask.client_id
+        if ask.agent.octets:
+            table.agent[slot] = ask.agent.octets
+        table.until[slot] = until
+        table.started[slot] = table.extended[slot] = table.seen[slot] = now
+        if table.state[slot] != LEASED:
+            self._free.move(slot, LEASED)
+        if not table.flags[slot] & IN_WHEEL:
+            table.flags[slot] |= IN_WHEEL
+            self._wheel.add(slot, until)
+        block = table.block[slot]
+        number = space.pool[block]
+        space.pools[number].new_bindings += 1
+        skew = self.skew
+        return records.bound(
+            now + skew,
+            until + skew,
+            table.address[slot],
+            space.generation[block],
+            table.kind[slot],
+            self._placed.get((number, space.owner[block])) or self._place(block),
+            line if isinstance(line, str) else line_text(line),
+            party.service,
+            ask.hardware,
+            ask.client_id,
+            table.agent[slot],
+        )
+
+    def _place(self, block: int) -> bytes:
+        space = self._space
+        pool, owner = space.pools[space.pool[block]], space.owner[block]
+        isps = space.isp_of
+        owning, holding = isps.get(owner, NETWORK), isps.get(pool.name, NETWORK)
+        borrower = holding if holding != owning else ""
+        placed = records.place(pool.name, pool.isp, owning, borrower)
+        self._placed[pool.number, owner] = placed
+        return placed
+
+    def forget_places(self) -> None:
+        """Look the parties of blocks up again: the network has changed."""
+        self._placed.clear()
+
+    def cached(self, slot: int, now: int) -> bool:
+        """Whether a renewal need not be written: little of the lease has passed."""
+        table = self._table
+        extended = table.extended[slot]
+        part = self._cached_part * (table.until[slot] - extended)
+        return extended > self.distrusted and now - extended < part
+
+    def extend(self, slot: int, ask: Ask, now: int, until: int) -> bytes:
+        """Move the end of a binding."""
+        table = self._table
+        table.until[slot] = until
+        table.extended[slot] = table.seen[slot] = now
+        if ask.agent.octets:
+            table.agent[slot] = ask.agent.octets
+        skew = self.skew
+        return records.extended(now + skew, until + skew, table.address[slot])
+
+    def end(self, slot: int, now: int, reason: Reason) -> bytes:
+        """End a binding before its time; its line keeps the memory of it."""
+        self._free.give_back(slot, now, now)
+        return records.ended(now + self.skew, self._table.address[slot], reason)
+
+    def decline(self, slot: int, now: int, until: int) -> bytes:
+        """Keep an address from use that its client found to be somebody else's."""
+        table = self._table
+        line = line_text(table.key_of(slot))
+        self._free.quarantine(slot, until)
+        table.unlink(slot)
+        skew = self.skew
+        return records.declined(now + skew, until + skew, table.address[slot], line)
+
+    def lapse(self, slot: int, now: int) -> None:
+        """End a lease whose time is over; the record of its end is its beginning's."""
+        self._free.give_back(slot, self._table.until[slot], now)
+
+    def turn(self, now: int, limit: int) -> bool:
+        """End what is over, ``limit`` at most; whether more is."""
+        table = self._table
+
+        def meet(slot: int) -> int:
+            if table.state[slot] != LEASED:
+                table.leave(slot, IN_WHEEL)
+                return 0
+            until = table.until[slot]
+            if until > now:
+                return until
+            table.leave(slot, IN_WHEEL)
+            self.lapse(slot, now)
+            return 0
+
+        return self._wheel.turn(now, limit, meet)
+
+    def restore(self, entry: records.Entry, now: int) -> bool:
+        """Take what the database or the journal says; whether it fits this space.
+
+        The addresses of blocks that are gone do not.
+        """
+        if isinstance(entry, records.Excess):
+            return True
+        table, space = self._table, self._space
+        slot = table.slot_of.get(entry.address, NONE)
+        if slot == NONE:
+            block = space.block_at(entry.address)
+            if block == NONE or space.pool[block] == NONE:
+                return False
+            slot = table.add(entry.address, block)
+            space.pools[space.pool[block]].add(NEW, 1)
+        skew, state = self.skew, table.state[slot]
+        match entry:
+            case records.Bound():
+                self._restore_binding(slot, entry, now)
+            case records.Extended() if state in (LEASED, COOLING, FREE):
+                table.until[slot] = entry.expires - skew
+                table.extended[slot] = table.seen[slot] = entry.at - skew
+                if entry.expires - skew > now and state != LEASED:
+                    self._lease_again(slot)
+            case records.Ended() if state == LEASED:
+                self._free.give_back(slot, entry.at - skew, now)
+            case records.Declined():
+                table.unlink(slot)
+                self._free.quarantine(slot, entry.until - skew)
+            case records.Reusable() if state == DECLINED:
+                self._free.withdraw(slot, entry.at - skew)
+            case _:
+                pass  # the end of what has ended
+        return True
+
+    def _restore_binding(self, slot: int, entry: records.Bound, now: int) -> None:
+        table, skew = self._table, self.skew
+        table.link(slot, line_of(entry.line))
+        table.kind[slot] = entry.kind
+        table.hardware[slot] = entry.hardware
+        table.client_id[slot] = entry.client_id
+        table.agent[slot] = entry.agent
+        at, until = entry.at - skew, entry.expires - skew
+        table.until[slot] = until
+        table.started[slot] = table.extended[slot] = table.seen[slot] = at
+        if until > now:
+            self._lease_again(slot)
+        else:
+            self._free.give_back(slot, until, now)
+
+    def _lease_again(self, slot: int) -> None:
+        table = self._table
+        if table.state[slot] != LEASED:
+            self._free.move(slot, LEASED)
+        if table.enter(slot, IN_WHEEL):
+            self._wheel.add(slot, table.until[slot])

@@ -1,0 +1,394 @@
+"""Which address is given next, in constant time however full the pool is.
+
+A pool gives from a few blocks at a time, each address drawn at random from what is left
+of them: nobody outside can tell the next one, and blocks that were never touched stay
+whole, to be lent. Behind them come addresses given up so long ago that their line will
+not miss them, then untouched blocks, then whatever has cooled down. Nothing is made
+ready for a pool in advance, and nothing is searched: what is stale in a queue is passed
+over once.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from config.schema import LeaseSettings
+from ipserver.address_space import (
+    CLOSED,
+    OPEN,
+    USED,
+    AddressSpace,
+    BlockUsage,
+    Pool,
+)
+from ipserver.lease_table import (
+    COOLING,
+    DECLINED,
+    FREE,
+    IN_QUEUE,
+    LEASED,
+    NEW,
+    NONE,
+    OFFERED,
+    STATES,
+    LeaseTable,
+)
+
+_FILLING: Final = 8
+"""Blocks that a pool gives from at once: 512 addresses to guess among, where they have
+64, and that many at most that cannot be lent for being touched."""
+
+_PASSED_OVER: Final = 64
+"""Queue entries that one ask goes through at most beyond what it takes."""
+
+_LIVE: Final = (False, True, True, False, False, False)
+
+
+class FreeAddresses:
+    """Takes addresses for leases and gets them back; keeps every count.
+
+    ``random`` gives numbers in [0, 1) that nobody can foretell.
+    """
+
+    def __init__(
+        self,
+        space: AddressSpace,
+        table: LeaseTable,
+        settings: LeaseSettings,
+        random: Callable[[], float],
+    ) -> None:
+        self._space = space
+        self._table = table
+        self._random = random
+        self._cool_down = settings.cool_down_seconds
+        self._affinity = settings.affinity_seconds
+        self._remaining: dict[int, array[int]] = {}
+
+    def move(self, slot: int, state: int) -> None:
+        """Bring a slot into a state, and count it there."""
+        table = self._table
+        before = table.state[slot]
+        table.state[slot] = state
+        block, space = table.block[slot], self._space
+        live = _LIVE[state] - _LIVE[before]
+        if live:
+            space.live[block] += live
+        number = space.pool[block]
+        if number != NONE:
+            pool = space.pools[number]
+            counts = pool.counts
+            counts[before] -= 1
+            counts[state] += 1
+            pool.used += USED[state] - USED[before]
+
+    def pool_of(self, slot: int) -> Pool | None:
+        """Give the pool that a slot is in; None when its block is in none."""
+        number = self._space.pool[self._table.block[slot]]
+        return None if number == NONE else self._space.pools[number]
+
+    def take(self, pool: Pool, now: int) -> int:
+        """Take an address for a new lease: its slot; NONE when there is none."""
+        if (
+            pool.cooling
+            or pool.quarantine
+            or (pool.offers and self._table.until[pool.offers[0]] <= now)
+        ):
+            self.settle(pool, now, _PASSED_OVER)
+        slot = self._fresh(pool)
+        if slot == NONE:
+            slot = self._freed(pool, now - self._affinity)
+        if slot == NONE and self._touch(pool):
+            slot = self._fresh(pool)
+        if slot == NONE:
+            slot = self._freed(pool, now)
+        return slot
+
+    def claim(self, address: int) -> int:
+        """Take this address when nobody has it and its pool gives: its slot, or NONE.
+
+        The slot's own line, if it has one, is for the caller to look at.
+        """
+        slot = self._table.slot_of.get(address, NONE)
+        if slot != NONE:
+            open_ = self._space.status[self._table.block[slot]] == OPEN
+            free = self._table.state[slot] in (NEW, COOLING, FREE)
+            return slot if open_ and free else NONE
+        block = self._space.block_at(address)
+        if (
+            block == NONE
+            or self._space.status[block] != OPEN
+            or address in self._space.excluded
+        ):
+            return NONE
+        return self._add(address, block)
+
+    def _add(self, address: int, block: int) -> int:
+        slot = self._table.add(address, block)
+        number = self._space.pool[block]
+        if number != NONE:
+            self._space.pools[number].add(NEW, 1)
+        return slot
+
+    def _fresh(self, pool: Pool) -> int:
+        filling, space, known = pool.filling, self._space, self._table.slot_of
+        random = self._random
+        while filling:
+            drawn = random() * len(filling)
+            place = int(drawn)
+            block = filling[place]
+            offsets = self._remaining.get(block)
+            if (
+                not offsets
+                or space.pool[block] != pool.number
+                or space.status[block] != OPEN
+            ):
+                self._remaining.pop(block, None)
+                filling[place] = filling[-1]
+                filling.pop()
+                continue
+            # What is left of 53 random bits is plenty for the place in the block.
+            pick = int((drawn - place) * len(offsets))
+            address = space.first[block] + offsets[pick]
+            offsets[pick] = offsets[-1]
+            offsets.pop()
+            if address not in known:
+                return self._add(address, block)
+        return NONE
+
+    def _touch(self, pool: Pool) -> bool:
+        """Begin to give from untouched blocks; False when there are none."""
+        untouched, space, known = pool.untouched, self._space, self._table.slot_of
+        while untouched and len(pool.filling) < _FILLING:
+            pick = int(self._random() * len(untouched))
+            block = untouched[pick]
+            untouched[pick] = untouched[-1]
+            untouched.pop()
+            if space.pool[block] == pool.number and space.status[block] == OPEN:
+                first = space.first[block]
+                offsets = (a - first for a in space.usable(block) if a not in known)
+                self._remaining[block] = array("H", offsets)
+                pool.filling.append(block)
+        return bool(pool.filling)
+
+    def _freed(self, pool: Pool, ended_before: int) -> int:
+        """Take the address that was given up first, if that was long enough ago."""
+        queue, table = pool.freed, self._table
+        while queue:
+            slot = self._standing(pool, queue[0], FREE)
+            if slot != NONE and table.until[slot] > ended_before:
+                return NONE
+            queue.popleft()
+            if slot != NONE:
+                table.unlink(slot)
+                return slot
+        return NONE
+
+    def _standing(self, pool: Pool, entry: int, state: int) -> int:
+        """Give the slot of a queue's entry; NONE when it is not there any more."""
+        table, slot = self._table, entry >> 16
+        block = table.block[slot]
+        if (
+            table.stamp[slot] == entry & 0xFFFF
+            and table.state[slot] == state
+            and self._space.pool[block] == pool.number
+            and self._space.status[block] == OPEN
+        ):
+            return slot
+        return NONE
+
+    def _entry(self, slot: int) -> int:
+        stamp = self._table.stamp[slot] = self._table.stamp[slot] + 1 & 0xFFFF
+        return slot << 16 | stamp
+
+    def give_back(self, slot: int, ended: int, now: int) -> None:
+        """End what a slot was used for at ``ended``; its line keeps the memory."""
+        table, pool = self._table, self.pool_of(slot)
+        table.until[slot] = ended
+        cool = ended + self._cool_down > now
+        self.move(slot, COOLING if cool else FREE)
+        if pool is not None:
+            (pool.cooling if cool else pool.freed).append(self._entry(slot))
+
+    def quarantine(self, slot: int, until: int) -> None:
+        """Keep an address from use, which is nobody's then."""
+        table, pool = self._table, self.pool_of(slot)
+        table.until[slot] = until
+        self.move(slot, DECLINED)
+        if pool is not None:
+            pool.quarantine.append(self._entry(slot))
+
+    def offer(self, slot: int, until: int) -> None:
+        """Keep an address for who was offered it."""
+        table = self._table
+        table.until[slot] = until
+        self.move(slot, OFFERED)
+        if not table.flags[slot] & IN_QUEUE:
+            pool = self.pool_of(slot)
+            if pool is not None:
+                table.flags[slot] |= IN_QUEUE
+                pool.offers.append(slot)
+
+    def settle(self, pool: Pool, now: int, limit: int) -> bool:
+        """Let go of offers, cool-downs and quarantines whose time is over.
+
+        Goes through ``limit`` entries of each at most; whether more may be due.
+        """
+        table, more = self._table, False
+        for _ in range(limit):
+            if not pool.offers or table.until[pool.offers[0]] > now:
+                break
+            self._drop_offer(pool, now)
+        else:
+            more = True
+        for queue, state, wait in (
+            (pool.cooling, COOLING, self._cool_down),
+            (pool.quarantine, DECLINED, 0),
+        ):
+            more |= self._let_go(pool, queue, state, now - wait, limit)
+        return more
+
+    def _drop_offer(self, pool: Pool, now: int) -> None:
+        table, slot = self._table, pool.offers.popleft()
+        if table.state[slot] == OFFERED and table.until[slot] > now:
+            pool.offers.append(slot)  # it was offered again
+            return
+        table.leave(slot, IN_QUEUE)
+        if table.state[slot] == OFFERED:
+            self.withdraw(slot, now)
+
+    def withdraw(self, slot: int, now: int) -> None:
+        """Take an offer back: nobody has used the address, so it need not cool down."""
+        pool = self.pool_of(slot)
+        self._table.until[slot] = now
+        self.move(slot, FREE)
+        if pool is not None:
+            pool.freed.append(self._entry(slot))
+
+    def _let_go(
+        self, pool: Pool, queue: deque[int], state: int, before: int, limit: int
+    ) -> bool:
+        table = self._table
+        for _ in range(limit):
+            if not queue:
+                return False
+            slot, stamp = queue[0] >> 16, queue[0] & 0xFFFF
+            if table.stamp[slot] == stamp and table.state[slot] == state:
+                if table.until[slot] > before:
+                    return False
+                self.move(slot, FREE)
+                pool.freed.append(self._entry(slot))
+            queue.popleft()
+        return True
+
+    def relieve(self, pool: Pool, now: int, count: int, oldest: int) -> int:
+        """Make addresses free before their time: how many, ``count`` at most.
+
+        First the oldest that cool down, then offers made before ``oldest``.
+        """
+        made, table = 0, self._table
+        while made < count and pool.cooling:
+            entry = pool.cooling.popleft()
+            slot = entry >> 16
+            if table.stamp[slot] == entry & 0xFFFF and table.state[slot] == COOLING:
+                self.move(slot, FREE)
+                pool.freed.append(self._entry(slot))
+                made += 1
+        while made < count and pool.offers:
+            slot = pool.offers[0]
+            if table.state[slot] == OFFERED and table.extended[slot] > oldest:
+                break
+            pool.offers.popleft()
+            table.leave(slot, IN_QUEUE)
+            if table.state[slot] == OFFERED:
+                self.withdraw(slot, now)
+                made += 1
+        return made
+
+    def declined(self, pool: Pool, before: int, count: int) -> list[int]:
+        """List slots whose quarantine ends before a time, ``count`` at most."""
+        table = self._table
+        found: list[int] = []
+        for entry in pool.quarantine:
+            slot = entry >> 16
+            if len(found) >= count or table.until[slot] > before:
+                break
+            if table.stamp[slot] == entry & 0xFFFF and table.state[slot] == DECLINED:
+                found.append(slot)
+        return found
+
+    def sort(self, pool: Pool) -> None:
+        """Bring the queues of a pool into their order in time, after a start."""
+        until = self._table.until
+        for queue in (pool.cooling, pool.freed, pool.quarantine):
+            entries = sorted(queue, key=lambda entry: until[entry >> 16])
+            queue.clear()
+            queue.extend(entries)
+
+    def slots_in(self, block: int) -> Iterator[int]:
+        """Go through the slots of a block."""
+        known = self._table.slot_of
+        if not known:  # at the start a /8 would be 16 million looks
+            return
+        first = self._space.first[block]
+        for address in range(first, first + self._space.addresses[block]):
+            slot = known.get(address, NONE)
+            if slot != NONE:
+                yield slot
+
+    def attach(self, block: int, pool: Pool, status: int) -> None:
+        """Put a block, with what is in it, into a pool."""
+        space, table = self._space, self._table
+        space.pool[block] = pool.number
+        pool.size += space.size(block)
+        if table.slot_of:
+            for slot in self.slots_in(block):
+                table.block[slot] = block
+                state = table.state[slot]
+                pool.add(state, 1)
+                space.live[block] += _LIVE[state]
+                if state in (COOLING, DECLINED):
+                    queue = pool.cooling if state == COOLING else pool.quarantine
+                    queue.append(self._entry(slot))
+                elif state == OFFERED and table.enter(slot, IN_QUEUE):
+                    pool.offers.append(slot)
+        self.change_status(block, status)
+
+    def detach(self, block: int) -> None:
+        """Take a block, with what is in it, from its pool."""
+        space = self._space
+        pool = space.pools[space.pool[block]]
+        for slot in self.slots_in(block):
+            pool.add(self._table.state[slot], -1)
+        pool.size -= space.size(block)
+        space.live[block] = 0
+        space.pool[block], space.status[block] = NONE, CLOSED
+
+    def change_status(self, block: int, status: int) -> None:
+        """Let a pool give from a block, or not; what is free in it follows."""
+        space = self._space
+        before, space.status[block] = space.status[block], status
+        if status != OPEN or before == OPEN:
+            return
+        pool = space.pools[space.pool[block]]
+        if block not in pool.untouched:
+            pool.untouched.append(block)
+        for slot in self.slots_in(block):
+            if self._table.state[slot] == FREE:
+                pool.freed.append(self._entry(slot))
+
+    def usage(self, block: int) -> BlockUsage:
+        """Say what a block's addresses are doing."""
+        counts, last = [0] * STATES, 0
+        for slot in self.slots_in(block):
+            state = self._table.state[slot]
+            counts[state] += 1
+            if state == LEASED:
+                last = max(last, self._table.until[slot])
+        size = self._space.size(block)
+        leased, offered = counts[LEASED], counts[OFFERED]
+        declined, cooling = counts[DECLINED], counts[COOLING]
+        free = size - leased - offered - declined - cooling
+        return BlockUsage(size, leased, offered, declined, cooling, free, last)

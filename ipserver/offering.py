@@ -1,0 +1,279 @@
+"""What a DHCPDISCOVER is offered (RFC 2131 section 4.3.1).
+
+The order in which an address is looked for is the RFC's: the client's binding, what its
+line had before, what it asks for, a new one; and then the ladder. An offer is kept for
+its line for a while and is nowhere but in memory; a line has one for each address that
+it can have, and repeating oneself gets the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from config.schema import LeaseSettings
+from ipserver.address_space import DRAINING, OPEN, Pool
+from ipserver.admission import KIND_OF, Admission
+from ipserver.answer import Answer, Lease, Offer, Park, Silence
+from ipserver.ask import Ask
+from ipserver.block_leasing import OFFER_SECONDS_MIN, Random
+from ipserver.excess import Excess
+from ipserver.lease_lookup import LeaseLookup
+from ipserver.lease_table import GARDEN, GRACE, LEASED, NEW, NONE, OWN, SOLD
+from ipserver.lease_times import Jitter, lease_seconds
+from ipserver.line_leases import LineLeases, entitled, look
+from ipserver.lines import LineId, Party, line_text
+from ipserver.reasons import Reason
+
+Shortage = Callable[[str, str, float], str | None]
+"""Told of a pool without an address, the line that wants one, and the time; gives the
+id of the request that is being granted automatically, or None."""
+
+_TURN: Final = 64
+"""Ended leases that one ask clears away when its pool has no address."""
+
+_RELIEF: Final = 16
+"""Addresses freed before their time when a pool has none left."""
+
+GRANTED: Final = {
+    OWN: Reason.GRANTED_OWN,
+    GARDEN: Reason.WALLED_GARDEN,
+    GRACE: Reason.GRANTED_GRACE,
+    SOLD: Reason.GRANTED_SOLD,
+}
+
+
+class Offering(LeaseLookup):
+    """Answers DHCPDISCOVER; see ``ipserver.allocation`` for the whole."""
+
+    def __init__(
+        self,
+        settings: LeaseSettings,
+        *,
+        random: Random,
+        now: float,
+        shortage: Shortage | None,
+    ) -> None:
+        super().__init__(settings, random=random, now=now)
+        self.shortage = shortage
+        self._admission = Admission(
+            self._table, self._free, self._bindings, self._book, settings
+        )
+        self._jitter = Jitter(random())
+        self._line: LineId = ""
+        """Whose ask is being answered, as far as that is known."""
+
+    def _party(self, ask: Ask) -> Party | None:
+        """Find who asks; a line that has got its name keeps what it had without."""
+        party = self._lines.find(ask)
+        if party is None:
+            return None
+        line = self._line = party.line
+        if line in self._newly_named:
+            self._newly_named.discard(line)
+            known, nameless = self._table.line_of, self._lines.nameless(ask)
+            if line not in known and nameless in known:
+                self._table.rename_line(nameless, line)
+        return party
+
+    def _look(self, party: Party, ask: Ask, now: int) -> LineLeases:
+        return look(self._table, self._free, self._bindings, party, ask, now)
+
+    def _entitled(self, slot: int, party: Party) -> bool:
+        return entitled(self._table, self._free, slot, party.terms)
+
+    def _discover(self, ask: Ask, now: int) -> Answer:
+        party = self._party(ask)
+        if party is None:
+            return Silence(Reason.NO_LINE)
+        terms = party.terms
+        pools = terms.pools if terms.addresses else terms.garden
+        if not pools:
+            empty = Reason.POOL_EMPTY if terms.addresses else Reason.NO_SERVICE
+            return Silence(empty)
+        if ask.ipv6_only and terms.ipv6_only_seconds:
+            wait = terms.ipv6_only_seconds
+            return Offer(Lease(0, pools[0], wait, wait, wait, Reason.IPV6_ONLY, wait))
+        table, has = self._table, self._look(party, ask, now)
+        settled = NONE
+        for slot in has.mine:
+            if self._entitled(slot, party):
+                settled = slot
+                if self._space.status[table.block[slot]] == OPEN:
+                    return self._promise(slot, ask, now, Reason.RENEWED)
+        if has.offer != NONE and self._offerable(has.offer, party):
+            return self._offer(has.offer, table.kind[has.offer], party, ask, now)
+        answer = self._another(party, pools, has, ask, now)
+        if isinstance(answer, Offer | Park) or settled == NONE:
+            return answer
+        # Its block is to be given back, but there is no other address for it.
+        return self._promise(settled, ask, now, Reason.RENEWED)
+
+    def _offerable(self, slot: int, party: Party) -> bool:
+        open_ = self._space.status[self._table.block[slot]] == OPEN
+        return open_ and self._entitled(slot, party)
+
+    def _another(
+        self,
+        party: Party,
+        pools: tuple[str, ...],
+        has: LineLeases,
+        ask: Ask,
+        now: int,
+    ) -> Answer:
+        """Find an address that the client has no binding of."""
+        terms, table = party.terms, self._table
+        if terms.addresses:
+            kind, bound, offered, limit = OWN, has.own, has.offered, terms.addresses
+        else:
+            offered = int(has.other_offer != NONE)
+            kind, bound, limit = GARDEN, has.garden, 1
+        if bound + offered < limit:
+            return self._grant(kind, pools, party, has, ask, now)
+        other = has.other_offer
+        if bound < limit and self._offerable(other, party):
+            # One offer for each address the line can have: the newest client has it.
+            return self._offer(other, table.kind[other], party, ask, now)
+        return self._beyond(party, has, ask, now)
+
+    def _beyond(self, party: Party, has: LineLeases, ask: Ask, now: int) -> Answer:
+        """Climb the ladder: the line has all the addresses of its service."""
+        terms = party.terms
+        policy = terms.excess.policy if terms.addresses else Excess.REPLACE_OLDEST
+        oldest = has.oldest if terms.addresses else has.garden_oldest
+        refusal = Reason.SUBSCRIBER_LIMIT
+        if oldest != NONE:
+            refused = self._admission.may_replace(oldest, party, has, ask, now)
+            if refused is None:
+                return self._promise(oldest, ask, now, Reason.REPLACED)
+            refusal = refused
+        if policy is Excess.WALLED_GARDEN:
+            if not has.garden:
+                return self._grant(GARDEN, terms.garden, party, has, ask, now)
+            oldest = has.garden_oldest
+            refused = self._admission.may_replace(oldest, party, has, ask, now)
+            if refused is None:
+                return self._promise(oldest, ask, now, Reason.REPLACED)
+            return Silence(refused)
+        if policy in KIND_OF:
+            granted = self._admission.afford(party, has.extra, now)
+            if isinstance(granted, Reason):
+                return Silence(granted)
+            return self._grant(KIND_OF[policy], terms.pools, party, has, ask, now)
+        return Silence(refusal)
+
+    def _grant(
+        self,
+        kind: int,
+        pools: tuple[str, ...],
+        party: Party,
+        has: LineLeases,
+        ask: Ask,
+        now: int,
+    ) -> Answer:
+        """Offer the address the line had, the one it asks for, or a new one."""
+        table, other = self._table, has.other_offer
+        if (
+            kind != OWN
+            and other != NONE
+            and table.kind[other] == kind
+            and self._offerable(other, party)
+        ):
+            return self._offer(other, kind, party, ask, now)
+        if has.memory:
+            slot = self._had(has.memory, pools)
+            if slot != NONE:
+                return self._offer(slot, kind, party, ask, now, Reason.RETURNED)
+        if ask.address:
+            slot = self._requested(ask.address, pools)
+            if slot != NONE:
+                return self._offer(slot, kind, party, ask, now)
+        for name in pools:
+            slot = self._take(self._space.by_name[name], now)
+            if slot != NONE:
+                return self._offer(slot, kind, party, ask, now)
+        if self.shortage is not None:
+            for name in pools:
+                request = self.shortage(name, line_text(party.line), now)
+                if request is not None:
+                    return Park(request)
+        return Silence(Reason.POOL_EMPTY)
+
+    def _had(self, memory: list[int], pools: tuple[str, ...]) -> int:
+        """Choose what the line had last, of what it can have again."""
+        table, status = self._table, self._space.status
+        had = [
+            slot
+            for slot in memory
+            if status[table.block[slot]] == OPEN and self._in_pools(slot, pools)
+        ]
+        return max(had, key=table.until.__getitem__, default=NONE)
+
+    def _in_pools(self, slot: int, pools: tuple[str, ...]) -> bool:
+        pool = self._free.pool_of(slot)
+        return pool is not None and pool.name in pools
+
+    def _requested(self, address: int, pools: tuple[str, ...]) -> int:
+        """Take the address a client asks for, if it is nobody's memory."""
+        slot = self._free.claim(address)
+        if slot == NONE:
+            return NONE
+        mine = self._in_pools(slot, pools)
+        if mine and self._table.line[slot] == NONE:
+            return slot
+        if self._table.state[slot] == NEW:
+            self._table.remove(slot)
+        return NONE
+
+    def _take(self, pool: Pool, now: int) -> int:
+        slot = self._free.take(pool, now)
+        if slot == NONE and (
+            self._bindings.turn(now, _TURN)
+            or self._free.relieve(pool, now, _RELIEF, now - OFFER_SECONDS_MIN)
+        ):
+            slot = self._free.take(pool, now)
+        return slot
+
+    def _offer(
+        self,
+        slot: int,
+        kind: int,
+        party: Party,
+        ask: Ask,
+        now: int,
+        reason: Reason | None = None,
+    ) -> Answer:
+        """Keep an address for the client, and offer it."""
+        table = self._table
+        table.link(slot, party.line)
+        table.kind[slot] = kind
+        table.hardware[slot] = ask.hardware
+        table.client_id[slot] = ask.client_id
+        table.agent[slot] = ask.agent.octets
+        table.extended[slot] = now
+        self._free.offer(slot, now + self._settings.offer_seconds)
+        return self._promise(slot, ask, now, reason or GRANTED[kind])
+
+    def _promise(self, slot: int, ask: Ask, now: int, reason: Reason) -> Answer:
+        """Offer what a slot is, without changing it."""
+        table = self._table
+        if self._space.status[table.block[slot]] == DRAINING:
+            seconds = table.until[slot] - now
+        else:
+            seconds = self._seconds(slot, ask, new=table.state[slot] != LEASED)
+        return Offer(self._lease(slot, seconds, reason))
+
+    def _seconds(self, slot: int, ask: Ask, *, new: bool) -> int:
+        space, block = self._space, self._table.block[slot]
+        pool = space.pools[space.pool[block]]
+        longest = space.lease_max[block]
+        return lease_seconds(pool, space.marks, longest, ask.seconds, new=new)
+
+    def _lease(
+        self, slot: int, seconds: int, reason: Reason, wait: int = 0, end: bool = False
+    ) -> Lease:
+        """Say what a lease is; with ``end``, that it must not be renewed any more."""
+        table, space = self._table, self._space
+        t1, t2 = (seconds, seconds) if end else self._jitter.renewal_times(seconds)
+        pool = space.pools[space.pool[table.block[slot]]].name
+        return Lease(table.address[slot], pool, seconds, t1, t2, reason, wait)

@@ -1,0 +1,124 @@
+"""From an item to its tasks, by the catalogue: offering, to services, to resources.
+
+Stages come one after the other, what is in a stage goes side by side. Whoever can say
+no is asked first, what the subscriber notices comes last, and what cannot be undone
+after the network has shown that it works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from config.offers import Component
+from provisioning.inventory import Inventory
+from provisioning.order_rules import Wanted
+from provisioning.order_states import Action
+from provisioning.task_graph import Kind, Task
+
+Step = tuple[Kind, Mapping[str, Any]]
+Stage = list[Step]
+
+
+def decompose(
+    items: Mapping[int, Wanted],
+    relies_on: Mapping[int, Sequence[int]],
+    inventory: Inventory,
+    now: int,
+) -> list[Task]:
+    """Make the tasks of an order's items; one waits for all that it relies on."""
+    tasks: list[Task] = []
+    last: dict[int, tuple[int, ...]] = {}
+    left = dict(items)
+    while left:
+        # Circles were refused, so one is always free.
+        number = next(n for n in left if not set(relies_on[n]) & left.keys())
+        wanted = left.pop(number)
+        after = tuple(sorted({t for other in relies_on[number] for t in last[other]}))
+        for stage in _STAGES[wanted.action](wanted, inventory):
+            numbers = []
+            for kind, about in stage:
+                numbers.append(len(tasks))
+                tasks.append(
+                    Task(
+                        number=len(tasks),
+                        item=number,
+                        kind=kind,
+                        after=after,
+                        due_at=now,
+                        about=about,
+                    )
+                )
+            after = tuple(numbers) or after
+        last[number] = after
+    return tasks
+
+
+def _components(offering: str | None, inventory: Inventory) -> tuple[Component, ...]:
+    row = inventory.offering.get(offering or "")
+    return row.components if row else ()
+
+
+def _about(kind: Kind, components: Sequence[Component]) -> Stage:
+    return [(kind, {"bsp": one.bsp, "product": one.product}) for one in components]
+
+
+def _stages(*stages: Stage) -> Iterator[Stage]:
+    return (stage for stage in stages if stage)
+
+
+def _add(wanted: Wanted, inventory: Inventory) -> Iterator[Stage]:
+    offering = inventory.offering[wanted.offering or ""]
+    isp = inventory.isp[wanted.isp]
+    parties: Stage = [(Kind.DEVICE, {})] if offering.device else []
+    parties += _about(Kind.BSP, offering.components)
+    return _stages(
+        [(Kind.LINE, {})] if wanted.line is None else [],
+        [(Kind.IDENTITY, {})] if isp.approves_identities else [],
+        parties,
+        [(Kind.RATING_OPEN, {})],
+        [(Kind.SERVICE, {})],
+        [(Kind.COA, {})],
+        [(Kind.PROOF, {})],
+        [(Kind.TAKEOVER, {})] if wanted.replaces else [],
+    )
+
+
+def _modify(wanted: Wanted, inventory: Inventory) -> Iterator[Stage]:
+    service = inventory.service[wanted.service]
+    old = _components(service.offering, inventory)
+    new = _components(wanted.offering or service.offering, inventory)
+    offering = inventory.offering.get(wanted.offering or "")
+    device = bool(wanted.device or (offering and offering.device))
+    parties: Stage = [(Kind.DEVICE, {})] if device else []
+    parties += _about(Kind.BSP, [one for one in new if one not in old])
+    return _stages(
+        parties,
+        [(Kind.RATING_OPEN, {})] if wanted.offering else [],
+        [(Kind.SERVICE, {})],
+        [(Kind.COA, {})],
+        _about(Kind.BSP_REMOVE, [one for one in old if one not in new]),
+    )
+
+
+def _delete(wanted: Wanted, inventory: Inventory) -> Iterator[Stage]:
+    service = inventory.service[wanted.service]
+    components = _components(service.offering, inventory)
+    return _stages(
+        [(Kind.COA, {})],  # its sessions are found while it is there
+        [(Kind.REMOVE, {})],
+        _about(Kind.BSP_REMOVE, components),
+        [(Kind.RATING_CLOSE, {})],
+    )
+
+
+def _no_change(_wanted: Wanted, _inventory: Inventory) -> Iterator[Stage]:
+    return iter(())
+
+
+_STAGES: Final[dict[Action, Callable[[Wanted, Inventory], Iterator[Stage]]]] = {
+    Action.ADD: _add,
+    Action.MODIFY: _modify,
+    Action.DELETE: _delete,
+    Action.NO_CHANGE: _no_change,
+}

@@ -1,0 +1,385 @@
+"""Qualification: one transaction answers many questions and holds what it promises.
+
+Questions come by themselves and are answered together (a batch a transaction), because
+what costs is the commit. The answers do not differ: each sees what those before it
+hold. A green answer for an ISP replaces its own earlier one for the same place.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from config.plant import Line
+from provisioning import addresses
+from provisioning.addresses import Address, Candidate
+from provisioning.line_token import line_of
+from provisioning.qualification import (
+    GREEN_SECONDS,
+    Answer,
+    Case,
+    Color,
+    Need,
+    Place,
+    Reason,
+    Result,
+    decide,
+    needs,
+    neutral_order,
+    overall,
+    standing,
+)
+from provisioning.refusal import Refusal
+from services.actor import Actor
+from services.provisioning import ObjectChange, Transaction, log_changes
+from storage import holds, line_leases, qualifications
+from storage.holds import Hold
+from storage.sites import Site, sites_like, sites_named
+
+BATCH: Final = 128
+"""Questions in one transaction: a hundred share a commit, and none waits long."""
+
+_WHERE: Final = ("site", "line", "address", "token", "source")
+
+_OFFERINGS: Final = 50
+"""Offerings asked for at once."""
+
+
+class Override(Struct, frozen=True):
+    """A person's choice of a site where the address did not decide, and why."""
+
+    site: str
+    reason: str
+
+
+class Query(Struct, frozen=True, kw_only=True):
+    """One question: where (one of site, line, address, token or source), and what.
+
+    ``source`` is the address that the question came from: its lease says the line.
+    ``isp`` None asks for every ISP (TMF645's query), which holds nothing; ``offerings``
+    empty asks for all of the ISP's. ``seed`` orders the ISPs, and is kept.
+    """
+
+    actor: Actor
+    isp: str | None = None
+    site: str | None = None
+    line: str | None = None
+    address: str | None = None
+    token: str | None = None
+    source: str | None = None
+    offerings: tuple[str, ...] = ()
+    external_id: str = ""
+    alternatives: bool = True
+    hold: bool = True
+    seed: str = ""
+    override: Override | None = None
+
+
+class Qualification(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is answered, and kept. ``state``: done, or informationRequired when the
+    address did not decide and one of the candidates is to be chosen.
+
+    ``expires_at`` is 0 where nothing is promised. Times are epoch seconds.
+    """
+
+    id: str
+    at: int
+    tenant: str
+    state: str
+    result: Result
+    color: Color
+    external_id: str = ""
+    place: str | None = None
+    site: str | None = None
+    line: str | None = None
+    area: str | None = None
+    expires_at: int = 0
+    answers: tuple[Answer, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+    isps: tuple[str, ...] = ()
+    seed: str = ""
+
+
+class _Found(NamedTuple):
+    place: Place | None
+    candidates: tuple[Candidate, ...] = ()
+    reason: Reason | None = None
+
+
+def qualify(
+    transaction: Transaction,
+    queries: Sequence[Query],
+    *,
+    new_id: Callable[[], str],
+    token_key: bytes = b"",
+) -> list[Qualification | Refusal]:
+    """Answer questions in their order; each sees what those before it hold.
+
+    ``new_id`` gives an id that nobody guesses; ``token_key`` is what line tokens are
+    signed with.
+    """
+    batch = _Batch(transaction, new_id)
+    refused = [_refusal(transaction, query) for query in queries]
+    good = [q for q, no in zip(queries, refused, strict=True) if no is None]
+    found = _find(transaction, good, token_key)
+    batch.prepare([(q, f.place) for q, f in zip(good, found, strict=True) if f.place])
+    answered = iter([batch.answer(q, f) for q, f in zip(good, found, strict=True)])
+    batch.write()
+    return [no if no is not None else next(answered) for no in refused]
+
+
+def _refusal(transaction: Transaction, query: Query) -> Refusal | None:
+    inventory = transaction.inventory
+    given = [where for where in _WHERE if getattr(query, where)]
+    if len(given) != 1:
+        reason = f"name exactly one of {', '.join(_WHERE)}"
+        return Refusal("place_ambiguous" if given else "place_missing", "", reason)
+    if query.address is not None and len(query.address) > addresses.LENGTH:
+        reason = f"an address has at most {addresses.LENGTH} characters"
+        return Refusal("address_too_long", "/address", reason)
+    if query.isp is not None and query.isp not in inventory.isp:
+        return Refusal("unknown_isp", "/isp", f"there is no ISP called {query.isp!r}")
+    if len(query.offerings) > _OFFERINGS:
+        reason = f"at most {_OFFERINGS} offerings are asked for at once"
+        return Refusal("too_many_offerings", "/offerings", reason)
+    if query.override is not None and not query.override.reason.strip():
+        return Refusal("reason_missing", "/override/reason", "say why")
+    for position, name in enumerate(query.offerings):
+        offering = inventory.offering.get(name)
+        if offering is None or (query.isp and offering.isp != query.isp):
+            reason = f"there is no offering called {name!r}"
+            return Refusal("unknown_offering", f"/offerings/{position}", reason)
+    return None
+
+
+def _find(
+    transaction: Transaction, queries: Sequence[Query], key: bytes
+) -> list[_Found]:
+    """Find every place, with one look-up for all names and one for all addresses."""
+    connection, inventory = transaction.connection, transaction.inventory
+    asked: dict[str, Address] = {
+        query.address: addresses.normalise(query.address)
+        for query in queries
+        if query.address and query.override is None
+    }
+    named = [q.override.site if q.override else q.site for q in queries]
+    lines = {id(query): _line_name(transaction, query, key) for query in queries}
+    of_lines = (inventory.line.get(name or "") for name in lines.values())
+    wanted = [*filter(None, named), *(x.site for x in of_lines if x and x.site)]
+    sites = sites_named(connection, wanted)
+    like = sites_like(connection, list(asked.values())) if asked else {}
+    found = []
+    for query, name in zip(queries, named, strict=True):
+        line = inventory.line.get(lines[id(query)] or "")
+        if query.line or query.token or query.source:
+            found.append(_by_line(transaction, line, sites))
+        elif name:
+            found.append(_by_site(transaction, sites.get(name)))
+        else:
+            address = asked[query.address or ""]
+            found.append(_by_address(transaction, address, like.get(address, [])))
+    return found
+
+
+def _line_name(transaction: Transaction, query: Query, key: bytes) -> str | None:
+    now = transaction.now
+    if query.source:
+        return line_leases.line_of(transaction.connection, query.source, now)
+    return line_of(query.token, now, key) if query.token else query.line
+
+
+def _by_line(
+    transaction: Transaction, line: Line | None, sites: dict[str, Site]
+) -> _Found:
+    if line is None:
+        return _Found(None, reason=Reason("unknown_line", "there is no such line"))
+    node = transaction.inventory.node.get(line.node or "")
+    site = sites.get(line.site or "")
+    return _Found(Place(line.area, site.name if site else line.site, line, node))
+
+
+def _by_site(transaction: Transaction, site: Site | None) -> _Found:
+    if site is None:
+        return _Found(None, reason=Reason("unknown_site", "there is no such site"))
+    inventory = transaction.inventory
+    line = inventory.line_at(site.name)
+    node = inventory.node.get((line.node if line else site.node) or "")
+    return _Found(Place(site.area, site.name, line, node))
+
+
+def _by_address(
+    transaction: Transaction, asked: Address, sites: Sequence[Site]
+) -> _Found:
+    known = [(site.name, site.address, site.normal) for site in sites]
+    candidates = addresses.rank(asked, known)
+    best = addresses.accepted(candidates)
+    if best is None:
+        code = "address_ambiguous" if candidates else "address_unknown"
+        label = "choose one of the candidates" if candidates else "not in the inventory"
+        return _Found(None, tuple(candidates), Reason(code, label))
+    site = next(site for site in sites if site.name == best.site)
+    return _by_site(transaction, site)._replace(candidates=(best,))
+
+
+class _Batch:
+    """What one transaction answers, holds and writes."""
+
+    def __init__(self, transaction: Transaction, new_id: Callable[[], str]) -> None:
+        self._transaction = transaction
+        self._new_id = new_id
+        self._held: Counter[str] = Counter()
+        self._open: dict[tuple[str, str], str] = {}
+        self._holds: dict[str, list[Hold]] = {}
+        self._gone: list[Hold] = []
+        self._superseded: list[str] = []
+        self._rows: dict[str, dict[str, object]] = {}
+
+    def prepare(self, found: Iterable[tuple[Query, Place]]) -> None:
+        """Read what is held and what is open for the places, all at once."""
+        connection = self._transaction.connection
+        resources: set[str] = set()
+        places = set()
+        for query, place in found:
+            places.add(place.key)
+            if place.node is not None:
+                resources.add(f"node:{place.node.name}")
+            isps = [query.isp] if query.isp else self._transaction.inventory.isp
+            resources |= {f"addresses:{isp}/{place.area}" for isp in isps}
+        self._held = holds.sums(connection, resources)
+        known = qualifications.open_at(connection, places)
+        self._open = {(one.tenant, one.place): one.id for one in known}
+        for one in holds.holds_of(connection, [one.id for one in known]):
+            self._holds.setdefault(one.owner, []).append(one)
+
+    def answer(self, query: Query, found: _Found) -> Qualification:
+        """Answer one question, and hold what a green answer needs."""
+        now = self._transaction.now
+        tenant = query.isp or query.actor.tenant
+        base = Qualification(
+            id=self._new_id(),
+            at=now,
+            tenant=tenant,
+            external_id=query.external_id,
+            state="informationRequired" if found.candidates else "done",
+            result=Result.UNQUALIFIED,
+            color=Color.RED,
+            candidates=found.candidates,
+            reasons=(found.reason,) if found.reason else (),
+        )
+        if found.place is None:
+            return self._keep(query, base)
+        place = found.place
+        holding = query.hold and query.isp is not None
+        if holding:
+            self._supersede(tenant, place.key)
+        isps, cases = self._cases(query, place)
+        answers = tuple(decide(c, alternatives=query.alternatives) for c in cases)
+        result, color = overall(answers)
+        made: list[Need] = []
+        if holding:
+            made = _most(
+                needs(case)
+                for case, answer in zip(cases, answers, strict=True)
+                if answer.color is Color.GREEN
+            )
+        whole: Qualification = msgspec.structs.replace(
+            base,
+            state="done",
+            result=result,
+            color=color,
+            place=place.key,
+            site=place.site,
+            line=place.line.name if place.line else None,
+            area=place.area,
+            answers=answers,
+            isps=tuple(isps),
+            seed=query.seed if query.isp is None else "",
+            expires_at=now + GREEN_SECONDS
+            if holding and any(a.color is Color.GREEN for a in answers)
+            else 0,
+        )
+        if whole.expires_at:
+            self._open[tenant, place.key] = whole.id
+            self._holds[whole.id] = [Hold(whole.id, *need, tenant) for need in made]
+            for need in made:
+                self._held[need.resource] += need.quantity
+        return self._keep(query, whole)
+
+    def _cases(self, query: Query, place: Place) -> tuple[list[str], list[Case]]:
+        inventory = self._transaction.inventory
+        if query.isp is not None:
+            isps = [query.isp]
+        else:
+            contracted = (
+                i for i in inventory.isp if inventory.has_contract(i, place[0])
+            )
+            isps = neutral_order(contracted, query.seed)
+        cases = [
+            Case(place, offering, so)
+            for so in (
+                standing(inventory, place, isp, self._held.__getitem__) for isp in isps
+            )
+            for offering in so.offerings
+            if not query.offerings or offering.name in query.offerings
+        ]
+        return isps, cases
+
+    def _supersede(self, tenant: str, place: str) -> None:
+        old = self._open.pop((tenant, place), None)
+        if old is None:
+            return
+        released = self._holds.pop(old, [])
+        for one in released:
+            self._held[one.resource] -= one.quantity
+        if old in self._rows:
+            self._rows[old]["state"] = "superseded"
+        else:
+            self._superseded.append(old)
+            self._gone += released
+
+    def _keep(self, query: Query, whole: Qualification) -> Qualification:
+        self._rows[whole.id] = {
+            "id": whole.id,
+            "at": whole.at,
+            "expires_at": whole.expires_at,
+            "channel": query.actor.channel,
+            "actor": query.actor.name,
+            "place": whole.place,
+            "state": "open" if whole.expires_at else "told",
+            "color": whole.color.value,
+            "body": msgspec.json.encode(whole).decode(),
+            "tenant": whole.tenant,
+        }
+        if query.override is not None:
+            after = {"site": query.override.site, "address": query.address}
+            log_changes(
+                self._transaction.connection,
+                query.actor,
+                [ObjectChange("qualification", whole.id, None, after)],
+                whole.at,
+                query.override.reason,
+            )
+        return whole
+
+    def write(self) -> None:
+        """Write all that was answered and held."""
+        connection = self._transaction.connection
+        qualifications.close(connection, self._superseded, "superseded")
+        qualifications.add(connection, list(self._rows.values()))
+        good = {id_ for id_ in self._rows if self._rows[id_]["state"] == "open"}
+        made = [one for id_ in sorted(good) for one in self._holds.get(id_, [])]
+        holds.change(connection, made=made, gone=self._gone)
+
+
+def _most(listed: Iterable[list[Need]]) -> list[Need]:
+    """Hold for the largest of several offerings: only one of them can be ordered."""
+    most: dict[str, int] = {}
+    for found in listed:
+        for need in found:
+            most[need.resource] = max(most.get(need.resource, 0), need.quantity)
+    return [Need(*item) for item in most.items()]

@@ -1,0 +1,88 @@
+"""A binding as the journal has it and as the database has it: one to the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from ipserver.records import Bound, Excess
+from storage.lease_tables import HISTORY_COLUMNS, LEASE_COLUMNS
+
+_AT: Final = {name: place for place, name in enumerate(LEASE_COLUMNS)}
+EXTENDED, EXPIRES = _AT["extended_at"], _AT["expires_at"]
+ENDED, REASON = _AT["ended_at"], _AT["end_reason"]
+_HISTORY: Final = tuple(_AT[name] for name in HISTORY_COLUMNS)
+NETWORK: Final = "network"
+
+
+def lease_row(entry: Bound) -> tuple[Any, ...]:
+    """Make the row of a new binding, in the order of LEASE_COLUMNS."""
+    return (
+        entry.address,
+        entry.pool,
+        entry.line,
+        entry.service or None,
+        entry.isp or None,
+        entry.owner,
+        entry.borrower or None,
+        entry.generation,
+        entry.kind,
+        entry.hardware,
+        entry.client_id,
+        entry.agent,
+        entry.at,
+        entry.at,
+        entry.expires,
+        None,
+        None,
+        entry.isp or NETWORK,
+    )
+
+
+def bound_of(row: Sequence[Any]) -> Bound:
+    """Make the binding that a row keeps, as if it had begun when it was extended."""
+    address, pool, line, service, isp, owner, borrower, generation, kind = row[:9]
+    hardware, client_id, agent, _, extended, expires, ended = row[9:16]
+    return Bound(
+        extended,
+        expires if ended is None else ended,
+        *(address, generation, kind, pool, isp or "", owner, borrower or "", line),
+        *(service or "", bytes(hardware), bytes(client_id), bytes(agent)),
+    )
+
+
+def history_row(row: Sequence[Any]) -> tuple[Any, ...]:
+    """Make the history of a lease's row that has ended."""
+    return tuple(row[place] for place in _HISTORY)
+
+
+def sale_row(entry: Excess) -> tuple[Any, ...]:
+    """Make the row of an address beyond a service, in the order of SALE_COLUMNS."""
+    kind = "grace" if entry.grace_until and not entry.price_micro else "sale"
+    return (
+        entry.at,
+        kind,
+        month_text(entry.month),
+        entry.line,
+        entry.service,
+        entry.isp,
+        entry.address,
+        entry.price_micro,
+        entry.sold,
+        entry.micro,
+        entry.grace_until,
+        entry.isp or NETWORK,
+    )
+
+
+def excess_of(row: Sequence[Any]) -> Excess:
+    """Make what a row of SALE_COLUMNS says."""
+    at, _, month, line, service, isp, address, price, sold, spent, grace, _ = row
+    year, _, number = month.partition("-")
+    months = int(year) * 12 + int(number) - 1
+    return Excess(*(at, address, months, sold, price, spent, grace, line, service, isp))
+
+
+def month_text(month: int) -> str:
+    """Write the number of a month as 2026-11."""
+    return f"{month // 12:04}-{month % 12 + 1:02}"

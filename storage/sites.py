@@ -1,0 +1,128 @@
+"""Service addresses, by name and by what was written: a million of them, by index.
+
+A search never walks: it takes equal lines, then those that share postcode and number,
+then those whose street sounds alike, and of each only so many.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Column, Connection, bindparam, delete, insert, select
+
+from provisioning.addresses import Address, normalise
+from storage.provisioning_tables import service_site
+
+_NAMES_AT_ONCE: Final = 500
+"""Values in one IN list: SQLite and PostgreSQL plan so many at once without trouble."""
+
+_FOUND: Final = 200
+"""Sites of one key that are looked at: more share it only where keys say nothing."""
+
+
+class Site(NamedTuple):
+    """One place where service can be had."""
+
+    name: str
+    area: str
+    node: str | None
+    address: str
+    normal: str
+
+
+_COLUMNS: Final = tuple(service_site.c[name] for name in Site._fields)
+_BY_NAME: Final = select(*_COLUMNS).where(
+    service_site.c.name.in_(bindparam("keys", expanding=True))
+)
+
+
+def _by(column: Column[Any]) -> Any:
+    query = select(column.label("key"), *_COLUMNS)
+    return query.where(column.in_(bindparam("keys", expanding=True))).limit(
+        bindparam("most")
+    )
+
+
+_BY_NORMAL: Final = _by(service_site.c.normal)
+_BY_POSTCODE: Final = _by(service_site.c.postcode_key)
+_BY_STREET: Final = _by(service_site.c.street_key)
+
+
+def sites_named(connection: Connection, names: Iterable[str]) -> dict[str, Site]:
+    """Find sites by name; who is not there is not in the answer."""
+    wanted = sorted(set(names))
+    found: dict[str, Site] = {}
+    for start in range(0, len(wanted), _NAMES_AT_ONCE):
+        keys = wanted[start : start + _NAMES_AT_ONCE]
+        rows = connection.execute(_BY_NAME, {"keys": keys})
+        found |= {row.name: Site(*row) for row in rows}
+    return found
+
+
+def sites_like(
+    connection: Connection, addresses: Sequence[Address]
+) -> dict[Address, list[Site]]:
+    """Find, for each address, the sites that it may mean."""
+    found = _grouped(connection, _BY_NORMAL, {a: a.normal for a in addresses})
+    left = [address for address in addresses if not found.get(address)]
+    if not left:
+        return found
+    for query, keys in (
+        (_BY_POSTCODE, {a: a.postcode_key for a in left if a.number}),
+        (_BY_STREET, {a: a.street_key for a in left if a.number}),
+    ):
+        for address, sites in _grouped(connection, query, keys).items():
+            known = {site.name for site in found.get(address, [])}
+            more = [site for site in sites if site.name not in known]
+            found.setdefault(address, []).extend(more)
+    for address in left:
+        if not address.number and address.street_key.strip():
+            found[address] = _street(connection, address.street_key)
+    return found
+
+
+def _grouped(
+    connection: Connection, query: Any, keys: Mapping[Address, str]
+) -> dict[Address, list[Site]]:
+    wanted = sorted({key for key in keys.values() if key.strip()})
+    by_key: defaultdict[str, list[Site]] = defaultdict(list)
+    for start in range(0, len(wanted), _NAMES_AT_ONCE):
+        part = wanted[start : start + _NAMES_AT_ONCE]
+        bound = {"keys": part, "most": _FOUND * len(part)}
+        for row in connection.execute(query, bound):
+            by_key[row[0]].append(Site(*row[1:]))
+    return {address: by_key[key] for address, key in keys.items() if key in by_key}
+
+
+def _street(connection: Connection, key: str) -> list[Site]:
+    """Give the sites of a street whose number was not written."""
+    column = service_site.c.street_key
+    first, last = f"{key.strip()} ", f"{key.strip()}!"  # "!" follows the blank
+    query = select(*_COLUMNS).where(column >= first, column < last)
+    rows = connection.execute(query.order_by(service_site.c.name).limit(_FOUND))
+    return [Site(*row) for row in rows]
+
+
+def site_row(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the row of a site of its name, area, node and address."""
+    address = normalise(body["address"])
+    return {
+        "name": body["name"],
+        "area": body["area"],
+        "node": body.get("node"),
+        "address": body["address"],
+        "normal": address.normal,
+        "postcode_key": address.postcode_key,
+        "street_key": address.street_key,
+    }
+
+
+def put_sites(connection: Connection, bodies: Sequence[Mapping[str, Any]]) -> None:
+    """Write sites, in place of those of the same names."""
+    if bodies:
+        names = [{"gone": body["name"]} for body in bodies]
+        gone = service_site.c.name == bindparam("gone")
+        connection.execute(delete(service_site).where(gone), names)
+        connection.execute(insert(service_site), [site_row(body) for body in bodies])

@@ -1,0 +1,61 @@
+"""Promises of addresses that cannot be kept are found in the network file."""
+
+from __future__ import annotations
+
+import pytest
+
+from config.over_allocation_checks import find_promises
+
+POOL = {"name": "a", "area": "x", "prefixes": ["10.0.0.0/28"]}
+
+
+def found(**tables: object) -> list[str]:
+    """The messages about a document."""
+    return [str(finding.message) for finding in find_promises(tables)]
+
+
+def test_a_guarantee_beyond_the_pool_needs_a_reserve_behind_it() -> None:
+    """Each address of a reserve stands for one pool's guarantee only."""
+    pools = [{**POOL, "guaranteed": 24}, {**POOL, "name": "b", "guaranteed": 32}]
+    here = {"name": "r", "area": "x", "prefixes": ["10.1.0.0/28"]}
+    everywhere = {"name": "s", "prefixes": ["10.2.0.0/29"]}
+    assert [] == found(pool=pools, reserve=[here, everywhere])
+    (message,) = found(pool=pools, reserve=[here])
+    assert message.endswith("reserve lacks 8 to stand for the rest")
+    assert 2 == len(found(pool=pools, reserve=[{**here, "area": "y"}]))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"low_percent": 80},
+        {"warn_percent": 75},
+        {"high_percent": 97},
+        {"critical_clear_percent": 97},
+        {"high_clear_percent": 70},
+    ],
+)
+def test_marks_that_would_flap_are_found(row: dict[str, int]) -> None:
+    """A mark is cleared below itself, and the low one is well below the high one."""
+    assert found(over_allocation=[row])
+    assert [] == found(over_allocation=[{}])
+
+
+def test_a_reserve_is_not_called_like_a_pool() -> None:
+    """Who owns a block is told by name."""
+    reserve = {"name": "a", "prefixes": ["10.1.0.0/28"]}
+    assert ["'a' is the name of a pool already"] == found(
+        pool=[POOL], reserve=[reserve]
+    )
+
+
+def test_there_is_one_policy_and_names_must_be_known() -> None:
+    """A second policy, an unknown area and an unknown ISP are named."""
+    assert 3 == len(
+        found(
+            over_allocation=[{}, {}],
+            area=[{"name": "x"}],
+            isp=[{"name": "aurora", "never_lend_to": ["auroar"]}],
+            pool=[{**POOL, "routable_in": ["x", "z"]}],
+        )
+    )

@@ -1,0 +1,229 @@
+"""The address server's journal in the database, and back again at a start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from access_network import NOW, Site, network
+from netaddr import IPAddress
+from sqlalchemy import select
+
+from config.schema import Settings
+from daemon.lease_ledger import LeaseLedger
+from daemon.lease_loading import LeaseLoader, tail
+from ipserver.ask import Message
+from ipserver.records import entries
+from storage.database import Database, StorageError, migrate, open_database
+from storage.journal import JournalError, JournalReader, JournalWriter
+from storage.lease_tables import address_sale, lease, lease_history
+
+
+class Office(Site):
+    """A site whose records are durable in a journal, and applied when asked."""
+
+    def __init__(self, folder: Path, database: Database, **rows: Any) -> None:
+        super().__init__(network(**rows))
+        self.network = network(**rows)
+        self.database = database
+        self.folder = folder / "ipserver"
+        self._writer = JournalWriter(self.folder, file_bytes=1 << 20)
+        self._written = 0
+
+    def commit(self) -> None:
+        """Make what was answered durable, as one block."""
+        new = self.records[self._written :]
+        self._written = len(self.records)
+        if new:
+            at = int(self.now * 1e9)
+            self._writer.append(b"".join(new), records=len(new), received_at_ns=at)
+
+    def apply(self) -> None:
+        """Bring the database up to the journal."""
+        self.commit()
+        ledger = LeaseLedger(self.database, Settings())
+        reader = JournalReader(self.folder)
+        while blocks := reader.read(ledger.positions.get("ipserver", 1), 100):
+            ledger.apply("ipserver", blocks)
+        reader.close()
+
+    def restart(self) -> Site:
+        """Start again from what is durable."""
+        self.commit()
+        again = Site()
+        again.now = self.now
+        again.allocation.begin_loading()
+        again.allocation.change_network(self.network, self.now)
+        loader = LeaseLoader(again.allocation, self.database, self.folder)
+        loader.load(self.now)
+        loader.close()
+        again.allocation.loaded()
+        return again
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Any:
+    """A migrated database."""
+    made = open_database("sqlite", tmp_path)
+    migrate(made)
+    yield made
+    made.close()
+
+
+def rows(database: Database, table: Any, *columns: str) -> list[tuple[Any, ...]]:
+    """The columns of a table, in order of its key."""
+    with database.read.connect() as connection:
+        query = select(*(table.c[name] for name in columns)).order_by(
+            *table.primary_key.columns
+        )
+        return [tuple(row) for row in connection.execute(query)]
+
+
+def test_a_takeover_ends_one_binding_and_begins_another(
+    tmp_path: Path, database: Database
+) -> None:
+    """History has the device before, the lease the one after, at the same second."""
+    office = Office(tmp_path, database)
+    address = office.lease("line-0", 1)
+    office.now += 100
+    assert office.lease("line-0", 2) == address
+    office.apply()
+    columns = ("address", "line", "hardware", "started_at", "ended_at", "end_reason")
+    assert rows(database, lease_history, *columns) == [
+        (address, "line-0", b"\1\0\0\0\0\0\1", NOW, NOW + 100, "replaced")
+    ]
+    assert rows(database, lease, *columns) == [
+        (address, "line-0", b"\1\0\0\0\0\0\2", NOW + 100, None, None)
+    ]
+
+
+def test_a_lease_that_ran_out_ends_in_history_when_it_did(
+    tmp_path: Path, database: Database
+) -> None:
+    """Nobody records an expiry; the next binding tells that it was over."""
+    office = Office(tmp_path, database)
+    address = office.lease("line-0", 1)
+    office.apply()
+    office.now += 5000
+    assert office.lease("line-0", 1) == address
+    office.apply()
+    assert rows(database, lease_history, "ended_at", "end_reason") == [
+        (NOW + 3600, "expired")
+    ]
+
+
+@pytest.mark.parametrize("applied", [True, False], ids=["database", "journal"])
+def test_a_start_knows_every_lease(
+    tmp_path: Path, database: Database, applied: bool
+) -> None:
+    """Whether a lease is in the database already or in the journal's tail."""
+    office = Office(tmp_path, database)
+    held = office.lease("line-0", 1)
+    released = office.lease("line-1", 2)
+    office.ask(Message.RELEASE, "line-1", 2, address=released, unicast=True)
+    declined = office.lease("line-2", 3)
+    office.ask(Message.DECLINE, "line-2", 3, address=declined)
+    before = office.allocation.pool_usage("aurora-harbour")
+    if applied:
+        office.apply()
+    again = office.restart()
+    after = again.allocation.pool_usage("aurora-harbour")
+    assert before._replace(new_bindings=0) == after._replace(new_bindings=0)
+    assert again.lease("line-0", 1) == held
+    assert again.lease("line-1", 9) == released
+    assert again.lease("line-2", 3) not in {0, declined, held, released}
+
+
+def test_what_was_sold_this_month_is_not_sold_again_after_a_start(
+    tmp_path: Path, database: Database
+) -> None:
+    """The cap holds across a restart, and rating finds one row."""
+    policy = {"excess": "sell", "excess_price_micro": 5, "excess_cap_micro": 9}
+    office = Office(tmp_path, database, home={**policy, "excess_addresses": 2})
+    office.lease("line-0", 1)
+    extra = office.lease("line-0", 2)
+    office.apply()
+    assert rows(database, address_sale, "kind", "price_micro", "address", "isp") == [
+        ("sale", 5, extra, "aurora")
+    ]
+    again = office.restart()
+    assert again.lease("line-0", 3) == 0
+    again.ask(Message.RELEASE, "line-0", 2, address=extra, unicast=True)
+    assert again.lease("line-0", 3) != 0
+    assert again.lease("line-0", 4) == 0
+    assert IPAddress(extra).version == 4
+
+
+def test_every_prefix_of_the_journal_is_a_state(
+    tmp_path: Path, database: Database
+) -> None:
+    """Cut anywhere, in the database or in the tail: nothing is given twice, and who
+    was acknowledged until then has what it has."""
+    office = Office(tmp_path, database, lines=6, home={"excess": "deny"})
+    told: list[dict[str, int]] = []
+    held: dict[str, int] = {}
+    for turn in range(24):
+        line = f"line-{turn * 5 % 6}"
+        if turn % 7 == 6 and line in held:
+            address = held.pop(line)
+            office.ask(Message.RELEASE, line, 1, address=address, unicast=True)
+        else:
+            held[line] = office.lease(line, 1)
+        office.commit()
+        told.append(dict(held))
+        office.now += 1
+    blocks = JournalReader(office.folder).read(1, 1000)
+    ends = {block.first + block.records for block in blocks}
+    assert len(ends) == len(office.records)
+    for place in range(len(office.records)):
+        again = Site()
+        again.allocation.begin_loading()
+        again.allocation.change_network(office.network, office.now)
+        for record in office.records[: place + 1]:
+            for entry in entries(record):
+                assert again.allocation.restore(entry, office.now)
+        again.allocation.loaded()
+        assert again.allocation.audit() == []
+        again.now = office.now
+        leased = {
+            line: known[0].address
+            for line in (f"line-{n}" for n in range(6))
+            if (known := _leases_of(again, line))
+        }
+        assert len(set(leased.values())) == len(leased)
+        assert leased in told
+        taken = {again.lease(f"line-{n}", 1) for n in range(6)}
+        assert len(taken) == 6
+
+
+def _leases_of(site: Site, line: str) -> list[Any]:
+    told = site.allocation.why(line, site.now)["leases"]
+    addresses = [int(IPAddress(t["address"])) for t in told if t["state"] == "leased"]
+    return [site.allocation.by_address(address, site.now) for address in addresses]
+
+
+def test_a_tail_with_a_gap_stops_a_start(tmp_path: Path, database: Database) -> None:
+    """What the database lacks must be in the journal from its first record on."""
+    office = Office(tmp_path, database)
+    office.lease()
+    office.commit()
+    with pytest.raises(JournalError, match="deleted"):
+        list(tail(office.folder, 0))
+    assert len(list(tail(office.folder, 1))) == 1
+
+
+def test_a_database_that_is_away_stops_a_start(
+    tmp_path: Path, database: Database
+) -> None:
+    """Half of the leases would be as bad as none."""
+    office = Office(tmp_path, database)
+    office.lease()
+    office.apply()
+    away = open_database("sqlite", tmp_path / "nowhere")
+    again = Site()
+    loader = LeaseLoader(again.allocation, away, office.folder)
+    with pytest.raises(StorageError):
+        loader.load(again.now)
+    loader.close()
+    away.close()

@@ -1,0 +1,228 @@
+"""CoA and Disconnect sent by a running daemon to a NAS that answers as it likes."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from access_site import SECRET
+from e2e.daemon_process import Daemon, NasSocket, free_port, running, wait_until
+from pyrad.dictionary import Dictionary
+from pyrad.packet import CoAPacket
+from radius_packets import packet
+
+from config.radius_dictionary import ROOT
+from radius.packet import Code
+
+
+class CoaNas:
+    """Answers what it is told to for a session; pyrad checks each request.
+
+    ``script`` maps an Acct-Session-Id to answers in turn: a code, a code with its
+    Error-Cause, or None for silence; the last one stays.
+    """
+
+    def __init__(self) -> None:
+        self.port = free_port(socket.SOCK_DGRAM)
+        self.script: dict[str, list[Any]] = {}
+        self.heard: list[tuple[bytes, CoAPacket]] = []
+        self._dictionary = Dictionary(str(ROOT))
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", self.port))
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            octets, source = self._socket.recvfrom(4096)
+            if octets == b"end":
+                return
+            request = CoAPacket(packet=octets, secret=SECRET, dict=self._dictionary)
+            assert request.VerifyCoARequest()
+            assert request.verify_message_authenticator()
+            self.heard.append((octets, request))
+            answers = self.script[request["Acct-Session-Id"][0]]
+            answer = answers.pop(0) if len(answers) > 1 else answers[0]
+            if answer is None:
+                continue
+            code, cause = answer if isinstance(answer, tuple) else (answer, None)
+            reply = request.CreateReply()
+            reply.code = int(code)
+            if cause is not None:
+                reply["Error-Cause"] = cause
+            self._socket.sendto(reply.ReplyPacket(), source)
+
+    def of(self, session: str) -> list[tuple[bytes, CoAPacket]]:
+        """Give what was heard about a session."""
+        return [(o, r) for o, r in self.heard if r["Acct-Session-Id"] == [session]]
+
+    def close(self) -> None:
+        """End it."""
+        self._socket.sendto(b"end", ("127.0.0.1", self.port))
+        self._thread.join(10)
+        self._socket.close()
+
+
+def network(nas: CoaNas) -> str:
+    """Services 1 to 4 on lines of their own."""
+    services = "".join(
+        f"""
+[[line]]
+name = "line-{n}"
+area = "harbour"
+[[service]]
+name = "aurora-{n}"
+isp = "aurora"
+line = "line-{n}"
+user_names = ["sub{n}@aurora.example"]
+password = "arctangent"
+offering = "home-500"
+"""
+        for n in range(1, 5)
+    )
+    return f"""
+[[area]]
+name = "harbour"
+[[isp]]
+name = "aurora"
+[[nas]]
+name = "bng1"
+area = "harbour"
+address = "127.0.0.1/32"
+secret = "{SECRET.decode()}"
+profile = "mikrotik"
+coa_port = {nas.port}
+[[offering]]
+name = "home-500"
+isp = "aurora"
+down_kbps = 500000
+up_kbps = 100000
+{services}"""
+
+
+@pytest.fixture(scope="module")
+def nas() -> Iterator[CoaNas]:
+    """A NAS that takes CoA."""
+    nas = CoaNas()
+    yield nas
+    nas.close()
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory, nas: CoaNas) -> Iterator[Daemon]:
+    """One daemon for all."""
+    folder = tmp_path_factory.mktemp("daemon")
+    with running(folder, network=network(nas)) as daemon:
+        yield daemon
+
+
+def online(daemon: Daemon, n: int, **values: Any) -> None:
+    """Report about the session of service ``n``, and wait until it is known."""
+    report = packet(
+        n,
+        **{
+            "status": 1,
+            "acct_session_id": f"S{n}",
+            "user_name": f"sub{n}@aurora.example",
+            "framed_ip_address": f"100.64.0.{n}",
+            **values,
+        },
+    )
+    with NasSocket(daemon.accounting_port) as accounting:
+        accounting.ask(report)
+    wait_until(daemon.applied)
+
+
+def states(daemon: Daemon, n: int) -> list[tuple[str, str, int | None]]:
+    """Give kind, state and Error-Cause of a service's commands, the oldest first."""
+    text = daemon.run("coa", "list", "--json", "--service", f"aurora-{n}")
+    rows = [json.loads(line) for line in text.splitlines()]
+    return [(r["kind"], r["state"], r["error_cause"]) for r in reversed(rows)]
+
+
+def test_a_change_is_sent_again_identically_and_proven_by_accounting(
+    daemon: Daemon, nas: CoaNas
+) -> None:
+    """RFC 5080 section 2.2.1: lost once, sent again octet for octet after two seconds;
+    acknowledged, and verified when the session reports again with its new rate."""
+    nas.script["S1"] = [None, Code.COA_ACK]
+    online(daemon, 1)
+
+    daemon.run("coa", "send", "aurora-1")
+    wait_until(lambda: [("coa", "acked", None)] == states(daemon, 1))
+
+    (first, request), (second, _) = nas.of("S1")
+    assert first == second
+    assert ["100000k/500000k"] == request["Mikrotik-Rate-Limit"]
+    assert ["100.64.0.1"] == [str(a) for a in request["Framed-IP-Address"]]
+    wait_until(lambda: clock_passed(daemon, 1))
+    online(daemon, 1, status=3, session_seconds=5)
+    wait_until(lambda: [("coa", "verified", None)] == states(daemon, 1))
+
+
+def clock_passed(daemon: Daemon, n: int) -> bool:
+    """Say whether a new second has begun since the answer: times are in seconds."""
+    text = daemon.run("coa", "list", "--json", "--service", f"aurora-{n}")
+    answered: int = json.loads(text.splitlines()[0])["answered_at"]
+    return int(time.time()) > answered
+
+
+def test_a_refused_change_is_followed_by_a_disconnect_that_a_stop_proves(
+    daemon: Daemon, nas: CoaNas
+) -> None:
+    """NAK with its Error-Cause kept; then only what names the session is sent."""
+    nas.script["S2"] = [(Code.COA_NAK, "Unsupported-Attribute"), Code.DISCONNECT_ACK]
+    online(daemon, 2)
+
+    daemon.run("coa", "send", "aurora-2", "--up-kbps", "64", "--down-kbps", "128")
+    wait_until(
+        lambda: (
+            [("coa", "nacked", 401), ("disconnect", "acked", None)] == states(daemon, 2)
+        )
+    )
+
+    (_, change), (_, disconnect) = nas.of("S2")
+    assert ["64k/128k"] == change["Mikrotik-Rate-Limit"]
+    assert "Mikrotik-Rate-Limit" not in disconnect
+    online(daemon, 2, status=2, session_seconds=9)
+    wait_until(lambda: ("disconnect", "verified", None) in states(daemon, 2))
+
+
+def test_a_session_that_the_nas_has_not_is_gone_and_nobody_is_asked_again(
+    daemon: Daemon, nas: CoaNas
+) -> None:
+    """Error-Cause 503: neither a failure nor a reason to disconnect."""
+    nas.script["S3"] = [(Code.COA_NAK, "Session-Context-Not-Found")]
+    online(daemon, 3)
+
+    daemon.run("coa", "send", "aurora-3")
+    wait_until(lambda: [("coa", "gone", 503)] == states(daemon, 3))
+
+    assert 1 == len(nas.of("S3"))
+
+
+def test_a_killed_daemon_sends_again_what_it_had_not_finished(
+    daemon: Daemon, nas: CoaNas
+) -> None:
+    """The command is a row: the next process carries it out."""
+    nas.script["S4"] = [None, Code.DISCONNECT_ACK]
+    online(daemon, 4)
+    daemon.run("coa", "send", "aurora-4", "--disconnect")
+    wait_until(lambda: nas.of("S4"))
+
+    daemon.kill()
+    daemon.start()
+    wait_until(lambda: [("disconnect", "acked", None)] == states(daemon, 4))
+    online(daemon, 4, status=2, session_seconds=9)
+    wait_until(lambda: [("disconnect", "verified", None)] == states(daemon, 4))
+
+
+def test_a_service_that_is_not_there_is_an_error(daemon: Daemon) -> None:
+    """Exit code 1, and nothing queued."""
+    with pytest.raises(AssertionError, match="there is no service 'nobody'"):
+        daemon.run("coa", "send", "nobody")
