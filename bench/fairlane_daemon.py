@@ -76,8 +76,7 @@ listen = "127.0.0.1:{self._http}"
 """
         )
         (self.folder / "network.toml").write_text(
-            network
-            or f"""[[nas]]
+            f"""[[nas]]
 name = "bng1"
 address = "127.0.0.1/32"
 secret = "{SECRET}"

@@ -17,7 +17,7 @@ _DEMO = Path(__file__).parent.parent / "config" / "demo-network.toml"
 
 
 def network_text(services: int) -> str:
-    """Write what is added to a network file: the demo's tariffs, and services by the load's users."""
+    """Write what is added to a network file: tariffs, services by the load's users."""
     tariffs = _DEMO.read_text()
     begin = tariffs.index("[[tariff]]")
     end = tariffs.index("[[", tariffs.index("[[tariff.version.quota]]") + 2)

@@ -34,6 +34,7 @@ from services.periodic_charges import PeriodicCharges
 from storage.balances import reject_unrated, waiting
 from storage.database import StorageError, open_database
 from storage.journal import Block, JournalError, JournalReader
+from storage.keys import load_keys
 from storage.quarantine import put_aside, quarantined
 from storage.rollup import roll_up
 from storage.sessions import sessions_by_state
@@ -71,6 +72,7 @@ class Worker:
             self._database, self._data_dir / f"network-{role.label}.json"
         )
         self._objects: Objects = {}
+        self._class_key = load_keys(role.settings, make=True).class_tokens
         self._ledger: Ledger | None = None
         self._appliers: dict[str, Applier] = {}
         self._readers: dict[str, JournalReader] = {}
@@ -111,7 +113,9 @@ class Worker:
 
     def _current(self) -> Ledger:
         if self._ledger is None:
-            self._ledger = Ledger(self._database, self._settings.accounting)
+            self._ledger = Ledger(
+                self._database, self._settings.accounting, self._class_key
+            )
             self._ledger.know(self._objects)
             self._appliers = {ACCOUNTING: self._ledger} | {
                 kind: make(self._database, self._settings)
