@@ -13,7 +13,7 @@ in, but for no more than the one before this; without one, from this.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Final, NamedTuple
 
@@ -21,15 +21,18 @@ from sqlalchemy import Connection
 
 from config.network import Network
 from config.offers import Service
-from config.quantities import day_of
-from rating.charge import Charge
+from config.quantities import day_of, micro_of
+from rating.charge import Charge, RatingTag
+from rating.entry import NETWORK
 from rating.fees import fees_of
 from rating.posting import Poster
+from rating.pricing import share_of
 from rating.tariff import CompiledTariff
-from rating.wholesale import Loan, span_of, wholesale_charges
+from rating.wholesale import Loan, address_seconds, span_of, wholesale_charges
 from storage.balances import samples_of
 from storage.database import Database
 from storage.entries import lock_head, post, read_closed
+from storage.loans import LentBy, loans_to
 from storage.periodic_charges import (
     PeriodicCharge,
     charges_of,
@@ -48,17 +51,16 @@ _PERIODS_BACK: Final = 3
 
 _DAY: Final = timedelta(days=1)
 
-LoansOf = Callable[[Connection, str, int, int], Sequence[Loan]]
-"""Gives the addresses that the Network Provider lent to an ISP in a span."""
-
 
 class _Due(NamedTuple):
-    """What is to be charged: the charge, its key, and whose tariff it is by."""
+    """What is to be charged: the charge, its key, whose tariff it is by, and the ISP
+    that is paid where it is neither for the subscriber nor for the network."""
 
     charge: Charge
     row: PeriodicCharge
     wholesale: bool
     is_new: bool
+    lender: str | None = None
 
 
 class PeriodicCharges:
@@ -91,16 +93,14 @@ class PeriodicCharges:
             self._post(connection, due, now)
         return names[-1] if len(names) == limit else None
 
-    def charge_isps(
-        self, database: Database, now: int, loans_of: LoansOf | None = None
-    ) -> None:
+    def charge_isps(self, database: Database, now: int) -> None:
         """Charge the ISPs for the shape of their use in periods that have ended."""
         for isp, name in self._wholesale_of.items():
             if name is None:
                 continue
             for day in self._ended(self._tariffs[name], now):
                 with database.write.begin() as connection:
-                    due = self._shape(connection, isp, name, day, now, loans_of)
+                    due = self._shape(connection, isp, name, day, now)
                     self._post(connection, due, now)
 
     def _post(self, connection: Connection, due: Sequence[_Due], now: int) -> None:
@@ -110,7 +110,10 @@ class PeriodicCharges:
         end_charges(connection, [d.row for d in due if not d.is_new])
         head = lock_head(connection)
         poster = Poster(self._zones, read_closed(connection))
-        for charge, row, wholesale, _ in due:
+        for charge, row, wholesale, _, lender in due:
+            if lender is not None:
+                poster.loan(row.tenant, lender, [charge])
+                continue
             poster.fees(row.tenant, [charge], wholesale=wholesale)
         post(connection, head, poster.take(), now)
 
@@ -220,7 +223,6 @@ class PeriodicCharges:
         name: str,
         day: date,
         now: int,
-        loans_of: LoansOf | None,
     ) -> list[_Due]:
         tariff = self._tariffs[name]
         start, end = span_of(tariff, day)
@@ -228,15 +230,56 @@ class PeriodicCharges:
         if any(row.service == "" for row in charged):
             return []
         samples = list(samples_of(connection, isp, start, end))
-        loans = loans_of(connection, isp, start, end) if loans_of else ()
+        loans = loans_to(connection, isp, start, end)
         if not samples and not charged and not loans:
             return []  # it was no ISP of this network then
         sessions = sessions_between(connection, isp, start, end)
-        charges = wholesale_charges(tariff, day, samples, sessions, loans)
+        own = [
+            loan
+            for lent_by, some in loans.items()
+            if lent_by.lender == NETWORK
+            for loan in some
+        ]
+        charges = wholesale_charges(tariff, day, samples, sessions, own)
         return [
             _Due(charge, _row(isp, charge, None, now), wholesale=True, is_new=True)
             for charge in charges
+        ] + [
+            _Due(charge, _row(isp, charge, None, now), False, True, lender)
+            for lender, charge in _lent(tariff, day, loans)
         ]
+
+
+def _lent(
+    tariff: CompiledTariff, day: date, loans: Mapping[LentBy, Sequence[Loan]]
+) -> Iterator[tuple[str, Charge]]:
+    """Give what other ISPs are owed for their addresses, at the price of the loan."""
+    start, end = span_of(tariff, day)
+    version = tariff.version_on(day)
+    assert version is not None
+    for (lender, price), some in loans.items():
+        if lender == NETWORK or not price:
+            continue
+        lent = address_seconds(some, start, end)
+        yield (
+            lender,
+            Charge(
+                "",
+                tariff.name,
+                version.name,
+                f"addresses of {lender} at {price}",
+                tariff.cut_of(day).key,
+                RatingTag.USAGE,
+                lent,
+                "address_seconds",
+                share_of(micro_of(price), lent, 3600),
+                tariff.currency,
+                tariff.tax_class,
+                start,
+                end,
+                None,
+            ),
+        )
 
 
 def _is_wholesale(tariff: CompiledTariff) -> bool:

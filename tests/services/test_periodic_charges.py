@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import insert
+
 from config.loader import load_network
 from config.network import Network
 from config.offers import Service
@@ -14,6 +16,7 @@ from services.periodic_charges import PeriodicCharges
 from storage.balances import add_samples
 from storage.database import Database
 from storage.entry_queries import EntryFilter, list_entries
+from storage.overallocation_tables import address_loan
 
 DEMO = load_network(Path(__file__).parents[2] / "config" / "demo-network.toml")
 EURO = 1_000_000
@@ -124,3 +127,31 @@ def test_the_shape_of_a_period_is_charged_when_it_has_ended(
     assert [] == charged(database, network, at(12, 1, 5))
     assert [("2026-11", 0, 4 * EURO)] == charged(database, network, at(12, 1, 7))
     assert [] == charged(database, network, at(12, 2))
+
+
+def test_addresses_lent_are_paid_by_the_hour(database: Database) -> None:
+    """256 addresses for two days: the reserve's at the tariff's price, an ISP's at the
+    loan's, and what was rolled back at none."""
+    common = {"request": 1, "borrower": "p", "state": "lent", "cause": "", "body": b""}
+    common |= {"borrower_tenant": "aurora", "term_ends_at": 0, "deadline": 0}
+    common |= {"first": 0, "last": 255, "made_at": at(11, 5), "ended_at": at(11, 7)}
+    with database.write.begin() as connection:
+        for number, (tenant, price, outcome) in enumerate(
+            (
+                ("network", "", "returned"),
+                ("borealis", "0.001", "returned"),
+                ("borealis", "0.001", "rolled_back"),
+            ),
+            start=1,
+        ):
+            lender = {"number": number, "lender": tenant, "tenant": tenant}
+            row = {**common, **lender, "price": price, "outcome": outcome}
+            connection.execute(insert(address_loan).values(row))
+    assert [] == charged(database, site(), at(11, 30))
+    hours = 256 * 48
+    assert [("2026-11", 0, 0), ("2026-11", 0, hours * 2000)] == charged(
+        database, site(), at(12, 2)
+    )
+    with database.read.connect() as connection:
+        legs = [e.posting[1:6] for e, _ in list_entries(connection, EntryFilter())]
+    assert (0, -hours * 1000, hours * 1000, 0, 0) in legs
