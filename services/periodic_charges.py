@@ -13,6 +13,7 @@ in, but for no more than the one before this; without one, from this.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Final, NamedTuple
@@ -49,6 +50,7 @@ SETTLED_AFTER_SECONDS: Final = 6 * 3600
 _PERIODS_BACK: Final = 3
 """Ended periods whose shape is looked at: the daemon may have been down that long."""
 
+_AMOUNT: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
 _DAY: Final = timedelta(days=1)
 
 
@@ -253,12 +255,13 @@ class PeriodicCharges:
 def _lent(
     tariff: CompiledTariff, day: date, loans: Mapping[LentBy, Sequence[Loan]]
 ) -> Iterator[tuple[str, Charge]]:
-    """Give what other ISPs are owed for their addresses, at the price of the loan."""
+    """Give what other ISPs are owed for their addresses, at the price of the loan: an
+    amount for an address and hour. Other words are an agreement that is not ours."""
     start, end = span_of(tariff, day)
     version = tariff.version_on(day)
     assert version is not None
     for (lender, price), some in loans.items():
-        if lender == NETWORK or not price:
+        if lender == NETWORK or not _AMOUNT.fullmatch(price):
             continue
         lent = address_seconds(some, start, end)
         yield (
