@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -31,7 +32,7 @@ from daemon.role import RoleContext
 from radius.accounting import Refused, Report, Status
 from rating.session import Usage
 from services.periodic_charges import PeriodicCharges
-from storage.balances import reject_unrated, waiting
+from storage.balances import REJECTED, reject_unrated, unrated_by_reason, waiting
 from storage.database import StorageError, open_database
 from storage.journal import Block, JournalError, JournalReader
 from storage.keys import load_keys
@@ -52,6 +53,8 @@ _SWEEP_SECONDS = 15.0
 _SWEEP_SESSIONS = 5000
 _RECYCLE_RECORDS = 2000
 _MOST_OF_THE_TIME = 10
+_BROKEN = "broken"
+"""The reason of what was rejected, whose own words have no bound."""
 _CHARGE_SECONDS = 3600.0
 _CHARGE_SERVICES = 500
 _ROLL_UP_SLICES = 10
@@ -82,6 +85,7 @@ class Worker:
         self._recycle_records = _RECYCLE_RECORDS
         self._periodic = PeriodicCharges(Network())
         self._charge_after: str | None = None
+        self._unrated: set[tuple[str, str]] = set()
         self._limiter = logs.RateLimiter(10)
         self._log = logs.get_logger("ledger")
         self.failure: str | None = None
@@ -100,6 +104,7 @@ class Worker:
                     more |= self._batch(name, reader)
             self._every(_SWEEP_SECONDS, self._sweep)
             self._every(_FOLLOW_SECONDS, self._follow_quotas)
+            self._every(_SWEEP_SECONDS, self._count_unrated)
             self._recycle()
             self._every(_CHARGE_SECONDS, self._charge_isps)
             self._charge()
@@ -243,6 +248,16 @@ class Worker:
             int(clock.now()), self._sweep_after, _SWEEP_SESSIONS
         )
         self._sweep_after = after or 0
+
+    def _count_unrated(self) -> None:
+        with self._database.read.connect() as connection:
+            found = unrated_by_reason(connection)
+        counts = Counter(dict.fromkeys(self._unrated, 0))
+        for (state, reason), count in found.items():
+            counts[state, _BROKEN if state == REJECTED else reason] += count
+        self._unrated = set(counts)
+        for labels, count in counts.items():
+            metrics.UNRATED_USAGE.labels(*labels).set(count)
 
     def _follow_quotas(self) -> None:
         self._current().follow_quotas()

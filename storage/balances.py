@@ -185,6 +185,14 @@ def reject_unrated(connection: Connection, usage_id: int, reason: str) -> None:
     connection.execute(rejected.values(state=REJECTED, reason=reason))
 
 
+def unrated_by_reason(connection: Connection) -> dict[tuple[str, str], int]:
+    """Count the usage that waits by state and reason; it reads all of it."""
+    columns = unrated_usage.c
+    query = select(columns.state, columns.reason, func.count())
+    rows = connection.execute(query.group_by(columns.state, columns.reason))
+    return {(row[0], row[1]): row[2] for row in rows}
+
+
 def waiting(
     connection: Connection, after_usage_id: int, limit: int
 ) -> list[UnratedUsage]:
