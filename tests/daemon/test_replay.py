@@ -142,7 +142,7 @@ def test_a_capture_is_rated_by_a_network_file_and_always_the_same(
     first, again = (replay(capture, "--network", network, "--json") for _ in "12")
     assert (first.stdout, first.stderr) == (again.stdout, again.stderr)
     entries = objects(first, "entry")
-    assert ["-0.300000"] * 3 == [entry["subscriber"] for entry in entries]
+    assert ["-0.30"] * 3 == [entry["subscriber"] for entry in entries]
     assert {"alice-at-home"} == {entry["service"] for entry in entries}
     assert "ledger: sha256 " in first.stderr
 
