@@ -15,6 +15,8 @@ Rows, each with a daemon (or peer) of its own on loopback:
   the ledger has the processors to itself, so it is above what can be kept up for ever:
   for that see the lag row. Then response times at half of that rate, and the lag that
   `--sustained` packets a second leave.
+* `rated`: the same through to ledger rows, where each session is a service's and is
+  rated retail and wholesale, in SQLite and in PostgreSQL; see `bench.rated`.
 * `sessions`: resident bytes of the ledger role for each of `--sessions` open sessions,
   and the seconds from the start of the process until the first answer with all of them
   open, after SIGTERM and after SIGKILL of everything.
@@ -36,8 +38,6 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
@@ -47,94 +47,11 @@ from bench.freeradius_peer import Records
 from bench.load.datagrams import SourcePort
 from bench.load.packets import AccountingPackets, Pass, Status
 from bench.radius_load import LoadResult, RadiusLoad, passes
+from bench.rated import rated
+from bench.rows import Plan, Report, interims, load_of, remark
 
-_ROWS = ("answered", "usage", "sessions", "freeradius")
+_ROWS = ("answered", "usage", "rated", "sessions", "freeradius")
 _FIRST_ANSWER_SECONDS = 120.0
-_TARGETS = {
-    "answered, durable, one receiver": "75,000/s",
-    "through to usage rows in SQL": "30,000/s",
-    "p99 at half of the answered rate": "20 ms",
-    "p99 at half of the rate to SQL": "20 ms",
-    "memory of an open session": "1,536 B",
-    "first answer after SIGTERM": "10 s",
-    "first answer after SIGKILL": "10 s",
-}
-
-
-@dataclass(slots=True)
-class Report:
-    """The rows measured so far: name to figure, unit and a remark."""
-
-    rows: list[tuple[str, float, str, str]] = field(default_factory=list)
-
-    def add(self, name: str, figure: float, unit: str, remark: str = "") -> None:
-        """Take one row and show it at once."""
-        self.rows.append((name, figure, unit, remark))
-        print(f"  {name}: {figure:,.2f} {unit}  {remark}", flush=True)
-
-    def figure(self, name: str) -> float:
-        """The figure of a row; 0 when it was not measured."""
-        return next((row[1] for row in self.rows if row[0] == name), 0.0)
-
-    def table(self) -> str:
-        """All rows, with what is to be reached."""
-        lines = [f"{'':44}{'measured':>14} {'':8}{'reach':>10}"]
-        for name, figure, unit, remark in self.rows:
-            shown = f"{figure:,.0f}" if figure >= 100 else f"{figure:,.2f}"
-            reach = _TARGETS.get(name, "")
-            lines.append(f"{name:44}{shown:>14} {unit:8}{reach:>10}  {remark}".rstrip())
-        return "\n".join(lines)
-
-    def ratios(self) -> str:
-        """Fairlane's rates by each of the peer's."""
-        lines = []
-        for ours in (
-            "answered, durable, one receiver",
-            "through to usage rows in SQL",
-        ):
-            for records in Records:
-                theirs = self.figure(f"FreeRADIUS, {records.value}")
-                if theirs and self.figure(ours):
-                    ratio = self.figure(ours) / theirs
-                    lines.append(f"{ours} / FreeRADIUS, {records.value}: {ratio:.1f}")
-        return "\n".join(lines)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What to measure, and for how long."""
-
-    seconds: float
-    load_sessions: int
-    open_sessions: int
-    sustained_rate: float
-    sources: int
-    window: int
-    verify_every: int
-    folder: Path
-
-
-def _remark(result: LoadResult) -> str:
-    return (
-        f"p50 {result.p50_seconds * 1e3:.2f} ms, p99 {result.p99_seconds * 1e3:.2f} ms,"
-        f" {result.acknowledged:,} answered, {result.retransmissions:,} sent again,"
-        f" {result.lost:,} lost"
-    )
-
-
-def _load(plan: Plan, daemon: FairlaneDaemon, sessions: int) -> RadiusLoad:
-    return RadiusLoad(
-        daemon.address,
-        AccountingPackets(secret=SECRET.encode()),
-        sessions=sessions,
-        sources=plan.sources,
-        window=plan.window,
-        verify_every=plan.verify_every,
-    )
-
-
-def _interims(first: int) -> Iterator[Pass]:
-    return passes(["interims"], first=first)
 
 
 def answered(plan: Plan, report: Report) -> None:
@@ -142,7 +59,7 @@ def answered(plan: Plan, report: Report) -> None:
     ours = os.sched_getaffinity(0)
     two = len(ours) > 1
     with FairlaneDaemon(plan.folder) as daemon:
-        with _load(plan, daemon, plan.load_sessions) as load:
+        with load_of(plan, daemon, plan.load_sessions) as load:
             load.run(passes(["starts"]))
             if two:
                 first, *others = sorted(ours)
@@ -153,12 +70,12 @@ def answered(plan: Plan, report: Report) -> None:
                 )
                 os.sched_setaffinity(0, elsewhere)
             try:
-                result = load.run(_interims(1), max_seconds=plan.seconds)
+                result = load.run(interims(1), max_seconds=plan.seconds)
                 name = "answered, durable, one receiver"
-                report.add(name, result.replies_per_second, "/s", _remark(result))
+                report.add(name, result.replies_per_second, "/s", remark(result))
                 rounds = 2 + result.sent // plan.load_sessions
                 half = load.run(
-                    _interims(rounds),
+                    interims(rounds),
                     max_seconds=plan.seconds,
                     rate=result.replies_per_second / 2,
                 )
@@ -177,10 +94,10 @@ def usage(plan: Plan, report: Report) -> None:
     """Packets through to usage rows, the proof of the sums, and times at half."""
     with (
         FairlaneDaemon(plan.folder) as daemon,
-        _load(plan, daemon, plan.load_sessions) as load,
+        load_of(plan, daemon, plan.load_sessions) as load,
     ):
         begun = time.perf_counter()
-        work = chain(passes(["starts"]), _interims(1))
+        work = chain(passes(["starts"]), interims(1))
         result = load.run(work, max_seconds=plan.seconds)
         lag = daemon.lag()
         done = daemon.wait_until_applied(result.acknowledged)
@@ -201,7 +118,7 @@ def usage(plan: Plan, report: Report) -> None:
             ("the sustained rate", plan.sustained_rate),
         ):
             again = load.run(
-                _interims(next_round), max_seconds=plan.seconds, rate=wanted
+                interims(next_round), max_seconds=plan.seconds, rate=wanted
             )
             lag = daemon.lag()
             next_round += 1 + again.sent // plan.load_sessions
@@ -249,7 +166,7 @@ def sessions(plan: Plan, report: Report) -> None:
     """Memory of open sessions, and the restart with all of them open."""
     count = plan.open_sessions
     with FairlaneDaemon(plan.folder) as daemon:
-        with _load(plan, daemon, count) as load:
+        with load_of(plan, daemon, count) as load:
             # A first batch, so that what is loaded once is not counted as sessions.
             load.run(passes(["starts"]), max_packets=1000)
             daemon.wait_until_applied(1000)
@@ -307,7 +224,7 @@ def freeradius(plan: Plan, report: Report) -> None:
             records, seconds=plan.seconds, sources=plan.sources, window=plan.window
         )
         name = f"FreeRADIUS, {records.value}"
-        report.add(name, result.replies_per_second, "/s", _remark(result))
+        report.add(name, result.replies_per_second, "/s", remark(result))
 
 
 def sync_seconds(folder: Path) -> float:
@@ -367,6 +284,7 @@ def main() -> int:
     measures = {
         "answered": answered,
         "usage": usage,
+        "rated": rated,
         "sessions": sessions,
         "freeradius": freeradius,
     }

@@ -1,7 +1,7 @@
 """A private Fairlane for the benchmarks: configured, started, watched and ended.
 
-It is the same command that operators run, `fairlane run -c FILE`, with one receiver on
-a free loopback port, SQLite, and its data in a folder of its own. What the benchmarks
+It is the same command that operators run, `fairlane run -c FILE`, with one receiver
+on a free loopback port, SQLite unless told, and data in its own folder. What they
 know of it they know as an operator does: from /readyz, from /metrics, from /proc and by
 reading its database.
 """
@@ -49,6 +49,7 @@ class FairlaneDaemon:
         *,
         network: str = "",
         dhcp: str = "",
+        database: str = "sqlite",
         environment: dict[str, str] | None = None,
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="fairlane-bench-", dir=parent))
@@ -61,7 +62,7 @@ class FairlaneDaemon:
         self._settings = self.folder / "fairlane.toml"
         self._settings.write_text(
             f"""data_dir = "{self.folder}/data"
-database = "sqlite"
+database = "{database}"
 network = "{self.folder}/network.toml"
 [radius]
 authentication_listen = ["127.0.0.1:{self.authentication[1]}"]

@@ -1,9 +1,12 @@
 """CPU of the ledger alone, a record: reports into sessions, usage and SQL.
 
-    python -m bench.ledger_path [--sessions N] [--rounds N] [--postgresql URL]
+    python -m bench.ledger_path [--sessions N] [--rounds N] [--rated]
+        [--postgresql URL]
 
 Rounds of one Interim-Update a session follow a round of Starts, in batches as large as
-the daemon's. Blocks come from memory; `bench.accounting` has the journal in it too.
+the daemon's. With `--rated` each session is a service's, rated retail and wholesale,
+through to entries in the ledger. Blocks come from memory; `bench.accounting` has the
+journal in it too.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import time
 from pathlib import Path
 
 from bench.load.packets import AccountingPackets, Pass, Status
+from bench.rated_network import network_text, objects_of
 from bench.receiver_path import packets_of
 from config.schema import AccountingSettings
 from daemon.ledger import Ledger
@@ -36,6 +40,7 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--postgresql", default="sqlite")
+    parser.add_argument("--rated", action="store_true")
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
     gc.set_threshold(*GC_THRESHOLDS)
@@ -46,6 +51,8 @@ def main() -> None:
         database = open_database(options.postgresql, Path(folder))
         migrate(database)
         ledger = Ledger(database, settings)
+        if options.rated:
+            ledger.know(objects_of(network_text(options.sessions)))
         for round_ in range(options.rounds + 1):
             status = Status.INTERIM if round_ else Status.START
             now = time.time_ns()

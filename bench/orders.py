@@ -135,6 +135,7 @@ class _Subscribers(threading.Thread):
                 "last_arrival_at": now,
                 "seconds": 0,
                 "points": b"",
+                "tenant": "network",
             }
             rows.append(row)
         with self._database.write.begin() as connection:

@@ -21,10 +21,9 @@ from config.network import Network
 from config.offers import Offering, Service
 from config.parties import Isp
 from config.tariffs import Allowance, Rate, Tariff, Tier, Version
-from daemon.commands.rerate import service_by_session
 from daemon.role import GC_THRESHOLDS
 from rating.months import span_of
-from services.rerating import dry_run
+from services.rerating import dry_run, own_service
 from storage.database import Database, migrate, open_database
 from storage.sessions import insert_sessions, insert_usage
 from storage.tables import SESSION_COLUMNS
@@ -87,8 +86,14 @@ def _fill(database: Database, records: int) -> None:
     for number in range(1, _SERVICES + 1):
         values: dict[str, Any] = dict.fromkeys(SESSION_COLUMNS) | zero
         values |= {"id": number, "nas": "bng1", "nas_identity": "bng1"}
-        values |= {"acct_session_id": f"S-{number}", "state": "open", "points": b""}
+        values |= {
+            "acct_session_id": f"S-{number}",
+            "state": "open",
+            "points": b"",
+            "tenant": "network",
+        }
         values |= {"user_name": f"sub{number - 1}@example", "started_at": at}
+        values |= {"service": f"service-{number - 1}"}
         values |= {"started_derived": "reported", "last_seen_at": at}
         rows.append(tuple((values | {"last_arrival_at": at}).values()))
     with database.write.begin() as connection:
@@ -99,7 +104,9 @@ def _fill(database: Database, records: int) -> None:
             begun = at + number // _SERVICES * 600 % 2_500_000
             figures = (600, 12_345_678, 123_456_789, 10_000, 100_000)
             session = number % _SERVICES + 1
-            usage.append((number, session, begun, begun + 600, *figures, "reported", 1))
+            usage.append(
+                (number, session, begun, begun + 600, *figures, "reported", 1, "aurora")
+            )
         with database.write.begin() as connection:
             insert_usage(connection, usage)
 
@@ -118,7 +125,7 @@ def main() -> None:
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
         wall, cpu = time.perf_counter(), time.process_time()
-        result = dry_run(database, network, service_by_session(network), _MONTH)
+        result = dry_run(database, network, own_service, _MONTH)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         print(f"{result.usages:,} usage records rated again, retail and wholesale")
         print(

@@ -58,13 +58,14 @@ def _session(number: int, turn: int = 0) -> tuple[Any, ...]:
         "input_packets": turn * 10_000,
         "output_packets": turn * 100_000,
         "points": _POINTS,
+        "tenant": "network",
     }
     return tuple(values.values())
 
 
 def _usage(number: int, session: int) -> tuple[Any, ...]:
     figures = (600, 12_345_678, 123_456_789, 10_000, 100_000)
-    return (number, session, _START, _START + 600, *figures, "reported", 1)
+    return (number, session, _START, _START + 600, *figures, "reported", 1, "network")
 
 
 class _Clock:

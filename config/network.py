@@ -86,11 +86,13 @@ def bodies(network: Network) -> dict[tuple[str, str], Body]:
     return found
 
 
-def network_of(objects: Mapping[tuple[str, str], Body]) -> Network:
-    """Make the network of its objects, by kind and name."""
-    tables: dict[str, list[Body]] = {kind: [] for kind in KINDS}
+def network_of(objects: Mapping[tuple[str, str], Mapping[str, object]]) -> Network:
+    """Make the network of its objects' bodies by kind and name; kinds that this version
+    does not know are left out."""
+    tables: dict[str, list[Mapping[str, object]]] = {kind: [] for kind in KINDS}
     for (kind, _), body in objects.items():
-        tables[kind].append(body)
+        if kind in tables:
+            tables[kind].append(body)
     return msgspec.convert(tables, Network)
 
 

@@ -8,10 +8,12 @@ here blocks, and runs in the ledger role's thread or in ``fairlane replay``.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
+from typing import Any
 
-from sqlalchemy import Connection
+from msgspec import convert
+from sqlalchemy import Connection, Row
 
 from config.plant import Nas as NasObject
 from config.schema import AccountingSettings
@@ -21,7 +23,9 @@ from radius.report_layouts import ReportReader
 from rating.counters import Gigawords
 from rating.mediation import Key, Mediator
 from rating.session import Nas, Patience, Session, Usage, nas_of
+from services.usage_rating import UsageRating
 from storage import sessions as repository
+from storage.balances import waiting
 from storage.database import Database
 from storage.journal import Block
 from storage.session_rows import (
@@ -46,7 +50,12 @@ a live trace."""
 class Ledger:
     """Applies journals to the database; the only one that writes sessions and usage."""
 
-    def __init__(self, database: Database, settings: AccountingSettings) -> None:
+    def __init__(
+        self,
+        database: Database,
+        settings: AccountingSettings,
+        class_key: bytes | None = None,
+    ) -> None:
         self._database = database
         self._settings = settings
         self._nas: dict[str, Nas] = {}
@@ -56,20 +65,28 @@ class Ledger:
         with database.read.connect() as connection:
             self.positions = dict(repository.read_positions(connection))
             session_id, self._next_usage_id = repository.next_ids(connection)
+            self._rating = UsageRating(connection, class_key)
         self._mediator = Mediator(
             next_session_id=session_id,
             join_seconds=settings.join_seconds,
             sessions_kept=SESSIONS_KEPT,
         )
 
-    def know(self, nas: Iterable[NasObject]) -> None:
-        """Take what the network file says of each NAS's counters."""
+    def know(self, objects: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
+        """Take the network's objects by kind and name: counters of each NAS, services,
+        tariffs."""
+        nas = [
+            convert(body, NasObject)
+            for (kind, _), body in objects.items()
+            if kind == "nas"
+        ]
         self._nas = {
             n.name: nas_of(
                 Gigawords(n.gigawords), n.max_rate_mbps * _OCTETS_PER_MEGABIT
             )
             for n in nas
         }
+        self._rating.know(objects)
 
     def position(self, journal: str) -> int:
         """Give the next position of a journal to apply."""
@@ -101,10 +118,11 @@ class Ledger:
                 if decision is not None:
                     decision(position, report, usage)
                 position += 1
-            derived = self._write(connection)
+            received_at = blocks[-1].received_at_ns // 1_000_000_000
+            derived = self._write(connection, received_at)
             repository.write_position(connection, journal, position)
         self.positions[journal] = position
-        self._mediator.written()
+        self._written()
         return derived
 
     def _reports(
@@ -151,10 +169,16 @@ class Ledger:
             key=lambda s: (s.started_at, s.id),
         )
 
-    def _write(self, connection: Connection) -> Mapping[str, int]:
+    def _written(self) -> None:
+        self._mediator.written()
+        self._rating.written()
+
+    def _write(self, connection: Connection, now: int) -> Mapping[str, int]:
         changes = self._mediator.changes()
+        self._rating.guide(connection, changes)
+        first = self._next_usage_id
         usage = list(
-            map(usage_row, count(self._next_usage_id), changes.usage, changes.joined)
+            map(usage_row, count(first), changes.usage, changes.joined, changes.used)
         )
         self._next_usage_id += len(usage)
         derived: Counter[str] = Counter(record.derived for record in changes.usage)
@@ -171,7 +195,31 @@ class Ledger:
             connection, [progress_row(session) for session in changes.counted]
         )
         repository.insert_usage(connection, usage)
+        self._rating.apply(connection, first, changes, now)
         return derived
+
+    def recycle(self, now: int, after_usage_id: int, limit: int) -> int | None:
+        """Try again the next ``limit`` records of usage that wait behind an id.
+
+        Gives the id to go on behind, or None when there are no more.
+        """
+
+        def own(row: Row[Any]) -> Session:
+            return self._mediator.in_memory(session_of(row, self._nas_of))
+
+        with self._database.read.connect() as connection:
+            some = waiting(connection, after_usage_id, limit)
+        if not some:
+            return None
+        with self._database.write.begin() as connection:
+            self._rating.recycle(connection, some, own, now)
+        self._written()
+        return some[-1].usage_id if len(some) == limit else None
+
+    def follow_quotas(self) -> None:
+        """Learn what was carried out of quota events."""
+        with self._database.read.connect() as connection:
+            self._rating.follow_quotas(connection)
 
     def sweep(self, now: int, after_id: int, limit: int) -> int | None:
         """Judge the next ``limit`` silent sessions behind ``after_id``.
@@ -191,8 +239,8 @@ class Ledger:
         with self._database.write.begin() as connection:
             loaded = [session_of(row, self._nas_of) for row in rows]
             mediator.sweep([mediator.in_memory(s) for s in loaded], now, patience)
-            self._write(connection)
-        mediator.written()
+            self._write(connection, now)
+        self._written()
         return loaded[-1].id if len(loaded) == limit else None
 
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import msgspec
-
-from config.plant import Nas
+from config.network import Network, network_of
 from daemon import clock
 from daemon.appliers import (
     ACCOUNTING,
@@ -28,16 +27,21 @@ from daemon.appliers import (
 from daemon.isolation import REFUSED_DATA, apply_around
 from daemon.journal_lag import JournalLag, journals
 from daemon.ledger import Ledger, subject
-from daemon.network_feed import POLL_SECONDS, NetworkFeed
+from daemon.network_feed import POLL_SECONDS, NetworkFeed, Objects
 from daemon.role import RoleContext
 from radius.accounting import Refused, Report, Status
 from rating.session import Usage
+from services.periodic_charges import PeriodicCharges
+from storage.balances import REJECTED, reject_unrated, unrated_by_reason, waiting
 from storage.database import StorageError, open_database
 from storage.journal import Block, JournalError, JournalReader
+from storage.keys import load_keys
 from storage.quarantine import put_aside, quarantined
 from storage.rollup import roll_up
 from storage.sessions import sessions_by_state
 from telemetry import logs, metrics
+
+Result = TypeVar("Result")
 
 _NICENESS = 5
 _IDLE_SECONDS = 0.05
@@ -47,6 +51,12 @@ means that the next has come already, and resting would only let the lag grow.""
 _BACK_OFF_SECONDS = (0.25, 5.0)
 _SWEEP_SECONDS = 15.0
 _SWEEP_SESSIONS = 5000
+_RECYCLE_RECORDS = 2000
+_MOST_OF_THE_TIME = 10
+_BROKEN = "broken"
+"""The reason of what was rejected, whose own words have no bound."""
+_CHARGE_SECONDS = 3600.0
+_CHARGE_SERVICES = 500
 _ROLL_UP_SLICES = 10
 _ROLL_UP_SECONDS = 3600.0
 _FOLLOW_SECONDS = 1.0
@@ -64,12 +74,18 @@ class Worker:
         self._feed = NetworkFeed(
             self._database, self._data_dir / f"network-{role.label}.json"
         )
-        self._nas: list[Nas] = []
+        self._objects: Objects = {}
+        self._class_key = load_keys(role.settings, make=True).class_tokens
         self._ledger: Ledger | None = None
         self._appliers: dict[str, Applier] = {}
         self._readers: dict[str, JournalReader] = {}
         self._due: dict[str, float] = {}
         self._sweep_after = 0
+        self._recycle_after: int | None = 0
+        self._recycle_records = _RECYCLE_RECORDS
+        self._periodic = PeriodicCharges(Network())
+        self._charge_after: str | None = None
+        self._unrated: set[tuple[str, str]] = set()
         self._limiter = logs.RateLimiter(10)
         self._log = logs.get_logger("ledger")
         self.failure: str | None = None
@@ -87,17 +103,25 @@ class Worker:
                 if kind_of(name) in self._appliers:
                     more |= self._batch(name, reader)
             self._every(_SWEEP_SECONDS, self._sweep)
+            self._every(_FOLLOW_SECONDS, self._follow_quotas)
+            self._every(_SWEEP_SECONDS, self._count_unrated)
+            self._recycle()
+            self._every(_CHARGE_SECONDS, self._charge_isps)
+            self._charge()
             self._every(_ROLL_UP_SECONDS, self._roll_up)
         except (StorageError, JournalError) as error:
             self._failed(error)
             return False
         self.failure = None
-        return more
+        left = self._recycle_after is not None or self._charge_after is not None
+        return more or left
 
     def _current(self) -> Ledger:
         if self._ledger is None:
-            self._ledger = Ledger(self._database, self._settings.accounting)
-            self._ledger.know(self._nas)
+            self._ledger = Ledger(
+                self._database, self._settings.accounting, self._class_key
+            )
+            self._ledger.know(self._objects)
             self._appliers = {ACCOUNTING: self._ledger} | {
                 kind: make(self._database, self._settings)
                 for kind, make in APPLIERS.items()
@@ -129,10 +153,16 @@ class Worker:
             )
 
     def _every(self, seconds: float, work: Callable[[], None]) -> None:
-        now = clock.monotonic()
-        if now >= self._due.get(work.__name__, 0.0):
-            self._due[work.__name__] = now + seconds
+        """Do work when it is due; what takes long is due later, and never more than a
+        tenth of the time."""
+        begun = clock.monotonic()
+        if begun >= self._due.get(work.__name__, 0.0):
+            self._due[work.__name__] = begun + seconds
             work()
+            took = clock.monotonic() - begun
+            if took > seconds / _MOST_OF_THE_TIME:
+                later = begun + took * _MOST_OF_THE_TIME
+                self._due[work.__name__] = max(self._due[work.__name__], later)
 
     def _batch(self, name: str, reader: JournalReader) -> bool:
         limit = self._settings.accounting.batch_records
@@ -192,12 +222,11 @@ class Worker:
     def _follow_network(self) -> None:
         objects = self._feed.poll()
         if objects is not None:
-            self._nas = [
-                msgspec.convert(body, Nas)
-                for (kind, _), body in objects.items()
-                if kind == "nas"
-            ]
-            self._current().know(self._nas)
+            self._objects = objects
+            self._current().know(objects)
+            self._recycle_after = 0  # a service may be there now
+            self._periodic = PeriodicCharges(network_of(objects))
+            self._due[self._charge_isps.__name__] = 0.0
 
     def _follow_journals(self) -> None:
         folder = self._data_dir / "journal"
@@ -219,6 +248,69 @@ class Worker:
             int(clock.now()), self._sweep_after, _SWEEP_SESSIONS
         )
         self._sweep_after = after or 0
+
+    def _count_unrated(self) -> None:
+        with self._database.read.connect() as connection:
+            found = unrated_by_reason(connection)
+        counts = Counter(dict.fromkeys(self._unrated, 0))
+        for (state, reason), count in found.items():
+            counts[state, _BROKEN if state == REJECTED else reason] += count
+        self._unrated = set(counts)
+        for labels, count in counts.items():
+            metrics.UNRATED_USAGE.labels(*labels).set(count)
+
+    def _follow_quotas(self) -> None:
+        self._current().follow_quotas()
+
+    def _recycle(self) -> None:
+        """Try a slice of the usage that waits again; a round follows each change of the
+        network. A record that breaks the rating is rejected, with the reason."""
+        after = self._recycle_after
+        if after is None:
+            return
+        limit = self._recycle_records
+        try:
+            now = int(clock.now())
+            self._recycle_after = self._current().recycle(now, after, limit)
+            self._recycle_records = _RECYCLE_RECORDS
+        except Exception as error:
+            self._ledger = None
+            if isinstance(error, StorageError) and not isinstance(error, REFUSED_DATA):
+                raise
+            self._recycle_records = 1
+            if limit == 1:
+                reason = f"{type(error).__name__}: {error}"
+                with self._database.write.begin() as connection:
+                    (usage,) = waiting(connection, after, 1)
+                    reject_unrated(connection, usage.usage_id, reason)
+                self._log.exception("usage is rejected", usage_id=usage.usage_id)
+
+    def _charge_isps(self) -> None:
+        """Charge what has become due, and begin a round of the services' fees."""
+        now = int(clock.now())
+        self._guarded(lambda: self._periodic.charge_isps(self._database, now))
+        self._charge_after = ""
+
+    def _charge(self) -> None:
+        """Charge the fees of a slice of services."""
+        after, now = self._charge_after, int(clock.now())
+        if after is not None:
+            self._charge_after = self._guarded(
+                lambda: self._periodic.charge_services(
+                    self._database, now, after, _CHARGE_SERVICES
+                )
+            )
+
+    def _guarded(self, work: Callable[[], Result]) -> Result | None:
+        """Do work that the journals must not wait for; what breaks it is logged, and
+        its transaction is undone."""
+        try:
+            return work()
+        except Exception as error:
+            if isinstance(error, StorageError) and not isinstance(error, REFUSED_DATA):
+                raise
+            self._log.exception("fees are not charged")
+            return None
 
     def _roll_up(self) -> None:
         days = self._settings.accounting.rollup_after_days

@@ -22,6 +22,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from config.network import Network, bodies
 from config.schema import AccountingSettings
 from daemon.fragments import Reassembly
 from daemon.ledger import Ledger
@@ -133,14 +134,20 @@ def _accounting_request(octets: bytes) -> bytes | Malformed | None:
 
 
 @contextmanager
-def replayed(requests: Iterable[Block]) -> Iterator[Database]:
-    """Apply requests to a database of their own, and lend it until the block ends."""
+def replayed(
+    requests: Iterable[Block], network: Network | None = None
+) -> Iterator[Database]:
+    """Apply requests to a database of their own, and lend it until the block ends.
+
+    With a network, usage is guided to its services and rated by its tariffs.
+    """
     settings = AccountingSettings()
     with tempfile.TemporaryDirectory(prefix="fairlane-replay-") as folder:
         database = open_database("sqlite", folder)
         try:
             migrate(database)
             ledger = Ledger(database, settings)
+            ledger.know(bodies(network or Network()))
             iterator = iter(requests)
             while batch := list(islice(iterator, settings.batch_records)):
                 ledger.apply(_JOURNAL, batch)

@@ -46,7 +46,8 @@ class Changes(NamedTuple):
     """What a batch changed, each session in one list, usage in the order it came about.
 
     Sessions are new, or changed in their description, in their state, or only counted.
-    ``joined`` says of each usage record how many differences it joins.
+    ``joined`` says of each usage record how many differences it joins, ``used`` whose
+    it is.
     """
 
     begun: list[Session]
@@ -55,6 +56,7 @@ class Changes(NamedTuple):
     counted: list[Session]
     usage: list[Usage]
     joined: list[int]
+    used: list[Session]
 
 
 class Mediator:
@@ -77,6 +79,7 @@ class Mediator:
         self._moved: set[int] = set()
         self._usage: list[Usage] = []
         self._joined: list[int] = []
+        self._used: list[Session] = []
         self._open_usage: dict[int, int] = {}
         self._live: dict[str, list[Key]] = {}
         self.outcomes: Counter[tuple[int, bool]] = Counter()
@@ -149,7 +152,7 @@ class Mediator:
         if usage is None:
             self.outcomes[status, status == Status.START] += 1
             return None
-        self._use(usage)
+        self._use(usage, session)
         self.outcomes[status, True] += 1
         return usage
 
@@ -222,7 +225,7 @@ class Mediator:
             ):
                 self._close(session, Closed.NAS_REBOOT, _CAUSES[Status(report.status)])
 
-    def _use(self, usage: Usage) -> None:
+    def _use(self, usage: Usage, session: Session) -> None:
         """Add a usage record, joined to the session's last one of this batch if both
         were reported alike, touch, and stay short enough together."""
         number = usage[0]
@@ -240,6 +243,7 @@ class Mediator:
         self._open_usage[number] = len(self._usage)
         self._usage.append(usage)
         self._joined.append(1)
+        self._used.append(session)
 
     def sweep(self, sessions: Iterable[Session], now: int, patience: Patience) -> None:
         """Judge sessions that have been silent; those in memory as memory has them."""
@@ -278,6 +282,7 @@ class Mediator:
             counted,
             self._usage,
             self._joined,
+            self._used,
         )
 
     def written(self) -> None:
@@ -291,7 +296,8 @@ class Mediator:
                     del self._sessions[key]
         self._begun, self._described, self._counted = {}, {}, {}
         self._moved = set()
-        self._usage, self._joined, self._open_usage, self._live = [], [], {}, {}
+        self._usage, self._joined, self._used = [], [], []
+        self._open_usage, self._live = {}, {}
         while len(self._sessions) > self._kept:
             del self._sessions[next(iter(self._sessions))]
 

@@ -34,6 +34,7 @@ from rating.counters import (
     longest_gap,
     restore,
 )
+from rating.entry import NETWORK
 
 _SAME_START_REPORTED_SECONDS = 2
 """A NAS rounds both times that its start is computed from."""
@@ -99,7 +100,9 @@ class Session:
 
     ``description`` is None when it is only in the database; ``standing`` is the hash of
     the raw attributes that gave it, or 0. ``older`` is the session that had the same
-    Acct-Session-Id on this NAS before.
+    Acct-Session-Id on this NAS before. ``service`` and ``tenant`` say whose use it
+    is once it was guided, ``guided_by`` what said so or why nothing did; ``tried`` is
+    the network, by number, that it was last looked for in.
     """
 
     __slots__ = (
@@ -108,18 +111,22 @@ class Session:
         "counters",
         "description",
         "gigawords",
+        "guided_by",
         "id",
         "last_arrival_at",
         "last_seen_at",
         "nas",
         "older",
         "seconds",
+        "service",
         "standing",
         "start_reported",
         "started_at",
         "state",
         "stopped_at",
+        "tenant",
         "terminate_cause",
+        "tried",
     )
 
     id: int
@@ -139,6 +146,10 @@ class Session:
     standing: int
     description: Description | None
     older: Session | None
+    service: str | None
+    guided_by: str | None
+    tenant: str
+    tried: int
 
 
 def started_at(report: Report) -> int | None:
@@ -224,6 +235,9 @@ def begin(session_id: int, report: Report, description: Description) -> Session:
     session.standing = 0
     session.description = description
     session.older = None
+    session.service = session.guided_by = None
+    session.tenant = NETWORK
+    session.tried = 0
     return session
 
 

@@ -23,6 +23,7 @@ from rating.months import booked_in, span_of
 from rating.posting import Poster
 from rating.posting import Row as PostingRow
 from rating.rater import Rated, Rater, StoredBalance
+from services.former_services import with_former_services
 from storage.balances import load_balances
 from storage.database import Database
 from storage.entries import lock_head, post, read_closed
@@ -36,6 +37,12 @@ _WARM_UP_SECONDS: Final = 31 * 86_400
 
 ServiceOf = Callable[[Row[Any]], str | None]
 """Gives the service of a session, a row of the table; None when it has none."""
+
+
+def own_service(session: Row[Any]) -> str | None:
+    """The service that the ledger guided a session to."""
+    service: str | None = session.service
+    return service
 
 
 class Owed(NamedTuple):
@@ -200,6 +207,7 @@ def _rated(
     too, so that running totals are right, and is not given.
     """
     rater = Rater(next_balance_id=1, balances_kept=2**62)
+    network = with_former_services(connection, network)
     rater.know(network)
     isps = {service.name: service.isp for service in network.service}
     spans = {

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, func, select, tuple_
+from sqlalchemy import Connection, delete, func, select, tuple_, update
 
 from rating.balance import Balance, BalanceKey
 from rating.rater import StoredBalance
@@ -24,6 +24,8 @@ from storage.rating_tables import (
     traffic_sample,
     unrated_usage,
 )
+
+REJECTED = "rejected"
 
 _KEYS_AT_ONCE = 5000
 """Five values each must stay below what one statement may bind."""
@@ -174,6 +176,33 @@ def unrated(
         query = query.where(unrated_usage.c.tenant == tenant)
     query = query.order_by(unrated_usage.c.usage_id).limit(limit)
     return [UnratedUsage(*row) for row in connection.execute(query)]
+
+
+def reject_unrated(connection: Connection, usage_id: int, reason: str) -> None:
+    """Try a record no more, as it can never be rated."""
+    own = unrated_usage.c.usage_id == usage_id
+    rejected = update(unrated_usage).where(own)
+    connection.execute(rejected.values(state=REJECTED, reason=reason))
+
+
+def unrated_by_reason(connection: Connection) -> dict[tuple[str, str], int]:
+    """Count the usage that waits by state and reason; it reads all of it."""
+    columns = unrated_usage.c
+    query = select(columns.state, columns.reason, func.count())
+    rows = connection.execute(query.group_by(columns.state, columns.reason))
+    return {(row[0], row[1]): row[2] for row in rows}
+
+
+def waiting(
+    connection: Connection, after_usage_id: int, limit: int
+) -> list[UnratedUsage]:
+    """Give the next usage to be tried again, by id: what was not rejected."""
+    columns = unrated_usage.c
+    query = select(unrated_usage).where(
+        columns.usage_id > after_usage_id, columns.state != REJECTED
+    )
+    rows = connection.execute(query.order_by(columns.usage_id).limit(limit))
+    return [UnratedUsage(*row) for row in rows]
 
 
 def forget_unrated(connection: Connection, usage_ids: Sequence[int]) -> None:

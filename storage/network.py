@@ -7,13 +7,15 @@ nothing below it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 import sqlalchemy
 from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
 from storage.tables import change, network_object
+
+_NAMES_AT_ONCE = 500
 
 Action = Literal["add", "modify", "delete"]
 
@@ -116,6 +118,23 @@ def changes_since(
         )
         for row in rows
     ]
+
+
+def last_bodies(
+    connection: Connection, kind: str, names: Sequence[str]
+) -> dict[str, Mapping[str, Any]]:
+    """Give the last body that objects had, deleted or not; it reads the whole feed."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for first in range(0, len(names), _NAMES_AT_ONCE):
+        columns = change.c
+        query = select(columns.name, columns.body).where(
+            columns.kind == kind,
+            columns.name.in_(names[first : first + _NAMES_AT_ONCE]),
+            columns.action != "delete",
+        )
+        for row in connection.execute(query.order_by(columns.number)):
+            found[row.name] = row.body
+    return found
 
 
 def has_object(connection: Connection, kind: str, name: str) -> bool:

@@ -9,9 +9,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+)
 
-from storage.columns import KEY, metadata, tenant
+from storage.columns import KEY, metadata, partial_index, tenant
 
 balance: Final = Table(
     "balance",
@@ -56,6 +65,45 @@ unrated_usage: Final = Table(
     Column("received_at", BigInteger, nullable=False),
     Column("tried_at", BigInteger, nullable=False),
     Column("tries", Integer, nullable=False),
+)
+
+# What a passed threshold asks for, in order of number; ``body`` has the whole event.
+# ``acted_at`` is when the provisioning side carried it out, ``effect`` what the next
+# usage said of that.
+quota_event: Final = Table(
+    "quota_event",
+    metadata,
+    Column("number", KEY, primary_key=True, autoincrement=True),
+    tenant(),
+    Column("service", Text, nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("body", JSON, nullable=False),
+    Column("acted_at", BigInteger),
+    Column("effect", Text),
+    Column("effect_usage_id", BigInteger),
+    sqlite_autoincrement=True,
+)
+partial_index(
+    "quota_event_acted", "acted_at IS NOT NULL AND effect IS NULL", quota_event.c.number
+)
+
+# What of a fixed amount was charged for a period: a difference is charged, once.
+periodic_charge: Final = Table(
+    "periodic_charge",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("service", Text, primary_key=True),
+    Column("tariff", Text, primary_key=True),
+    Column("period", Text, primary_key=True),
+    Column("element", Text, primary_key=True),
+    Column("version", Text, nullable=False),
+    Column("first_day", Text),
+    Column("last_day", Text),
+    Column("amount", BigInteger, nullable=False),
+    Column("charged_at", BigInteger, nullable=False),
 )
 
 BALANCE_COLUMNS: Final = tuple(column.name for column in balance.c)

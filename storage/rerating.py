@@ -15,7 +15,7 @@ from rating.entry import Entry, Kind, Source
 from storage.bulk import is_postgresql
 from storage.entry_queries import entries_of
 from storage.settlement_tables import block, book, entry
-from storage.tables import session
+from storage.tables import session, usage
 
 _USAGE: Final = (
     "id, session_id, started_at, ended_at, seconds, input_octets, output_octets"
@@ -42,6 +42,24 @@ def sessions_by_id(connection: Connection, ids: Sequence[int]) -> list[Row[Any]]
     for first in range(0, len(ids), _AT_ONCE):
         some = ids[first : first + _AT_ONCE]
         found += connection.execute(select(session).where(session.c.id.in_(some)))
+    return found
+
+
+def services_of_sessions(connection: Connection) -> list[str]:
+    """Every service that a session was guided to; it reads the whole table."""
+    service = session.c.service
+    query = select(service).where(service.is_not(None)).distinct()
+    return list(connection.scalars(query))
+
+
+def usage_by_id(connection: Connection, ids: Sequence[int]) -> list[Row[Any]]:
+    """Usage records by their ids, in order; those that are there no more are left
+    out."""
+    found: list[Row[Any]] = []
+    for first in range(0, len(ids), _AT_ONCE):
+        own = usage.c.id.in_(ids[first : first + _AT_ONCE])
+        query = select(usage).where(own).order_by(usage.c.id)
+        found += connection.execute(query)
     return found
 
 

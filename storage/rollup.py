@@ -18,6 +18,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from storage.database import Database
+from storage.rating_tables import unrated_usage
 from storage.tables import rollup_position, usage
 
 _DAY_SECONDS: Final = 86_400
@@ -66,18 +67,24 @@ def _roll_up_slice(connection: Connection, cutoff: int, limit: int) -> bool:
         fresh.append(row)
     if not fresh:
         return False
+    waits = _waiting(connection, fresh[0].id, fresh[-1].id)
     groups: dict[tuple[Any, ...], list[Row[Any]]] = {}
     for row in fresh:
-        groups.setdefault(_group(row), []).append(row)
-    for row in _rolled_up_before(connection, fresh, position):
-        if _group(row) in groups:
+        if row.id not in waits:
+            groups.setdefault(_group(row), []).append(row)
+    before = list(_rolled_up_before(connection, fresh, position))
+    ids = [row.id for row in before]
+    waits = _waiting(connection, min(ids), max(ids)) if ids else set()
+    for row in before:
+        if _group(row) in groups and row.id not in waits:
             groups[_group(row)].append(row)
     merged = [_merge(rows) for rows in groups.values()]
     gone = sorted(row.id for rows in groups.values() for row in rows)
     for start in range(0, len(gone), _IDS_A_STATEMENT):
         ids = gone[start : start + _IDS_A_STATEMENT]
         connection.execute(delete(usage).where(usage.c.id.in_(ids)))
-    connection.execute(insert(usage), merged)
+    if merged:
+        connection.execute(insert(usage), merged)
     connection.execute(update(rollup_position).values(usage_id=fresh[-1].id))
     return True
 
@@ -96,6 +103,12 @@ def _rolled_up_before(
             usage.c.ended_at.between(first, last),
         )
         yield from connection.execute(query).all()
+
+
+def _waiting(connection: Connection, first: int, last: int) -> set[int]:
+    """Give the usage between two ids that is still to be rated: it stays as it is."""
+    ids = unrated_usage.c.usage_id
+    return set(connection.scalars(select(ids).where(ids.between(first, last))))
 
 
 def _day(row: Row[Any]) -> int:

@@ -17,7 +17,9 @@ from storage.tables import LIFE_COLUMNS, SESSION_COLUMNS
 
 _AT = {name: place for place, name in enumerate(SESSION_COLUMNS)}
 _DESCRIPTION = [_AT[name] for name in Description._fields]
-_WHOLE = ("nas", "acct_session_id", *Description._fields, *LIFE_COLUMNS)
+_GUIDED = ("service", "guided_by", "tenant")
+_WHOLE = ("nas", "acct_session_id", *Description._fields, *LIFE_COLUMNS, *_GUIDED)
+_guided = itemgetter(*(_AT[name] for name in _GUIDED))
 _in_order = itemgetter(*(_WHOLE.index(name) for name in SESSION_COLUMNS))
 _WORDS = {derived: derived.value for derived in Derived}
 _REPORTED, _ESTIMATED = "reported", "estimated"
@@ -42,6 +44,8 @@ def session_of(row: Sequence[Any], nas_of: Callable[[str], Nas]) -> Session:
     session.standing = 0
     session.description = Description._make(row[place] for place in _DESCRIPTION)
     session.older = None
+    session.service, session.guided_by, session.tenant = _guided(row)
+    session.tried = 0
     remember(session, row[_AT["points"]], nas_of(session.nas))
     return session
 
@@ -55,6 +59,9 @@ def described_row(session: Session) -> tuple[Any, ...]:
             session.acct_session_id,
             *session.description,
             *life_row(session),
+            session.service,
+            session.guided_by,
+            session.tenant,
         )
     )
     return row
@@ -85,7 +92,10 @@ def life_row(session: Session) -> tuple[Any, ...]:
     )
 
 
-def usage_row(usage_id: int, usage: Usage, records: int) -> tuple[Any, ...]:
-    """Make the row of a usage record that joins so many, as USAGE_COLUMNS has it."""
+def usage_row(
+    usage_id: int, usage: Usage, records: int, session: Session
+) -> tuple[Any, ...]:
+    """Make the row of a session's usage record that joins so many, as USAGE_COLUMNS
+    has it."""
     # The driver takes a plain str at once, and looks for an adapter for any other.
-    return (usage_id, *usage[:-1], _WORDS[usage.derived], records)
+    return (usage_id, *usage[:-1], _WORDS[usage[8]], records, session.tenant)

@@ -14,7 +14,7 @@ cannot store, and numbers must fit 63 bits.
 # ruff: noqa: S608  what is put into statements is our own tables' and columns' names
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final
 
@@ -137,6 +137,29 @@ def update_life(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None
     Rows are in the order of LIFE_COLUMNS.
     """
     _update(connection, LIFE_COLUMNS, LIFE_COLUMNS[1:], rows)
+
+
+def update_guided(
+    connection: Connection, rows: Sequence[tuple[int, str | None, str | None, str]]
+) -> None:
+    """Write whose sessions are: id, service, what said so, and tenant."""
+    if rows:
+        marks = ("%s", "%s", "%s", "%s") if is_postgresql(connection) else "????"
+        connection.exec_driver_sql(
+            "UPDATE session SET service = {}, guided_by = {}, tenant = {}"
+            " WHERE id = {}".format(*marks),
+            [(*guided, number) for number, *guided in rows],
+        )
+
+
+def write_tenants(connection: Connection, tenants: Mapping[int, str]) -> None:
+    """Write whose the usage of sessions is, by the sessions' ids."""
+    if tenants:
+        marks = ("%s", "%s") if is_postgresql(connection) else "??"
+        connection.exec_driver_sql(
+            "UPDATE usage SET tenant = {} WHERE session_id = {}".format(*marks),
+            [(tenant, number) for number, tenant in tenants.items()],
+        )
 
 
 def read_positions(connection: Connection) -> dict[str, int]:

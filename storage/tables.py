@@ -61,6 +61,9 @@ session: Final = Table(
     Column("input_packets", BigInteger, nullable=False),
     Column("output_packets", BigInteger, nullable=False),
     Column("points", LargeBinary, nullable=False),
+    # Whose use it is, and what said so; without a service, why there is none.
+    Column("service", Text),
+    Column("guided_by", Text),
     tenant(),
     # An interim update grows the row a little: room left in the page keeps it there.
     postgresql_with={"fillfactor": "85"},
@@ -173,7 +176,7 @@ write_check: Final = Table(
     Column("checks", BigInteger, nullable=False),
 )
 
-SESSION_COLUMNS: Final = tuple(c.name for c in session.c if c.name != "tenant")
+SESSION_COLUMNS: Final = tuple(c.name for c in session.c)
 """The order of a session's values wherever sessions travel as tuples."""
 
 PROGRESS_COLUMNS: Final = (
@@ -200,7 +203,5 @@ LIFE_COLUMNS: Final = (
 )
 """What any report may change of a session, but for what it says of the subscriber."""
 
-USAGE_COLUMNS: Final = tuple(
-    c.name for c in usage.c if c.name not in ("rolled_up", "tenant")
-)
+USAGE_COLUMNS: Final = tuple(c.name for c in usage.c if c.name != "rolled_up")
 """The order of a usage record's values wherever usage travels as tuples."""

@@ -232,6 +232,13 @@ USAGE_RECORDS = _counter(
     "Usage records written, by how they were derived.",
     "derived",
 )
+UNRATED_USAGE = _gauge(
+    "fairlane_unrated_usage",
+    "livemostrecent",
+    "Usage records that wait to be rated, by state and reason.",
+    "state",
+    "reason",
+)
 ACCOUNTING_REPORTS = _counter(
     "fairlane_accounting_reports_total",
     "Accounting reports applied to sessions, by Acct-Status-Type and result.",

@@ -300,6 +300,7 @@ class Site:
             "last_arrival_at": self.now,
             "seconds": 0,
             "points": b"",
+            "tenant": "network",
         }
         with self.database.write.begin() as connection:
             connection.execute(insert(session).values(row))

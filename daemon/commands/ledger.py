@@ -21,7 +21,7 @@ from services.statements import settlement_of
 from storage.entry_queries import EntryFilter, list_entries
 from storage.ledger_proof import prove
 
-_COLUMNS = (
+COLUMNS = (
     "entry",
     "at",
     "kind",
@@ -69,7 +69,7 @@ def entries(configuration: Path | None, *, as_json: bool, **options: Any) -> Non
             for row in found:
                 click.echo(msgspec.json.encode(row))
         else:
-            print_table(found, _COLUMNS)
+            print_table(found, COLUMNS)
 
 
 def entry_object(entry: Entry, posted_at: int) -> dict[str, Any]:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 import msgspec
 
-from config.network import Network
 from daemon import clock
 from daemon.commands.amounts import decimal_of
 from daemon.commands.ledger import month_of
 from daemon.commands.listing import print_table
 from daemon.commands.options import configuration_option, fail, json_option
 from daemon.commands.stored import database_of, network_in
-from radius.accounting import Description
-from rating.guiding import Guide, Guided
 from rating.months import span_of
-from services.rerating import ServiceOf, apply, dry_run
+from services.rerating import apply, dry_run, own_service
 
 _COLUMNS = ("party", "currency", "before", "after", "difference")
 
@@ -41,13 +37,12 @@ def command(
     with database_of(configuration) as database:
         with database.read.connect() as connection:
             network = network_in(connection)
-        service_of = service_by_session(network)
         if for_good and any(
             now < span_of(tariff.zone, month).ends_at for tariff in network.tariff
         ):
             fail(f"{month} is not over")
-        result = dry_run(database, network, service_of, month)
-        booked = apply(database, network, service_of, month, now) if for_good else 0
+        result = dry_run(database, network, own_service, month)
+        booked = apply(database, network, own_service, month, now) if for_good else 0
     rows = [
         {
             "party": d.party,
@@ -65,23 +60,3 @@ def command(
         print_table(iter(rows), _COLUMNS)
     words = f"{result.usages} usage records rated, {result.unrated} could not be"
     click.echo(f"{words}; {booked} entries booked" if for_good else words, err=True)
-
-
-def service_by_session(network: Network) -> ServiceOf:
-    """Guide a session by what it says of itself: the Class that names a service, the
-    user name, the circuit."""
-    guide = Guide(
-        network,
-        read_class=lambda value: value.decode("utf-8", "replace"),
-        own_addresses={},
-        line_of=lambda _address, _at: None,
-    )
-
-    def service_of(row: Any) -> str | None:
-        description = Description._make(
-            getattr(row, name) for name in Description._fields
-        )
-        found = guide.guide(row.nas, description, row.started_at)
-        return found.service if isinstance(found, Guided) else None
-
-    return service_of

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
 from sqlalchemy import Connection
 
-from config.network import KINDS, Network
+from config.network import Network, network_of
 from daemon.commands.options import fail, load_or_exit
 from daemon.stores import StoreError, opened
 from storage.database import Database
@@ -29,8 +28,4 @@ def database_of(configuration: Path | None) -> Iterator[Database]:
 
 def network_in(connection: Connection) -> Network:
     """The network as it was last applied."""
-    tables: dict[str, list[object]] = {kind: [] for kind in KINDS}
-    for (kind, _), body in read_network(connection).items():
-        if kind in tables:
-            tables[kind].append(body)
-    return msgspec.convert(tables, Network)
+    return network_of(read_network(connection))

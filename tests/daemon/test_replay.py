@@ -23,6 +23,38 @@ inet6 = pytest.importorskip("scapy.layers.inet6")
 BEGUN = 1_700_000_000
 
 
+NETWORK = """
+[[area]]
+name = "harbour"
+[[isp]]
+name = "aurora"
+[[line]]
+name = "line-1"
+area = "harbour"
+circuit_id = "1"
+[[tariff]]
+name = "home"
+isp = "aurora"
+currency = "EUR"
+zone = "Europe/Stockholm"
+[[tariff.version]]
+valid_from = "2020-01-01"
+rate = [{ name = "data", measure = "sum", price = "0.10", per = "1 GB" }]
+[[offering]]
+name = "home"
+isp = "aurora"
+down_kbps = 1000
+up_kbps = 1000
+tariff = "home"
+[[service]]
+name = "alice-at-home"
+isp = "aurora"
+line = "line-1"
+offering = "home"
+user_names = ["alice"]
+"""
+
+
 def report(status: int, seconds: int, used: int | None) -> bytes:
     """One report of the story's session, ``seconds`` into it."""
     return packet(
@@ -85,6 +117,34 @@ def test_a_session_in_a_capture_is_listed_with_its_usage(tmp_path: Path) -> None
     assert session["input_octets"] == session["output_octets"] == 5000
     assert sum(u["input_octets"] for u in objects(result, "usage")) == 5000
     assert result.stderr == "3 frames, 3 accounting requests\n"
+
+
+def test_a_capture_is_rated_by_a_network_file_and_always_the_same(
+    tmp_path: Path,
+) -> None:
+    """The ledger of a capture is a fact of the capture and the network (law 2)."""
+    network = tmp_path / "network.toml"
+    network.write_text(NETWORK)
+    reports = [
+        packet(
+            status,
+            status=kind,
+            acct_session_id="s1",
+            user_name="alice",
+            session_seconds=600 * status,
+            event_at=BEGUN + 600 * status,
+            **octets("output", 3 * 10**9 * status),
+        )
+        for status, kind in enumerate((1, 3, 3, 2))
+    ]
+    frames = [frame(p, BEGUN + 600 * i) for i, p in enumerate(reports)]
+    capture = written(tmp_path, frames)
+    first, again = (replay(capture, "--network", network, "--json") for _ in "12")
+    assert (first.stdout, first.stderr) == (again.stdout, again.stderr)
+    entries = objects(first, "entry")
+    assert ["-0.30"] * 3 == [entry["subscriber"] for entry in entries]
+    assert {"alice-at-home"} == {entry["service"] for entry in entries}
+    assert "ledger: sha256 " in first.stderr
 
 
 def test_the_capture_s_time_is_the_time_of_arrival(tmp_path: Path) -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from e2e.daemon_process import Daemon, wait_until
 from e2e.nas_load import NasLoad, check
+from e2e.rated_network import check_money, rated_network
 
 KILLS, KILLS_LONG = 30, 500
+LINES = 16
 # A role that dies again and again is started ever later, so each life of the daemon
 # sees only some of these, and ends with everything, or with the supervisor alone.
 LIFE = ("radius-0", "ledger", "control", "ledger", "radius-0")
@@ -21,11 +23,15 @@ LIFE = ("radius-0", "ledger", "control", "ledger", "radius-0")
 def test_a_kill_of_any_role_at_any_moment_loses_and_doubles_nothing(
     tmp_path: Path, long: bool
 ) -> None:
-    """What was acknowledged is counted once, whoever is killed (RFC 2866 section 2)."""
+    """What was acknowledged is counted, rated and booked once, whoever is killed (RFC
+    2866 section 2)."""
     chance = random.Random(2866)
     left = KILLS_LONG if long else KILLS
     life = 0
-    with Daemon(tmp_path) as daemon, NasLoad(daemon, lines=16) as load:
+    with (
+        Daemon(tmp_path, network=rated_network(LINES)) as daemon,
+        NasLoad(daemon, lines=LINES) as load,
+    ):
         while left:
             life += 1
             for role in LIFE[:left]:
@@ -45,6 +51,7 @@ def test_a_kill_of_any_role_at_any_moment_loses_and_doubles_nothing(
         load.leave()
         wait_until(daemon.applied, 60)
         check(load, daemon)
+        check_money(daemon, LINES)
         wait_until(lambda: daemon.readiness() == 200)
         assert daemon.stop() == 0
 

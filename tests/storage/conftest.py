@@ -36,6 +36,7 @@ class Rows:
             "last_arrival_at": 1_790_000_000,
             "output_packets": 0,
             "points": b"",
+            "tenant": "network",
         }
         return tuple((row | values).values())
 
@@ -43,7 +44,7 @@ class Rows:
     def usage(**values: Any) -> tuple[Any, ...]:
         """One usage record in the order of USAGE_COLUMNS."""
         row: dict[str, Any] = dict.fromkeys(USAGE_COLUMNS, 0)
-        row |= {"derived": "reported", "records": 1}
+        row |= {"derived": "reported", "records": 1, "tenant": "network"}
         row |= {"started_at": 1_790_000_000, "ended_at": 1_790_000_600}
         return tuple((row | values).values())
 

@@ -183,7 +183,7 @@ def test_a_batch_cut_off_by_the_server_is_a_storage_error(
     url = postgresql_server.create_database("cut_off")
     database = open_database(url, tmp_path)
     migrate(database)
-    row = (1, 1, 0, 600, 600, 1, 1, 1, 1, "reported", 1)
+    row = (1, 1, 0, 600, 600, 1, 1, 1, 1, "reported", 1, "network")
 
     def batch() -> None:
         with database.write.begin() as connection:

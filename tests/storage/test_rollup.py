@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from storage.balances import UnratedUsage, insert_unrated
 from storage.database import Database
 from storage.rollup import roll_up
 from storage.sessions import next_ids
@@ -162,3 +163,22 @@ def test_it_stops_after_so_many_slices(database: Database, rows: Any) -> None:
 
     assert turns == 4
     assert all(record["rolled_up"] for record in _all(database))
+
+
+def test_usage_that_waits_to_be_rated_is_left_as_it_is(
+    database: Database, rows: Any
+) -> None:
+    """Added to what is rated already it could not be rated alone any more."""
+    rows.add_usage(
+        *(
+            {"id": number, "session_id": 1, "started_at": _MONDAY + 60 * number}
+            | {"ended_at": _MONDAY + 60 * number + 60, "input_octets": number}
+            for number in range(1, 5)
+        )
+    )
+    waits = UnratedUsage(3, "network", None, "received", "nothing_known", 0, 0, 1)
+    with database.write.begin() as connection:
+        insert_unrated(connection, [waits])
+    roll_up(database, _MONDAY + _DAY)
+    found = [(u["id"], u["input_octets"], u["rolled_up"]) for u in _all(database)]
+    assert [(3, 3, False), (4, 7, True)] == found

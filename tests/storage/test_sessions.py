@@ -50,6 +50,9 @@ _WHOLE: dict[str, Any] = {
     "input_packets": 1,
     "output_packets": 2,
     "points": b"\x00\xff",
+    "service": "aurora-101",
+    "guided_by": "class",
+    "tenant": "aurora",
 }
 
 

@@ -61,3 +61,50 @@ def upgrade() -> None:
         sa.Column("tries", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("usage_id", name=op.f("unrated_usage_key")),
     )
+    op.create_table(
+        "quota_event",
+        sa.Column("number", _KEY, autoincrement=True, nullable=False),
+        _tenant(),
+        sa.Column("service", sa.Text(), nullable=False),
+        sa.Column("holder", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("action", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("body", sa.JSON(), nullable=False),
+        sa.Column("acted_at", sa.BigInteger(), nullable=True),
+        sa.Column("effect", sa.Text(), nullable=True),
+        sa.Column("effect_usage_id", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("number", name=op.f("quota_event_key")),
+        sqlite_autoincrement=True,
+    )
+    acted = sa.text("acted_at IS NOT NULL AND effect IS NULL")
+    op.create_index(
+        "quota_event_acted",
+        "quota_event",
+        ["number"],
+        sqlite_where=acted,
+        postgresql_where=acted,
+    )
+    op.create_table(
+        "periodic_charge",
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("service", sa.Text(), nullable=False),
+        sa.Column("tariff", sa.Text(), nullable=False),
+        sa.Column("period", sa.Text(), nullable=False),
+        sa.Column("element", sa.Text(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("first_day", sa.Text(), nullable=True),
+        sa.Column("last_day", sa.Text(), nullable=True),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.Column("charged_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "tenant",
+            "service",
+            "tariff",
+            "period",
+            "element",
+            name=op.f("periodic_charge_key"),
+        ),
+    )
+    op.add_column("session", sa.Column("service", sa.Text(), nullable=True))
+    op.add_column("session", sa.Column("guided_by", sa.Text(), nullable=True))

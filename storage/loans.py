@@ -1,0 +1,40 @@
+"""Addresses lent to an ISP, as rating asks for them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sqlalchemy import Connection, or_, select
+
+from rating.wholesale import Loan
+from storage.overallocation_tables import address_loan
+
+_ROLLED_BACK = "rolled_back"
+
+
+class LentBy(NamedTuple):
+    """Whose addresses they were, "network" for the reserve, at which price an address
+    and hour (a decimal, "" for none)."""
+
+    lender: str
+    price: str
+
+
+def loans_to(
+    connection: Connection, borrower: str, start: int, end: int
+) -> dict[LentBy, list[Loan]]:
+    """Give the loans of a span (epoch seconds) to an ISP, by whose and how dear; one
+    that has not ended lasts until the span does."""
+    columns = address_loan.c
+    query = select(address_loan).where(
+        columns.borrower_tenant == borrower,
+        columns.tenant != borrower,
+        columns.made_at < end,
+        or_(columns.ended_at == 0, columns.ended_at > start),
+        columns.outcome != _ROLLED_BACK,
+    )
+    found: dict[LentBy, list[Loan]] = {}
+    for row in connection.execute(query.order_by(columns.number)):
+        loan = Loan(row.last - row.first + 1, row.made_at, row.ended_at or end)
+        found.setdefault(LentBy(row.tenant, row.price), []).append(loan)
+    return found

@@ -1,0 +1,108 @@
+"""Fixed amounts as they were charged: what of a period, by which version, until when.
+
+A row is the key that keeps a fee from being charged twice. Everything works in the
+caller's transaction, which posts what the row says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from storage.rating_tables import periodic_charge
+from storage.tables import session
+
+_ROWS = periodic_charge.c
+
+
+class PeriodicCharge(NamedTuple):
+    """What was charged, in micro-units, of one element of a tariff in one period.
+
+    ``service`` is "" for what an ISP is charged for all of its services together.
+    ``first_day`` is the first that the service is billed for (None: it always was),
+    ``last_day`` the first that it is not, once that is known.
+    """
+
+    tenant: str
+    service: str
+    tariff: str
+    period: str
+    element: str
+    version: str
+    first_day: str | None
+    last_day: str | None
+    amount: int
+    charged_at: int
+
+
+def charges_of(
+    connection: Connection, services: Sequence[str]
+) -> dict[str, list[PeriodicCharge]]:
+    """Give what was charged for services, by service, each in order of its periods."""
+    found: dict[str, list[PeriodicCharge]] = {}
+    query = select(periodic_charge).where(_ROWS.service.in_(services))
+    for row in connection.execute(query.order_by(_ROWS.period, _ROWS.element)):
+        found.setdefault(row.service, []).append(PeriodicCharge(*row))
+    return found
+
+
+def charges_of_isp(
+    connection: Connection, tenant: str, tariff: str, period: str
+) -> list[PeriodicCharge]:
+    """Give what was charged by a tariff for a period of one tenant."""
+    query = select(periodic_charge).where(
+        _ROWS.tenant == tenant, _ROWS.tariff == tariff, _ROWS.period == period
+    )
+    return [PeriodicCharge(*row) for row in connection.execute(query)]
+
+
+def services_charged(connection: Connection, after: str, limit: int) -> list[str]:
+    """Give the next services that something was charged for and has not ended."""
+    query = select(_ROWS.service).where(_ROWS.service > after, _ROWS.last_day.is_(None))
+    query = query.distinct().order_by(_ROWS.service).limit(limit)
+    return list(connection.scalars(query))
+
+
+def insert_charges(connection: Connection, rows: Sequence[PeriodicCharge]) -> None:
+    """Add what is charged now."""
+    if rows:
+        connection.execute(insert(periodic_charge), [row._asdict() for row in rows])
+
+
+def end_charges(connection: Connection, rows: Sequence[PeriodicCharge]) -> None:
+    """Write the amount and last day of charges that ended."""
+    if not rows:
+        return
+    key = ("tenant", "service", "tariff", "period", "element")
+    statement = update(periodic_charge).values(
+        amount=bindparam("new_amount"), last_day=bindparam("new_last_day")
+    )
+    for name in key:
+        statement = statement.where(_ROWS[name] == bindparam(f"its_{name}"))
+    connection.execute(
+        statement,
+        [
+            {
+                "new_amount": row.amount,
+                "new_last_day": row.last_day,
+                **{f"its_{name}": getattr(row, name) for name in key},
+            }
+            for row in rows
+        ],
+    )
+
+
+def sessions_between(
+    connection: Connection, tenant: str, start: int, end: int
+) -> Iterator[tuple[int, int]]:
+    """Give start and end of a tenant's sessions that were open in a span."""
+    columns = session.c
+    query = select(columns.started_at, columns.last_seen_at).where(
+        columns.tenant == tenant,
+        columns.started_at < end,
+        columns.last_seen_at > start,
+    )
+    for row in connection.execution_options(yield_per=10_000).execute(query):
+        yield row.started_at, row.last_seen_at

@@ -1,0 +1,295 @@
+"""Held against the ledger with a network that has services and tariffs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from radius_packets import octets, packet
+from sqlalchemy import insert, select
+
+from config.loader import load_network
+from config.network import bodies
+from config.schema import AccountingSettings
+from daemon.ledger import Ledger
+from radius import class_token
+from radius.packet import attribute
+from radius.records import Origin, encode_origin
+from rating.quota import Action, Effect, Kind
+from services.rerating import dry_run, own_service
+from storage.balances import unrated
+from storage.database import Database
+from storage.entry_queries import EntryFilter, list_entries
+from storage.journal import Block
+from storage.lease_tables import lease_history
+from storage.ledger_proof import prove
+from storage.network import Change, apply
+from storage.quota_events import acted, quota_events_since
+from storage.rating_tables import quota_event
+from storage.tables import session as sessions
+from storage.tables import usage as usages
+
+NETWORK = load_network(Path(__file__).parents[2] / "config" / "demo-network.toml")
+NOON = 1_795_604_400
+"""2026-11-25 12:00 in Stockholm: day, in the demo's tariffs."""
+KEY = bytes(32)
+GB = 10**9
+USER = "sub101@aurora.example"
+
+
+class Site:
+    """A ledger on a database, and one NAS that reports to it."""
+
+    def __init__(self, database: Database, network: Any = NETWORK) -> None:
+        self.database = database
+        self.ledger = Ledger(database, AccountingSettings(), KEY)
+        self.apply_network(network)
+        self._position = 1
+
+    def apply_network(self, network: Any) -> None:
+        """Let the ledger know a network."""
+        self.network = network
+        self.ledger.know(bodies(network))
+
+    def report(self, *packets: bytes) -> None:
+        """Apply packets as one batch."""
+        origin = encode_origin(Origin(b"\x7f\x00\x00\x01", 5000, "bng1"))
+        blocks = []
+        for octets_ in packets:
+            at = (NOON + 7200) * 10**9
+            blocks.append(Block(self._position, 1, at, origin + octets_))
+            self._position += 1
+        self.ledger.apply("radius-0", blocks)
+
+    def use(self, *gigabytes: int, session: str = "S-1", **values: Any) -> None:
+        """Report a session's counter at 10 minute steps, each in a batch of its own."""
+        for step, total in enumerate(gigabytes, start=1):
+            self.report(interim(step, total * GB, session=session, **values))
+
+    def entries(self) -> list[tuple[Any, ...]]:
+        """Give tenant, service and the five legs of every entry."""
+        with self.database.read.connect() as connection:
+            assert [] == list(prove(connection).problems)
+            return [
+                (e.book.tenant, e.posting.service, *e.posting[1:6])
+                for e, _ in list_entries(connection, EntryFilter())
+            ]
+
+    def waiting(self) -> list[tuple[str | None, str, str]]:
+        """Give service, state and reason of the usage that waits."""
+        with self.database.read.connect() as connection:
+            return [(u.service, u.state, u.reason) for u in unrated(connection, 0, 100)]
+
+    def session(self) -> tuple[Any, ...]:
+        """Give service, what named it and tenant of the session, and the usage's."""
+        with self.database.read.connect() as connection:
+            table = sessions.c
+            query = select(table.service, table.guided_by, table.tenant)
+            row = connection.execute(query).one()
+            its = set(connection.scalars(select(usages.c.tenant)))
+            return (*row, its)
+
+
+def interim(step: int, total: int, session: str = "S-1", **values: Any) -> bytes:
+    """Make the Interim-Update of a session that began at noon."""
+    values = {"user_name": USER} | values
+    return packet(
+        step % 256,
+        status=3,
+        acct_session_id=session,
+        event_at=NOON + 600 * step,
+        session_seconds=600 * step,
+        **octets("input", 0),
+        **octets("output", total),
+        **values,
+    )
+
+
+def without(network: Any, *kinds: str) -> Any:
+    """Give the network without some tables."""
+    return dataclasses_replace(network, **dict.fromkeys(kinds, ()))
+
+
+def dataclasses_replace(network: Any, **changes: Any) -> Any:
+    """Give a network with some tables replaced."""
+    objects = {
+        kind: getattr(network, kind)
+        for kind in network.__struct_fields__
+        if kind not in changes
+    }
+    return type(network)(**objects, **changes)
+
+
+def difference(site: Site) -> Iterable[Any]:
+    """Say how a rerating would differ."""
+    return dry_run(site.database, site.network, own_service, "2026-11").differences()
+
+
+def test_use_is_guided_and_rated_twice_as_it_is_written(database: Database) -> None:
+    """The subscriber owes its ISP, the ISP the Network Provider, and legs sum to 0."""
+    site = Site(database)
+    site.use(500, 510)
+    micro = 1_000_000
+    assert {
+        ("aurora", "aurora-101", 0, -5 * micro, 0, 5 * micro, 0),
+        ("aurora", "aurora-101", -micro, micro - micro // 10, 0, micro // 10, 0),
+    } == set(site.entries())
+    assert ("aurora-101", "user_name", "aurora", {"aurora"}) == site.session()
+    assert [] == site.waiting()
+    assert [] == difference(site)
+
+
+def test_money_does_not_depend_on_batches_or_restarts(database: Database) -> None:
+    """A ledger that starts anew before each report books the same (law 2)."""
+    site = Site(database)
+    for step, total in enumerate((100, 300, 505, 506, 530), start=1):
+        site.ledger = Ledger(database, AccountingSettings(), KEY)
+        site.ledger.know(bodies(NETWORK))
+        site.report(interim(step, total * GB))
+    retail, wholesale = (sum(e[place] for e in site.entries()) for place in (2, 5))
+    assert (-3_000_000, 5_300_000) == (retail, wholesale)
+    assert [] == difference(site)
+
+
+def test_a_class_of_ours_goes_before_the_user_name(database: Database) -> None:
+    """What was authorised is charged, whatever the NAS calls the user."""
+    site = Site(database)
+    token = class_token.issue(KEY, bytes(8), NOON, b"borealis-102")
+    site.use(1, raw=attribute(25, token))
+    assert ("borealis-102", "class", "borealis", {"borealis"}) == site.session()
+
+
+def test_a_class_that_is_not_ours_names_nothing(database: Database) -> None:
+    """Who does not have the key cannot have use charged to another."""
+    site = Site(database)
+    token = class_token.issue(bytes(31) + b"x", bytes(8), NOON, b"borealis-102")
+    site.use(1, raw=attribute(25, token))
+    assert ("aurora-101", "user_name", "aurora", {"aurora"}) == site.session()
+
+
+def test_use_is_guided_by_circuit(database: Database) -> None:
+    """A line with one service needs no user name."""
+    site = Site(database)
+    site.use(1, user_name="02-00-00-00-00-01", nas_port_id="ge-0/0/1:101")
+    assert ("aurora-101", "circuit", "aurora", {"aurora"}) == site.session()
+
+
+def test_use_is_guided_by_the_lease_of_then(database: Database) -> None:
+    """An address is the line's that had it at that time, not the one that has it."""
+    with database.write.begin() as connection:
+        common = {
+            "address": int.from_bytes(bytes([100, 64, 0, 9])),
+            "pool": "aurora-harbour",
+            "owner": "aurora",
+            "hardware": b"",
+            "client_id": b"",
+            "agent": b"",
+            "end_reason": "expired",
+        }
+        for line, start in (("harbour-102", NOON - 900), ("harbour-101", NOON - 60)):
+            row = {"line": line, "started_at": start, "ended_at": start + 800}
+            connection.execute(insert(lease_history).values(**common, **row))
+    site = Site(database)
+    site.use(1, user_name="nobody", framed_ip_address="100.64.0.9")
+    assert ("aurora-101", "lease", "aurora", {"aurora"}) == site.session()
+
+
+def test_use_without_a_service_is_kept_and_rated_when_there_is_one(
+    database: Database,
+) -> None:
+    """An order may come after its first use: nothing is lost, nothing counts twice."""
+    site = Site(database, without(NETWORK, "service"))
+    site.use(10, 20)
+    assert [(None, "received", "nothing_known")] * 2 == site.waiting()
+    assert [] == site.entries()
+    site.apply_network(NETWORK)
+    site.report(interim(3, 30 * GB))  # its session is guided before the round
+    assert 1 == len(site.entries())
+    assert None is site.ledger.recycle(NOON + 60, 0, 10)
+    assert [] == site.waiting()
+    assert 300_000 == sum(e[5] for e in site.entries())
+    assert ("aurora-101", "user_name", "aurora", {"aurora"}) == site.session()
+    assert None is site.ledger.recycle(NOON + 60, 0, 10)
+    assert 3 == len(site.entries())
+    assert [] == difference(site)
+
+
+def test_use_from_before_a_tariff_waits_for_one(database: Database) -> None:
+    """Money is never guessed: without a version in force there is no price."""
+    late = tuple(
+        type(t)(
+            **{
+                **{f: getattr(t, f) for f in t.__struct_fields__},
+                "version": tuple(
+                    type(v)(
+                        **{
+                            **{f: getattr(v, f) for f in v.__struct_fields__},
+                            "valid_from": "2027-01-01",
+                        }
+                    )
+                    for v in t.version
+                ),
+            }
+        )
+        for t in NETWORK.tariff
+    )
+    site = Site(database, dataclasses_replace(NETWORK, tariff=late))
+    site.use(10)
+    assert [("aurora-101", "guided", "no_version_in_force")] == site.waiting()
+    site.apply_network(NETWORK)
+    site.ledger.recycle(NOON + 60, 0, 10)
+    assert ([], 1) == (site.waiting(), len(site.entries()))
+
+
+def test_thresholds_are_events_and_their_effect_is_looked_for(
+    database: Database,
+) -> None:
+    """A quota that was carried out is confirmed, or not, by the next use."""
+    site = Site(database)
+    site.use(499, 501)
+    with database.read.connect() as connection:
+        events = quota_events_since(connection, 0, 10)
+    last = events[-1]
+    assert (Kind.EXHAUSTED, Action.THROTTLE, "aurora-101") == (
+        last.event.kind,
+        last.event.action,
+        last.event.service,
+    )
+    with database.write.begin() as connection:
+        acted(connection, last.number, NOON + 1200)
+    site.ledger.follow_quotas()
+    site.report(interim(3, 511 * GB))  # 10 GB in ten minutes are not 20 Mbit/s
+    with database.read.connect() as connection:
+        effects = connection.execute(
+            select(quota_event.c.number, quota_event.c.effect).where(
+                quota_event.c.effect.is_not(None)
+            )
+        ).all()
+    assert [(last.number, Effect.FAILED)] == [tuple(row) for row in effects]
+
+
+def test_estimated_use_stays_marked(database: Database) -> None:
+    """What is derived is rated, and its record still says what it is (law 9)."""
+    site = Site(database)
+    site.use(3)
+    site.report(interim(2, 1 * GB))  # the counter fell: a wrap or a reset
+    with database.read.connect() as connection:
+        derived = set(connection.scalars(select(usages.c.derived)))
+    assert {"reported"} < derived
+    assert [] == difference(site)
+
+
+def test_a_service_that_ended_pays_for_its_last_use(database: Database) -> None:
+    """The Stop comes when the service is gone: it is rated as it was."""
+    site = Site(database)
+    objects = bodies(NETWORK)
+    service = Change("add", "service", "aurora-101", objects["service", "aurora-101"])
+    with database.write.begin() as connection:
+        apply(connection, [service], NOON)
+        apply(connection, [Change("delete", "service", "aurora-101", None)], NOON)
+    site.use(1)
+    site.apply_network(without(NETWORK, "service"))
+    site.report(interim(2, 2 * GB))
+    assert ([], 2) == (site.waiting(), len(site.entries()))
+    assert [] == difference(site)

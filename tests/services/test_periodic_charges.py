@@ -1,0 +1,157 @@
+"""Fees and what a period's shape costs: charged once, given back in part."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import insert
+
+from config.loader import load_network
+from config.network import Network
+from config.offers import Service
+from config.tariffs import PercentileRate, Tariff, Version
+from services.periodic_charges import PeriodicCharges
+from storage.balances import add_samples
+from storage.database import Database
+from storage.entry_queries import EntryFilter, list_entries
+from storage.overallocation_tables import address_loan
+
+DEMO = load_network(Path(__file__).parents[2] / "config" / "demo-network.toml")
+EURO = 1_000_000
+
+
+def at(month: int, day: int, hour: int = 12) -> int:
+    """An epoch second of 2026."""
+    return int(datetime(2026, month, day, hour, tzinfo=UTC).timestamp())
+
+
+def site(*services: Service, **changes: Any) -> Network:
+    """The demo's network with these services, and with some tables replaced."""
+    tables = {kind: getattr(DEMO, kind) for kind in DEMO.__struct_fields__}
+    return Network(**(tables | {"service": services} | changes))
+
+
+def service(**values: Any) -> Service:
+    """aurora-101 of the demo, as a test wants it."""
+    common = {"name": "aurora-101", "isp": "aurora", "line": "harbour-101"}
+    return Service(**({**common, "offering": "home-500"} | values))
+
+
+def charged(database: Database, network: Network, now: int) -> list[tuple[Any, ...]]:
+    """Charge twice, in slices of one; give month, subscriber's and network's legs of
+    what was new."""
+    with database.read.connect() as connection:
+        before = {e.id for e, _ in list_entries(connection, EntryFilter())}
+    for _ in range(2):
+        charges = PeriodicCharges(network)
+        after: str | None = ""
+        while after is not None:
+            after = charges.charge_services(database, now, after, 1)
+        charges.charge_isps(database, now)
+    with database.read.connect() as connection:
+        entries = [e for e, _ in list_entries(connection, EntryFilter())]
+    return sorted(
+        (e.book.month, -e.posting.subscriber_amount, e.posting.network_amount)
+        for e in entries
+        if e.id not in before
+    )
+
+
+def test_a_period_s_fees_are_charged_once(database: Database) -> None:
+    """Doing it again charges nothing, and the next period is charged as it begins."""
+    network = site(service())
+    november = [("2026-11", 0, 12 * EURO), ("2026-11", 39 * EURO, 0)]
+    assert november == charged(database, network, at(11, 25))
+    assert [] == charged(database, network, at(11, 30))
+    december = [("2026-12", 0, 12 * EURO), ("2026-12", 39 * EURO, 0)]
+    assert december == charged(database, network, at(12, 1))
+
+
+def test_a_service_pays_from_the_day_it_begins(database: Database) -> None:
+    """Six of November's thirty days, and the activation, in both ways of the fee."""
+    network = site(service(billed_from="2026-11-25"))
+    expected = [
+        ("2026-11", 0, 12 * EURO // 5),
+        ("2026-11", 39 * EURO // 5, 0),
+        ("2026-11", 25 * EURO, 0),
+    ]
+    assert expected == charged(database, network, at(11, 25))
+
+
+def test_a_daemon_that_was_down_over_a_month_s_end_charges_both(
+    database: Database,
+) -> None:
+    """What began late in the month before is not forgotten."""
+    network = site(service(billed_from="2026-11-30"))
+    months = [entry[0] for entry in charged(database, network, at(12, 2))]
+    assert ["2026-11"] * 3 + ["2026-12"] * 2 == months
+
+
+def test_a_service_that_ends_gets_its_remaining_days_back(database: Database) -> None:
+    """Charged for thirty days and there for fifteen: half is given back, once."""
+    charged(database, site(service()), at(11, 2))
+    expected = [("2026-11", -39 * EURO // 2, 0), ("2026-11", 0, -6 * EURO)]
+    assert expected == charged(database, site(), at(11, 16))
+    assert [] == charged(database, site(), at(12, 1))
+
+
+def test_a_change_of_offering_charges_each_for_its_days(database: Database) -> None:
+    """The old tariff ends on the day that the new one begins."""
+    charged(database, site(service()), at(11, 2))
+    changed = site(service(offering="polar-100", isp="aurora"))
+    assert [("2026-11", -39 * EURO // 2, 0)] == charged(database, changed, at(11, 16))
+
+
+def test_the_shape_of_a_period_is_charged_when_it_has_ended(
+    database: Database,
+) -> None:
+    """A percentile is not known before, and is not charged to who had no part."""
+    version = Version(
+        valid_from="2026-01-01",
+        percentile=(PercentileRate(name="transit", measure="sum", price="2.00"),),
+    )
+    tariffs = tuple(
+        Tariff(name=t.name, currency="EUR", zone="UTC", version=(version,))
+        if t.name == "open-access"
+        else t
+        for t in DEMO.tariff
+    )
+    network = site(tariff=tariffs)
+    with database.write.begin() as connection:
+        mbit = 300 * 125_000
+        samples = {("aurora", at(11, 1) + 300 * n): [mbit, mbit] for n in range(500)}
+        add_samples(connection, samples)
+    assert [] == charged(database, network, at(11, 30))
+    assert [] == charged(database, network, at(12, 1, 5))
+    assert [("2026-11", 0, 4 * EURO)] == charged(database, network, at(12, 1, 7))
+    assert [] == charged(database, network, at(12, 2))
+
+
+def test_addresses_lent_are_paid_by_the_hour(database: Database) -> None:
+    """256 addresses for two days: the reserve's at the tariff's price, an ISP's at the
+    loan's, and what was rolled back at none."""
+    common = {"request": 1, "borrower": "p", "state": "lent", "cause": "", "body": b""}
+    common |= {"borrower_tenant": "aurora", "term_ends_at": 0, "deadline": 0}
+    common |= {"first": 0, "last": 255, "made_at": at(11, 5), "ended_at": at(11, 7)}
+    with database.write.begin() as connection:
+        for number, (tenant, price, outcome) in enumerate(
+            (
+                ("network", "", "returned"),
+                ("borealis", "0.001", "returned"),
+                ("borealis", "0.001", "rolled_back"),
+            ),
+            start=1,
+        ):
+            lender = {"number": number, "lender": tenant, "tenant": tenant}
+            row = {**common, **lender, "price": price, "outcome": outcome}
+            connection.execute(insert(address_loan).values(row))
+    assert [] == charged(database, site(), at(11, 30))
+    hours = 256 * 48
+    assert [("2026-11", 0, 0), ("2026-11", 0, hours * 2000)] == charged(
+        database, site(), at(12, 2)
+    )
+    with database.read.connect() as connection:
+        legs = [e.posting[1:6] for e, _ in list_entries(connection, EntryFilter())]
+    assert (0, -hours * 1000, hours * 1000, 0, 0) in legs
