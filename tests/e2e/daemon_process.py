@@ -34,7 +34,7 @@ from storage.tables import session as session_table
 from storage.tables import usage as usage_table
 
 ROOT = Path(__file__).parent.parent.parent
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 
 NAS = f"""
 [[nas]]
