@@ -51,7 +51,7 @@ def test_every_proof_that_is_named_is_a_test() -> None:
 
 @pytest.mark.parametrize("package", ["radius", "services", "controlplane"])
 def test_what_a_secret_made_is_compared_in_constant_time(package: str) -> None:
-    """By ``hmac.compare_digest``: the time that ``==`` takes tells where they differ."""
+    """By ``hmac.compare_digest``: how long ``==`` takes tells where they differ."""
     for path in sorted((ROOT / package).rglob("*.py")):
         assert [] == compared(ast.parse(path.read_text())), path
 
