@@ -24,6 +24,8 @@ from typing import Self
 from prometheus_client.parser import text_string_to_metric_families
 from pysqlite3 import dbapi2 as sqlite
 
+from daemon.dependents import ending_with_parent
+
 __all__ = ["SECRET", "FairlaneDaemon", "Totals"]
 
 SECRET = "bench secret of some length"
@@ -103,7 +105,13 @@ secret = "{SECRET}"
         assert self._process is None
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "daemon.cli", "run", "-c", self._settings],
+                ending_with_parent(
+                    [
+                        *(sys.executable, "-m", "daemon.cli"),
+                        *("run", "-c", str(self._settings)),
+                    ],
+                    signal.SIGKILL,
+                ),
                 cwd=_ROOT,
                 stdout=log,
                 stderr=log,

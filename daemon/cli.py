@@ -47,6 +47,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "who-had": ("daemon.commands.who_had", "Say who had an address at a time."),
     "replay": ("daemon.commands.replay", "Run a capture through the accounting."),
     "access": ("daemon.commands.access", "Make, list and revoke clients."),
+    "quarantine": (
+        "daemon.commands.quarantine",
+        "Records that could not be applied: list, show, retry.",
+    ),
     "migrate": ("daemon.commands.migrate", "Bring the database to this version."),
     "doctor": ("daemon.commands.doctor", "Look for what will cause trouble."),
 }

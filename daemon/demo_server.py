@@ -26,6 +26,7 @@ import click
 from daemon import clock, demo, preparation, sockets
 from daemon.commands.options import configuration_option, fail, load_or_exit
 from daemon.control_socket import NotRunning, ask
+from daemon.dependents import ending_with_parent
 from daemon.preparation import Plan, StartError
 from daemon.stores import StoreError
 
@@ -109,12 +110,12 @@ def _daemon(plan: Plan, configuration: Path) -> Iterator[subprocess.Popen[bytes]
     """Start the daemon, and stop it at the end, whatever happened meanwhile."""
     preparation.make_data_directory(plan.data_dir)
     command = [sys.executable, "-m", "daemon.cli", "run", "-c", str(configuration)]
-    if setpriv := shutil.which("setpriv"):
-        # The kernel tells the daemon when this process is gone, however it went.
-        command = [setpriv, "--pdeathsig", "TERM", *command]
     with (plan.data_dir / LOG).open("ab") as log:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            ending_with_parent(command),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
         )
     try:
         yield process

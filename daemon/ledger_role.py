@@ -36,7 +36,13 @@ from storage.balances import REJECTED, reject_unrated, unrated_by_reason, waitin
 from storage.database import StorageError, open_database
 from storage.journal import Block, JournalError, JournalReader
 from storage.keys import load_keys
-from storage.quarantine import put_aside, quarantined
+from storage.quarantine import (
+    RETRIES,
+    RetryReader,
+    put_aside,
+    put_back,
+    quarantined,
+)
 from storage.rollup import roll_up
 from storage.sessions import sessions_by_state
 from telemetry import logs, metrics
@@ -79,6 +85,7 @@ class Worker:
         self._ledger: Ledger | None = None
         self._appliers: dict[str, Applier] = {}
         self._readers: dict[str, JournalReader] = {}
+        self._retries = RetryReader(self._database)
         self._due: dict[str, float] = {}
         self._sweep_after = 0
         self._recycle_after: int | None = 0
@@ -102,6 +109,7 @@ class Worker:
             for name, reader in self._readers.items():
                 if kind_of(name) in self._appliers:
                     more |= self._batch(name, reader)
+            self._every(_FOLLOW_SECONDS, self._retry)
             self._every(_SWEEP_SECONDS, self._sweep)
             self._every(_FOLLOW_SECONDS, self._follow_quotas)
             self._every(_SWEEP_SECONDS, self._count_unrated)
@@ -164,7 +172,7 @@ class Worker:
                 later = begun + took * _MOST_OF_THE_TIME
                 self._due[work.__name__] = max(self._due[work.__name__], later)
 
-    def _batch(self, name: str, reader: JournalReader) -> bool:
+    def _batch(self, name: str, reader: JournalReader | RetryReader) -> bool:
         limit = self._settings.accounting.batch_records
         blocks = reader.read(self.positions.get(name, 1), limit)
         if not blocks:
@@ -197,7 +205,11 @@ class Worker:
         def aside(block: Block, error: Exception) -> None:
             reason = f"{type(error).__name__}: {error}"
             with self._database.write.begin() as connection:
-                put_aside(connection, name, block, reason=reason, at=int(clock.now()))
+                now = int(clock.now())
+                if name == RETRIES:
+                    put_back(connection, block, reason=reason, at=now)
+                else:
+                    put_aside(connection, name, block, reason=reason, at=now)
             metrics.QUARANTINED_RECORDS.labels(name).inc(block.records)
             self._log.error(
                 "a record is put aside",
@@ -241,6 +253,13 @@ class Worker:
             self.quarantined = quarantined(connection)
             for state, count in sessions_by_state(connection).items():
                 metrics.SESSIONS.labels(state).set(count)
+
+    def _retry(self) -> None:
+        """Apply a batch of the records in quarantine that someone asked for."""
+        if self._batch(RETRIES, self._retries):  # the rest without a rest
+            self._due[self._retry.__name__] = 0.0
+        if RETRIES in self.positions:
+            self._retries.discard(self.positions[RETRIES])
 
     def _sweep(self) -> None:
         """Judge one slice of silent sessions; a round goes on where it was."""

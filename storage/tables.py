@@ -134,8 +134,11 @@ quarantine: Final = Table(
     Column("octets", LargeBinary, nullable=False),
     Column("reason", Text, nullable=False),
     Column("quarantined_at", BigInteger, nullable=False),
+    # Its place in the journal of records to apply again; NULL until someone asks.
+    Column("retry_position", BigInteger),
     tenant(),
 )
+Index("quarantine_by_retry_position", quarantine.c.retry_position, unique=True)
 
 network_object: Final = Table(
     "network_object",

