@@ -59,9 +59,9 @@ class _Observer:
             metrics.JOURNAL_COMMIT_FAILURES.inc()
 
     def publish(self, statistics: Statistics, endpoints: list[DatagramSocket]) -> None:
-        for (kind, result), count in statistics.messages.items():
+        for (kind, result), count in statistics.messages().items():
             metrics.DHCP_MESSAGES.labels(kind, result).inc(count)
-        for (result, reason), count in statistics.reasons.items():
+        for (result, reason), count in statistics.reasons().items():
             metrics.DHCP_ANSWERS.labels(result, reason).inc(count)
         for reason, count in statistics.dropped.items():
             metrics.DHCP_DROPPED.labels(reason).inc(count)

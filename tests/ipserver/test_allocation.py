@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from access_network import GIADDR, NOW, Site, ask, network
+from msgspec import structs
 from netaddr import IPAddress
 
 from config.network import Network
@@ -292,7 +293,8 @@ def test_a_held_block_renews_and_a_draining_one_ends() -> None:
     ending = site.renew(address=address)
     assert isinstance(ending, Ack)
     assert ending.record is None
-    assert ending.lease[2:5] == (1800, 1800, 1800)
+    lease = ending.lease
+    assert (1800, 1800, 1800) == (lease.seconds, lease.t1, lease.t2)
     moved = site.lease()
     assert moved - moved % 64 != first
     site.allocation.close_block(block)
@@ -340,7 +342,7 @@ def test_nobody_is_served_without_a_garden_or_a_line() -> None:
     whole = network()
     closed = Site(Network(area=whole.area, relay=whole.relay, line=whole.line))
     assert kind(closed.discover()) == "Silence no_service"
-    nothing = ask(Message.DISCOVER, agent=Agent())._replace(hardware=b"")
+    nothing = structs.replace(ask(Message.DISCOVER, agent=Agent()), hardware=b"")
     assert kind(closed.allocation.answer(nothing, NOW)) == "Silence no_line"
 
 
