@@ -121,9 +121,7 @@ def main() -> None:
     timed("REQUEST, selecting", len(offers), lambda: answers(offers, now))
     made = len(records)
     renewals = [
-        replace(
-            ask, message=Message.RENEWING, area="", giaddr=0, link=0, agent=Agent()
-        )
+        replace(ask, message=Message.RENEWING, area="", giaddr=0, link=0, agent=Agent())
         for ask in offers
     ]
     timed("REQUEST, renewing, cached", made, lambda: answers(renewals, now + 60))

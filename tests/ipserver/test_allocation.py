@@ -14,7 +14,7 @@ from config.network import Network
 from config.offers import Service
 from config.over_allocation import OverAllocation
 from config.plant import Line, Relay
-from ipserver.answer import Ack, Done, Offer, Park
+from ipserver.answer import Ack, Done, Nak, Offer, Park
 from ipserver.ask import Agent, Message
 from ipserver.block import Block
 from ipserver.block_leasing import BlockLiveError
@@ -521,3 +521,38 @@ def test_relays_tell_the_same_circuit_id_apart() -> None:
         site.discover("1", 1, giaddr=GIADDR - 1 + number)
         told = site.allocation.why(f"line-{number}", site.now)
         assert len(told["leases"]) == 1
+
+
+def two_subnets() -> Network:
+    """The area's ISP has two pools in two subnets."""
+    served = network()
+    more = structs.replace(
+        served.pool[0], name="aurora-shore", prefixes=("100.67.0.0/26",)
+    )
+    return structs.replace(served, pool=(*served.pool, more))
+
+
+def test_the_relay_s_link_selection_chooses_the_subnet_rfc_3527_section_3() -> None:
+    """The address is of a pool on that subnet; one that no pool is on tells nothing."""
+    for link, expected in (
+        ("100.67.0.1", "aurora-shore"),
+        ("100.64.0.1", "aurora-harbour"),
+        ("198.51.100.1", "aurora-harbour"),
+    ):
+        site = Site(two_subnets())
+        offer = site.discover(link=int(IPAddress(link)))
+        assert isinstance(offer, Offer)
+        assert expected == offer.lease.pool
+
+
+def test_a_client_that_moves_to_another_subnet_moves_rfc_2131_section_4_3_2() -> None:
+    """Its old address is refused there, and ends when it has taken the new one."""
+    site = Site(two_subnets())
+    old = site.lease()
+    link = int(IPAddress("100.67.0.1"))
+    refused = site.ask(Message.INIT_REBOOT, address=old, link=link)
+    new = site.lease(link=link)
+    assert isinstance(refused, Nak)
+    assert int(IPAddress("100.67.0.0")) <= new < int(IPAddress("100.67.0.64"))
+    assert site.allocation.by_address(old, site.now) is None
+    assert isinstance(site.renew(address=new), Ack)

@@ -583,6 +583,8 @@ def test_a_nak_and_an_ack_of_the_allocation_become_what_they_say(
     assert [NAK, ACK, ACK] == kinds
     statistics = site.server.statistics
     assert {("request", "nak"): 1, ("request", "ack"): 2} == dict(statistics.messages())
-    assert {("nak", "taken"): 1, ("ack", "granted_own"): 2} == dict(statistics.reasons())
+    assert {("nak", "taken"): 1, ("ack", "granted_own"): 2} == dict(
+        statistics.reasons()
+    )
     assert 1 == site.journaled()
     site.close()
