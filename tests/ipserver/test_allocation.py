@@ -556,3 +556,44 @@ def test_a_client_that_moves_to_another_subnet_moves_rfc_2131_section_4_3_2() ->
     assert int(IPAddress("100.67.0.0")) <= new < int(IPAddress("100.67.0.64"))
     assert site.allocation.by_address(old, site.now) is None
     assert isinstance(site.renew(address=new), Ack)
+
+
+def test_a_client_is_known_by_its_identifier_rfc_4361_section_6_1() -> None:
+    """Type 255, IAID and DUID are opaque octets: the same ones through another
+    interface are the same client, another IAID behind the same hardware is another.
+    """
+    duid = b"\x00\x02\x00\x00\x01\x02router"
+    first, second = b"\xff\0\0\0\1" + duid, b"\xff\0\0\0\2" + duid
+    site = Site(network(home={"addresses": 2}))
+    held = site.lease("line-0", 1, client_id=first)
+    moved = site.discover("line-0", 2, client_id=first)
+    other = site.discover("line-0", 1, client_id=second)
+    assert isinstance(moved, Offer)
+    assert isinstance(other, Offer)
+    assert (held, "renewed") == (moved.lease.address, moved.lease.reason)
+    assert held != other.lease.address
+
+
+def test_a_client_that_wants_ipv4_gets_it_where_ipv6_alone_would_do_rfc_8925() -> None:
+    """Only option 108 in the parameter request list asks for no address (3.3)."""
+    site = Site(network(area={"ipv6_only_seconds": 1800}))
+    wanting, without = site.discover(), site.discover(ipv6_only=True)
+    assert isinstance(wanting, Offer)
+    assert isinstance(without, Offer)
+    assert wanting.lease.address
+    assert (0, 1800) == (without.lease.address, without.lease.ipv6_only_seconds)
+
+
+def test_a_client_that_asks_for_its_old_address_is_refused_rfc_2131_section_4_3_2() -> (
+    None
+):
+    """INIT-REBOOT on the right network with another line's address, or none of ours."""
+    site = Site()
+    others, mine = site.lease("line-1", 2), site.lease("line-0", 1)
+    wrong = site.ask(Message.INIT_REBOOT, address=others)
+    elsewhere = site.ask(Message.INIT_REBOOT, address=int(IPAddress("192.0.2.77")))
+    right = site.ask(Message.INIT_REBOOT, address=mine)
+    assert isinstance(wrong, Nak)
+    assert isinstance(elsewhere, Nak)
+    assert isinstance(right, Ack)
+    assert site.allocation.by_address(others, site.now) is not None
