@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from msgspec.structs import replace
 from netaddr import IPAddress
 
 from config.addresses import Pool
@@ -106,7 +107,7 @@ def main() -> None:
             offer = answer(ask, now)
             if isinstance(offer, Offer):
                 address = offer.lease.address
-                offers.append(ask._replace(message=Message.SELECTING, address=address))
+                offers.append(replace(ask, message=Message.SELECTING, address=address))
 
     timed("DISCOVER", lines, discovers)
     records: list[bytes] = []
@@ -120,7 +121,7 @@ def main() -> None:
     timed("REQUEST, selecting", len(offers), lambda: answers(offers, now))
     made = len(records)
     renewals = [
-        ask._replace(message=Message.RENEWING, area="", giaddr=0, link=0, agent=Agent())
+        replace(ask, message=Message.RENEWING, area="", giaddr=0, link=0, agent=Agent())
         for ask in offers
     ]
     timed("REQUEST, renewing, cached", made, lambda: answers(renewals, now + 60))
@@ -152,7 +153,7 @@ def _fill(allocation: Allocation, addresses: int) -> int:
     """Use addresses once, and let them go: nothing in the pool is new any more."""
     now = _NOW
     for number in range(addresses):
-        ask = discover(1_000_000_000 + number)._replace(agent=Agent(b"x", b"x"))
+        ask = replace(discover(1_000_000_000 + number), agent=Agent(b"x", b"x"))
         allocation.answer(ask, now)
     return now
 

@@ -37,6 +37,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from bench import kea_peer, perfdhcp
 from bench.accounting import Report, sync_seconds
 from bench.fairlane_daemon import FairlaneDaemon
@@ -295,7 +297,7 @@ def _journal(folder: Path, count: int) -> int:
         )
         offer = allocation.answer(ask, now)
         assert isinstance(offer, Offer)
-        chosen = ask._replace(message=Message.SELECTING, address=offer.lease.address)
+        chosen = replace(ask, message=Message.SELECTING, address=offer.lease.address)
         ack = allocation.answer(chosen, now)
         assert isinstance(ack, Ack)
         assert ack.record is not None

@@ -139,7 +139,7 @@ def main() -> None:
             cpu = time.process_time()
             if profile:
                 profile.enable()
-            while readable():
+            while readable() or commits.busy:
                 await commits.drain()
             if profile:
                 profile.disable()

@@ -2,12 +2,13 @@
 
 The over-allocation's steps are journaled like leases, and the allocation hears of a
 step when it is durable: an address of a borrowed block is never leased before the loan
-is on the disk. Everything here runs in the role's loop, but for ``load``, which runs in
-a thread before anything else does.
+is on the disk. Everything here runs in the role's loop, but for ``load`` and
+``take_up``, which run in a thread before anything else does.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from ipserver.over_allocation_request import TERMINAL
 from ipserver.records import frame, frames
 from ipserver.server import DhcpServer
 from storage.database import Database
+from storage.journal import JournalError
 from storage.over_allocation import load_state
 from telemetry import metrics
 
@@ -42,6 +44,8 @@ class AddressServer:
         self._settings = settings
         self._clock = LeaseClock(clock.now(), clock.monotonic())
         self._ticked = 0.0
+        self._position = 1
+        self._loader: LeaseLoader | None = None
         self.network = network
         self.server: DhcpServer | None = None
 
@@ -50,11 +54,12 @@ class AddressServer:
         return self._clock.now(clock.monotonic())
 
     def load(self, database: Database, journal: Path) -> None:
-        """Begin anew with what the stores have; nobody writes the journal meanwhile.
+        """Begin anew with what the stores have; ``take_up`` takes the rest.
 
-        Raises StorageError or JournalError: then nothing is there, and it can be called
-        again.
+        The role that is to be replaced may write on meanwhile. Raises StorageError or
+        JournalError: then nothing is there, and it can be called again.
         """
+        self._close_loader()
         now = self.now()
         allocation = Allocation(
             self._settings, random=unforeseeable().__next__, now=now
@@ -63,21 +68,55 @@ class AddressServer:
         allocation.begin_loading()
         with database.read.connect() as connection:
             state = load_state(connection)
-            position = applied(connection, journal)
-        for octets in tail(journal, position):
-            for kind, body in frames(octets):
-                if kind == KIND:
-                    state.apply(decode(body))
+            self._position = applied(connection, journal)
+        for body in self._steps(journal):
+            state.apply(decode(body))
         over_allocation = OverAllocation(state, allocation)
         over_allocation.agree(self.network, now)
         loader = LeaseLoader(allocation, database, journal)
         try:
             loader.load(now)
-        finally:
+        except Exception:
             loader.close()
-        allocation.loaded()
-        allocation.shortage = self._shortage
+            raise
+        self._loader = loader
         self.allocation, self.over_allocation = allocation, over_allocation
+
+    def take_up(self, database: Database, journal: Path) -> None:
+        """Take what was journaled since ``load``, when nobody writes any more.
+
+        Leases are few by then. A block that changed hands in between changes what they
+        mean, so everything is loaded again; that is as rare as a loan. Raises as
+        ``load`` does, and can be called again.
+        """
+        if self._loader is None or not self._follow(self._loader, journal):
+            self.load(database, journal)
+        self._close_loader()
+        self.allocation.loaded()
+        self.allocation.shortage = self._shortage
+
+    def _follow(self, loader: LeaseLoader, journal: Path) -> bool:
+        """Bring the leases up to the journal; False when that cannot be done."""
+        try:
+            if any(True for _ in self._steps(journal)):
+                return False
+            loader.follow(self.now())
+        except JournalError:  # the ledger has deleted what it applied
+            return False
+        return True
+
+    def _steps(self, journal: Path) -> Iterator[bytes]:
+        """Give the over-allocation's steps that the journal has got since the last."""
+        for block in tail(journal, self._position):
+            for kind, body in frames(block.octets):
+                if kind == KIND:
+                    yield body
+            self._position = block.first + block.records
+
+    def _close_loader(self) -> None:
+        if self._loader is not None:
+            self._loader.close()
+            self._loader = None
 
     def _shortage(self, pool: str, line: str | bytes, now: float) -> str | None:
         """Ask for addresses; what is granted by itself is journaled with this block."""

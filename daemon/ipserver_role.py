@@ -59,9 +59,9 @@ class _Observer:
             metrics.JOURNAL_COMMIT_FAILURES.inc()
 
     def publish(self, statistics: Statistics, endpoints: list[DatagramSocket]) -> None:
-        for (kind, result), count in statistics.messages.items():
+        for (kind, result), count in statistics.messages().items():
             metrics.DHCP_MESSAGES.labels(kind, result).inc(count)
-        for (result, reason), count in statistics.reasons.items():
+        for (result, reason), count in statistics.reasons().items():
             metrics.DHCP_ANSWERS.labels(result, reason).inc(count)
         for reason, count in statistics.dropped.items():
             metrics.DHCP_DROPPED.labels(reason).inc(count)
@@ -160,11 +160,11 @@ async def _load(
     database: Database,
     log: structlog.stdlib.BoundLogger,
 ) -> None:
-    """Load the leases; while a store is away, say so and try again."""
+    """Have all leases; while a store is away, say so and try again."""
     limiter = logs.RateLimiter(10)
     while True:
         try:
-            await asyncio.to_thread(addresses.load, database, journal_folder(role))
+            await asyncio.to_thread(addresses.take_up, database, journal_folder(role))
             return
         except (StorageError, JournalError) as error:
             problem = str(error).splitlines()[0]
@@ -183,6 +183,12 @@ async def run(role: RoleContext) -> None:
     feed = NetworkFeed(database, data_dir / f"network-{role.label}.json")
     network = network_of(await asyncio.to_thread(lambda: feed.poll() or {}))
     addresses = AddressServer(settings.leases, network)
+    # Most of the leases while the role that is replaced goes on serving; without the
+    # database the others must not wait for this one.
+    try:
+        await asyncio.to_thread(addresses.load, database, journal_folder(role))
+    except (StorageError, JournalError) as error:
+        log.error("the leases cannot be loaded", error=str(error).splitlines()[0])
     await role.ready()
     role.beat()
     await _load(role, addresses, database, log)

@@ -9,7 +9,7 @@ given twice. A start that finds it away waits, and says so.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -24,9 +24,6 @@ from storage.lease_rows import bound_of, excess_of, month_text
 from storage.sessions import read_positions
 
 _BLOCK_RECORDS = 10_000
-
-Other = Callable[[bytes], None]
-"""Given the octets of each block of the journal's tail, for what is not of leases."""
 
 
 class LeaseLoader:
@@ -44,12 +41,10 @@ class LeaseLoader:
         allocation: Allocation,
         database: Database,
         journal: Path,
-        other: Other | None = None,
     ) -> None:
         self._allocation = allocation
         self._database = database
         self._reader = JournalReader(journal)
-        self._other = other
         self._position = 1
 
     def load(self, now: float) -> None:
@@ -82,8 +77,6 @@ class LeaseLoader:
         for block in _blocks(self._reader, self._position):
             for entry in entries(block.octets):
                 restore(entry, now)
-            if self._other is not None:
-                self._other(block.octets)
             self._position = block.first + block.records
 
     def close(self) -> None:
@@ -98,11 +91,11 @@ def applied(connection: Connection, journal: Path) -> int:
     return read_positions(connection).get(journal.name, 1)
 
 
-def tail(journal: Path, position: int) -> Iterator[bytes]:
-    """Give the octets of the journal's blocks from a position on."""
+def tail(journal: Path, position: int) -> Iterator[Block]:
+    """Give the journal's blocks from a position on."""
     reader = JournalReader(journal)
     try:
-        yield from (block.octets for block in _blocks(reader, position))
+        yield from _blocks(reader, position)
     finally:
         reader.close()
 

@@ -48,6 +48,10 @@ class Admitted(NamedTuple):
     record: bytes
 
 
+_OWN: Final = Admitted(OWN, 0, b"")
+_IN_GARDEN: Final = Admitted(GARDEN, 0, b"")
+
+
 class Takeovers:
     """How often the device on a line changed of late."""
 
@@ -101,11 +105,11 @@ class Admission:
                 return Reason.WRONG_NETWORK
             if has.garden:
                 return Reason.SUBSCRIBER_LIMIT
-            return Admitted(GARDEN, 0, b"")
+            return _IN_GARDEN
         if pool.name not in terms.pools:
             return Reason.WRONG_NETWORK
         if has.own < terms.addresses:
-            return Admitted(OWN, 0, b"")
+            return _OWN
         if terms.excess.policy not in KIND_OF:
             return Reason.SUBSCRIBER_LIMIT
         return self._beyond(slot, party, has.extra, now)
@@ -151,9 +155,9 @@ class Admission:
         if kind == GARDEN:
             if own < terms.addresses:
                 return Reason.SERVICE_CHANGED
-            return Admitted(GARDEN, 0, b"")
+            return _IN_GARDEN
         if own < terms.addresses:
-            return Admitted(OWN, 0, b"")
+            return _OWN
         if KIND_OF.get(terms.excess.policy) != kind:
             return Reason.SUBSCRIBER_LIMIT
         return self._beyond(slot, party, extra, now)

@@ -27,7 +27,7 @@ from ipserver.lease_table import (
     OFFERED,
     OWN,
 )
-from ipserver.line_leases import LineLeases, same_client
+from ipserver.line_leases import NOTHING, LineLeases, same_client
 from ipserver.lines import LineId, Party
 from ipserver.offering import GRANTED, Offering, Shortage
 from ipserver.reasons import Reason
@@ -56,6 +56,7 @@ class Allocation(Offering):
         shortage: Shortage | None = None,
     ) -> None:
         super().__init__(settings, random=random, now=now, shortage=shortage)
+        self._decisions_kept = settings.decisions_kept // 2
         self._declines: dict[LineId, list[int]] = {}
         self._answers: dict[Message, Callable[[Ask, int], Answer]] = {
             Message.DISCOVER: self._discover,
@@ -77,9 +78,10 @@ class Allocation(Offering):
         self._line = ""
         at = int(now)
         answer = self._answers[ask.message](ask, at)
-        if self._line:
-            self._decisions[self._line] = (at, ask, answer)
-            if len(self._decisions) * 2 > self._settings.decisions_kept:
+        line = self._line
+        if line:
+            self._decisions[line] = (at, ask, answer)
+            if len(self._decisions) > self._decisions_kept:
                 self._older_decisions, self._decisions = self._decisions, {}
         return answer
 
@@ -105,9 +107,11 @@ class Allocation(Offering):
         party = self._party(ask)
         if party is None:
             return Silence(Reason.NO_LINE)
-        has = self._look(party, ask, now)
         table = self._table
         slot = table.slot_of.get(ask.address, NONE)
+        if slot != NONE and self._only_offer(slot, party, ask, now):
+            return self._bind(slot, table.kind[slot], party, NOTHING, ask, now)
+        has = self._look(party, ask, now)
         if slot in has.mine:
             return self._renew(slot, party, ask, now)
         if slot != NONE and table.state[slot] == LEASED and table.until[slot] <= now:
@@ -125,6 +129,19 @@ class Allocation(Offering):
             return Nak(Reason.TAKEN)
         kind = OWN if party.terms.addresses else GARDEN
         return self._bind(slot, kind, party, has, ask, now)
+
+    def _only_offer(self, slot: int, party: Party, ask: Ask, now: int) -> bool:
+        """Whether a slot is the client's offer, and all that its line has."""
+        table = self._table
+        number = table.line[slot]
+        return (
+            table.state[slot] == OFFERED
+            and number == table.line_of.get(party.line, NONE)
+            and table.heads[number] == slot
+            and table.next[slot] == NONE
+            and table.until[slot] > now
+            and same_client(table, slot, ask)
+        )
 
     def _bind(
         self,

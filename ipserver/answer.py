@@ -6,10 +6,10 @@ None when there is nothing new to make durable.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from msgspec import Struct
 
 
-class Lease(NamedTuple):
+class Lease(Struct, frozen=True, gc=False):
     """The address that is offered or acknowledged, and for how long, in seconds.
 
     ``pool`` names the pool whose options the reply carries. Address 0 with
@@ -26,39 +26,39 @@ class Lease(NamedTuple):
     ipv6_only_seconds: int = 0
 
 
-class Offer(NamedTuple):
+class Offer(Struct, frozen=True, gc=False):
     """DHCPOFFER: held for the line for a while, nothing on disk."""
 
     lease: Lease
 
 
-class Ack(NamedTuple):
+class Ack(Struct, frozen=True, gc=False):
     """DHCPACK, once ``record`` is durable."""
 
     lease: Lease
     record: bytes | None
 
 
-class Nak(NamedTuple):
+class Nak(Struct, frozen=True, gc=False):
     """DHCPNAK, with its stable reason code."""
 
     reason: str
 
 
-class Done(NamedTuple):
+class Done(Struct, frozen=True, gc=False):
     """Something changed that no reply tells of: a RELEASE or DECLINE that is taken."""
 
     reason: str
     record: bytes | None
 
 
-class Silence(NamedTuple):
+class Silence(Struct, frozen=True, gc=False):
     """No reply, counted by its stable reason code."""
 
     reason: str
 
 
-class Park(NamedTuple):
+class Park(Struct, frozen=True, gc=False):
     """No reply yet: an over-allocation request is being granted, and the answer follows
     when it is, two seconds at most.
     """

@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
+from msgspec import Struct
+
 
 class Message(StrEnum):
     """What is asked, by the client's state (RFC 2131 sections 4.3 and 4.4)."""
@@ -37,16 +39,17 @@ class Agent(NamedTuple):
     subscriber_id: bytes = b""
 
 
-class Ask(NamedTuple):
+class Ask(Struct, frozen=True, gc=False):
     """One question.
 
     ``area`` is the area of the trusted relay; "" when the client asks by unicast,
     whose lease then tells. ``giaddr`` and all addresses are integers, 0 for none.
-    ``link`` is the address whose subnet the client is on: giaddr, or link selection
-    (RFC 3527). ``hardware`` is htype and chaddr; ``client_id`` option 61's content, or
-    empty. ``address`` is what is asked for: option 50 or ciaddr. ``seconds`` is the
-    lease time asked for (option 51), 0 for none. ``ipv6_only`` tells that option 108
-    is in the parameter request list (RFC 8925).
+    ``link`` is the address whose subnet the client is on where that is said apart from
+    giaddr (RFC 3527, RFC 3011), else giaddr. ``hardware`` is htype and chaddr;
+    ``client_id`` option 61's content, or empty. ``address`` is what is asked for:
+    option 50 or ciaddr. ``seconds`` is the lease time asked for (option 51), 0 for
+    none. ``ipv6_only`` tells that option 108 is in the parameter request list (RFC
+    8925).
     """
 
     message: Message

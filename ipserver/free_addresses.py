@@ -222,14 +222,14 @@ class FreeAddresses:
 
     def offer(self, slot: int, until: int) -> None:
         """Keep an address for who was offered it."""
-        table = self._table
+        table, space = self._table, self._space
         table.until[slot] = until
         self.move(slot, OFFERED)
         if not table.flags[slot] & IN_QUEUE:
-            pool = self.pool_of(slot)
-            if pool is not None:
+            number = space.pool[table.block[slot]]
+            if number != NONE:
                 table.flags[slot] |= IN_QUEUE
-                pool.offers.append(slot)
+                space.pools[number].offers.append(slot)
 
     def settle(self, pool: Pool, now: int, limit: int) -> bool:
         """Let go of offers, cool-downs and quarantines whose time is over.

@@ -15,6 +15,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
+from msgspec import Struct
+
 from ipserver.dhcp import MessageType, Option
 from ipserver.outcomes import Drop, Statistics
 from ipserver.packet import Malformed, Query, read
@@ -27,7 +29,7 @@ _AGENT: Final = int(Option.AGENT_INFORMATION)
 _PORTION = 64
 """DISCOVERs served in a turn, about 5 ms."""
 _PATIENT: Final = frozenset(
-    {MessageType.DISCOVER, MessageType.INFORM, MessageType.LEASEQUERY}
+    map(int, (MessageType.DISCOVER, MessageType.INFORM, MessageType.LEASEQUERY))
 )
 _BY_THEMSELVES: Final = frozenset(
     {MessageType.REQUEST, MessageType.RELEASE, MessageType.INFORM}
@@ -45,7 +47,7 @@ class Limits(NamedTuple):
     queue_records: int
 
 
-class Arrival(NamedTuple):
+class Arrival(Struct, frozen=True, gc=False):
     """A request that may be served; ``listener`` is the place of its socket, ``relay``
     None for a client that asks by itself.
     """
@@ -100,10 +102,10 @@ class Intake:
         self._by_relay.turn(moment)
         for octets, source, local in datagrams:
             query = read(octets, hops_max)
-            if type(query) is Malformed:
+            if type(query) is not Query:
+                assert isinstance(query, Malformed)
                 self._malformed(query, octets, source)
                 continue
-            assert isinstance(query, Query)
             if query.truncated:
                 self._statistics.truncated += 1
             giaddr = octets[24:28]

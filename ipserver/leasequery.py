@@ -78,7 +78,7 @@ class LeaseQueries:
         asker = int.from_bytes(source)
         if not any(first <= asker <= last for first, last in self._allowed):
             return Drop.LEASEQUERY_REFUSED
-        octets, _, options, _ = question.query
+        octets, options = question.query.octets, question.query.options
         address = octets[12:16]
         hardware = octets[1:2] + octets[28 : 28 + octets[2]] if octets[2] else b""
         client_id = options.get(Option.CLIENT_IDENTIFIER, b"")

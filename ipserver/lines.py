@@ -20,6 +20,7 @@ from netaddr import IPAddress
 from config.network import Network
 from config.offers import Offering, Service
 from config.plant import Area, LineKey, Relay, Wrapper
+from config.values import prefix_of
 from ipserver.ask import Agent, Ask
 from ipserver.excess import Excess, ExcessPolicy
 
@@ -70,7 +71,7 @@ class _Scope(NamedTuple):
 
     lookups: tuple[Lookup, ...]
     name: bytes
-    parts: tuple[str, ...]
+    parts: tuple[tuple[int, int], ...]
     fallback: tuple[str, ...]
     unwrap: bool
     stranger: Terms
@@ -110,6 +111,14 @@ class Lines:
                 table.setdefault(
                     values if len(values) > 1 else values[0], self._by_name[line.name]
                 )
+        self._prefixes = {
+            pool.name: [
+                (prefix.first, prefix.last)
+                for prefix in map(prefix_of, pool.prefixes)
+                if prefix.version == 4
+            ]
+            for pool in network.pool
+        }
         self._areas = {
             name: _scope(area, None, tables.get(name, {}), self._strangers[name])
             for name, area in areas.items()
@@ -146,6 +155,27 @@ class Lines:
                 return party
         line = _stranger(scope, agent, ask)
         return None if line is None else Party(line, "", scope.stranger)
+
+    def on_link(self, party: Party, link: int) -> Party:
+        """Narrow the pools of a party to those whose prefixes hold ``link``.
+
+        The address is to be on the subnet that the relay names (RFC 3527 section 3);
+        where none of the pools is, it only tells the area, as giaddr does.
+        """
+        terms = party.terms
+        pools, garden = self._on(terms.pools, link), self._on(terms.garden, link)
+        return party._replace(terms=terms._replace(pools=pools, garden=garden))
+
+    def _on(self, pools: tuple[str, ...], link: int) -> tuple[str, ...]:
+        prefixes = self._prefixes
+        return (
+            tuple(
+                pool
+                for pool in pools
+                if any(first <= link <= last for first, last in prefixes[pool])
+            )
+            or pools
+        )
 
     def names(self) -> set[LineId]:
         """Give the names of all lines."""
@@ -267,10 +297,10 @@ def _scope(
     )
     qualified = relay is not None and "relay" in key
     name = str(IPAddress(relay.giaddr)) if qualified and relay else area.name
-    parts = tuple(part for part in key if part != "relay")
+    parts = tuple((_PLACES[part], _CODES[part]) for part in key if part != "relay")
     return _Scope(
         lookups,
-        name.encode(),
+        b"%c" % len(name.encode()) + name.encode(),
         parts,
         area.line_fallback,
         wrapper == "type_length",
@@ -293,18 +323,22 @@ def _unwrap(octets: bytes) -> bytes:
 
 def _stranger(scope: _Scope, agent: Agent, ask: Ask) -> bytes | None:
     """Make what stands for a line that is in no table; None when nothing can."""
-    line = b"".join(
-        _part(_CODES[part], octets)
-        for part in scope.parts
-        if (octets := agent[_PLACES[part]])
-    )
+    line = scope.name
+    for place, code in scope.parts:
+        octets = agent[place]
+        if octets:
+            line += b"%c%c%c%b" % (code, len(octets) >> 8, len(octets) & 255, octets)
+    if line is not scope.name:
+        return line
     for part in scope.fallback:
-        if line:
-            break
-        octets = ask.client_id if part == "client_id" else ask.hardware
-        code = _CLIENT_ID if part == "client_id" else _HARDWARE
-        line = _part(code, octets) if octets else b""
-    return b"%c" % len(scope.name) + scope.name + line if line else None
+        code, octets = (
+            (_CLIENT_ID, ask.client_id)
+            if part == "client_id"
+            else (_HARDWARE, ask.hardware)
+        )
+        if octets:
+            return line + _part(code, octets)
+    return None
 
 
 def _part(code: int, octets: bytes) -> bytes:

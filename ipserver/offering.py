@@ -21,7 +21,7 @@ from ipserver.excess import Excess
 from ipserver.lease_lookup import LeaseLookup
 from ipserver.lease_table import GARDEN, GRACE, LEASED, NEW, NONE, OWN, SOLD
 from ipserver.lease_times import Jitter, lease_seconds
-from ipserver.line_leases import LineLeases, entitled, look
+from ipserver.line_leases import NOTHING, LineLeases, entitled, look
 from ipserver.lines import LineId, Party, line_text
 from ipserver.reasons import Reason
 
@@ -60,6 +60,7 @@ class Offering(LeaseLookup):
             self._table, self._free, self._bindings, self._book, settings
         )
         self._jitter = Jitter(random())
+        self._offer_seconds = settings.offer_seconds
         self._line: LineId = ""
         """Whose ask is being answered, as far as that is known."""
 
@@ -69,11 +70,13 @@ class Offering(LeaseLookup):
         if party is None:
             return None
         line = self._line = party.line
-        if line in self._newly_named:
+        if self._newly_named and line in self._newly_named:
             self._newly_named.discard(line)
             known, nameless = self._table.line_of, self._lines.nameless(ask)
             if line not in known and nameless in known:
                 self._table.rename_line(nameless, line)
+        if ask.link != ask.giaddr:
+            return self._lines.on_link(party, ask.link)
         return party
 
     def _look(self, party: Party, ask: Ask, now: int) -> LineLeases:
@@ -94,8 +97,11 @@ class Offering(LeaseLookup):
         if ask.ipv6_only and terms.ipv6_only_seconds:
             wait = terms.ipv6_only_seconds
             return Offer(Lease(0, pools[0], wait, wait, wait, Reason.IPV6_ONLY, wait))
-        table, has = self._table, self._look(party, ask, now)
-        settled = NONE
+        table = self._table
+        if party.line not in table.line_of:
+            kind = OWN if terms.addresses else GARDEN
+            return self._grant(kind, pools, party, NOTHING, ask, now)
+        has, settled = self._look(party, ask, now), NONE
         for slot in has.mine:
             if self._entitled(slot, party):
                 settled = slot
@@ -251,17 +257,21 @@ class Offering(LeaseLookup):
         table.client_id[slot] = ask.client_id
         table.agent[slot] = ask.agent.octets
         table.extended[slot] = now
-        self._free.offer(slot, now + self._settings.offer_seconds)
+        self._free.offer(slot, now + self._offer_seconds)
         return self._promise(slot, ask, now, reason or GRANTED[kind])
 
     def _promise(self, slot: int, ask: Ask, now: int, reason: Reason) -> Answer:
         """Offer what a slot is, without changing it."""
-        table = self._table
-        if self._space.status[table.block[slot]] == DRAINING:
+        table, space = self._table, self._space
+        block = table.block[slot]
+        pool = space.pools[space.pool[block]]
+        if space.status[block] == DRAINING:
             seconds = table.until[slot] - now
         else:
-            seconds = self._seconds(slot, ask, new=table.state[slot] != LEASED)
-        return Offer(self._lease(slot, seconds, reason))
+            new, longest = table.state[slot] != LEASED, space.lease_max[block]
+            seconds = lease_seconds(pool, space.marks, longest, ask.seconds, new=new)
+        t1, t2 = self._jitter.renewal_times(seconds)
+        return Offer(Lease(table.address[slot], pool.name, seconds, t1, t2, reason))
 
     def _seconds(self, slot: int, ask: Ask, *, new: bool) -> int:
         space, block = self._space, self._table.block[slot]

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+from ipserver.dhcp import MessageType
+
+_NAMES: Final = {int(kind): kind.name.lower() for kind in MessageType}
 
 
 class Drop(StrEnum):
@@ -60,10 +64,11 @@ class Sighting(NamedTuple):
 class Statistics:
     """Plain counters that the role turns into metrics once a second.
 
-    ``messages`` counts (type, result): the result is the reply's type, ``taken`` for a
-    RELEASE or DECLINE, ``parked`` or ``dropped``; ``reasons`` counts (reply's type,
-    reason) of the allocation's answers. ``dropped`` and ``malformed`` count by reason,
-    ``truncated`` requests whose options broke off and were read as far as that.
+    ``answered`` counts (type, result, reason): the type is option 53's number, the
+    result the reply's type, ``taken`` for a RELEASE or DECLINE, or ``parked``.
+    ``unanswered`` counts the types of what was dropped, ``dropped`` and ``malformed``
+    the reasons, ``truncated`` requests whose options broke off and were read as far as
+    that.
     """
 
     def __init__(self) -> None:
@@ -71,10 +76,26 @@ class Statistics:
 
     def clear(self) -> None:
         """Count from zero: what was counted is told elsewhere."""
-        self.messages: Counter[tuple[str, str]] = Counter()
-        self.reasons: Counter[tuple[str, str]] = Counter()
+        self.answered: dict[tuple[int, str, str], int] = {}
+        self.unanswered: Counter[int] = Counter()
         self.dropped: Counter[str] = Counter()
         self.malformed: Counter[str] = Counter()
         self.truncated = 0
         self.without_agent = 0
         self.without_options = 0
+
+    def messages(self) -> Counter[tuple[str, str]]:
+        """Count messages by type and result; what was dropped is ``dropped``."""
+        counted: Counter[tuple[str, str]] = Counter()
+        for (kind, result, _), count in self.answered.items():
+            counted[_NAMES[kind], result] += count
+        for kind, count in self.unanswered.items():
+            counted[_NAMES[kind], "dropped"] += count
+        return counted
+
+    def reasons(self) -> Counter[tuple[str, str]]:
+        """Count answers by result and reason."""
+        counted: Counter[tuple[str, str]] = Counter()
+        for (_, result, reason), count in self.answered.items():
+            counted[result, reason] += count
+        return counted

@@ -9,7 +9,9 @@ datagram's size.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 from ipserver.dhcp import (
     CHADDR_OCTETS,
@@ -61,7 +63,7 @@ class Malformed(StrEnum):
     """Neither a hardware address nor a client identifier."""
 
 
-class Query(NamedTuple):
+class Query(Struct, frozen=True, gc=False):
     """A request as received: its octets, type and options.
 
     ``truncated`` tells that the options broke off.

@@ -9,7 +9,9 @@ that is believed, giaddr.
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 from ipserver.agent import NO_AGENT, AgentReader, Relayed, encode
 from ipserver.ask import Ask, Message
@@ -18,6 +20,8 @@ from ipserver.outcomes import Drop
 from ipserver.packet import Query
 from ipserver.relays import Relay, RelayTable
 
+_DISCOVER: Final = int(MessageType.DISCOVER)
+_REQUEST: Final = int(MessageType.REQUEST)
 _REQUESTED: Final = int(Option.REQUESTED_ADDRESS)
 _LEASE_TIME: Final = int(Option.LEASE_TIME)
 _SERVER: Final = int(Option.SERVER_IDENTIFIER)
@@ -29,7 +33,7 @@ _SUBNET: Final = int(Option.SUBNET_SELECTION)
 _NOWHERE: Final = bytes(4)
 
 
-class Question(NamedTuple):
+class Question(Struct, frozen=True, gc=False):
     """A request that is to be answered, and what its reply needs of it.
 
     ``relay`` is None for a client that asks by itself. ``ask`` is None for what the
@@ -56,7 +60,7 @@ class Questions:
         self, query: Query, relay: Relay | None, own: Container[bytes]
     ) -> Question | Drop:
         """Give the question, or why there is none. ``own`` are our addresses."""
-        octets, kind, options, _ = query
+        octets, kind, options = query.octets, query.type, query.options
         content = options.get(_AGENT)
         relayed = NO_AGENT if content is None else self._agents.read(content)
         area, giaddr, link, repeated = "", 0, relayed.link, b""
@@ -70,10 +74,10 @@ class Questions:
             if not link and self._subnet_selection and _SUBNET in options:
                 link = options[_SUBNET]
                 repeated = encode(_SUBNET, link)  # RFC 3011 section 3
-        if kind == MessageType.DISCOVER:
+        if kind == _DISCOVER:
             message = Message.DISCOVER
             address = options.get(_REQUESTED, _NOWHERE)
-        elif kind == MessageType.REQUEST:
+        elif kind == _REQUEST:
             server = options.get(_SERVER)
             address = octets[12:16]
             if server is not None:

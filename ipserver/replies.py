@@ -12,16 +12,24 @@ from ipserver.network_options import NetworkOptions
 from ipserver.outcomes import Statistics
 from ipserver.question import Question
 from ipserver.relays import sockaddr
-from ipserver.reply import Content, build, size_limit, squeeze, times
+from ipserver.reply import (
+    MESSAGE_OCTETS,
+    Content,
+    build,
+    size_limit,
+    squeeze,
+    times,
+)
 
 _WANTED: Final = int(Option.PARAMETER_REQUEST_LIST)
 _CLIENT_ID: Final = int(Option.CLIENT_IDENTIFIER)
 _MAXIMUM: Final = int(Option.MAXIMUM_SIZE)
 _IPV6_ONLY: Final = int(Option.IPV6_ONLY_PREFERRED)
 _NOWHERE: Final = bytes(4)
+_ACK: Final = MessageType.ACK
 
 _HEADS: Final = {
-    kind: encode(Option.MESSAGE_TYPE, bytes((kind,)))
+    int(kind): encode(Option.MESSAGE_TYPE, bytes((kind,)))
     + bytes((Option.SERVER_IDENTIFIER, 4))
     for kind in MessageType
 }
@@ -74,9 +82,9 @@ class Replies:
         content = Content(
             own,
             question.relayed.echo,
-            size_limit(options.get(_MAXIMUM, b"")),
+            size_limit(options[_MAXIMUM]) if _MAXIMUM in options else MESSAGE_OCTETS,
             lease.address.to_bytes(4),
-            octets[12:16] if kind == MessageType.ACK else _NOWHERE,
+            octets[12:16] if kind is _ACK else _NOWHERE,
         )
         whole = self._whole(question, content, lease.pool, lease.address)
         return whole, self._target(question, source)

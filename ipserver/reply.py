@@ -12,6 +12,9 @@ import struct
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from ipserver.agent import encode
 from ipserver.dhcp import BOOTP_OCTETS, BROADCAST_FLAG, COOKIE, HEADER_OCTETS, Option
 
@@ -21,17 +24,18 @@ _MESSAGE_OCTETS_MAX: Final = 1472
 _HEADERS: Final = 28
 
 NO_ADDRESS: Final = bytes(4)
-_SNAME_AND_FILE: Final = bytes(192)
+_SNAME_FILE_COOKIE: Final = bytes(192) + COOKIE
 _END: Final = b"\xff"
 _FILE_OCTETS, _SNAME_OCTETS = 128, 64
 _FILE, _SNAME = 1, 2
 _OVERLOAD_OCTETS = 3
-_PADDING: Final = [bytes(octets) for octets in range(BOOTP_OCTETS + 1)]
+_ENDS: Final = [_END + bytes(BOOTP_OCTETS - size) for size in range(BOOTP_OCTETS)]
+"""END and the padding behind it, by the octets there are with END."""
 
 _TIMES = struct.Struct(">BBIBBIBBI")
 
 
-class Content(NamedTuple):
+class Content(Struct, frozen=True, gc=False):
     """What a reply has in it besides what it copies from the request.
 
     ``address`` is yiaddr, ``client`` ciaddr. ``own`` are the options that the protocol
@@ -76,11 +80,11 @@ def build(request: bytes, content: Content, tail: bytes) -> bytes | None:
 
     ``tail`` are the network's options, encoded one behind the other.
     """
-    own, echo, limit, address, client, broadcast = content
+    own, echo = content.own, content.echo
     size = HEADER_OCTETS + len(own) + len(tail) + len(echo) + 1
-    if size > limit:
+    if size > content.limit:
         return None
-    flags = request[10:12] if not broadcast else _flagged(request)
+    flags = _flagged(request) if content.broadcast else request[10:12]
     return b"".join(
         (
             b"\2",
@@ -89,17 +93,15 @@ def build(request: bytes, content: Content, tail: bytes) -> bytes | None:
             request[4:8],
             b"\0\0",
             flags,
-            client,
-            address,
+            content.client,
+            content.address,
             NO_ADDRESS,
             request[24:44],
-            _SNAME_AND_FILE,
-            COOKIE,
+            _SNAME_FILE_COOKIE,
             own,
             tail,
             echo,
-            _END,
-            _PADDING[BOOTP_OCTETS - size] if size < BOOTP_OCTETS else b"",
+            _ENDS[size] if size < BOOTP_OCTETS else _END,
         )
     )
 
@@ -129,7 +131,7 @@ def squeeze(request: bytes, content: Content, pieces: Sequence[bytes]) -> Squeez
         areas[area].append(piece)
     used = (_FILE if areas[_FILE] else 0) | (_SNAME if areas[_SNAME] else 0)
     overload = encode(Option.OVERLOAD, bytes((used,))) if used else b""
-    whole = build(request, content._replace(echo=echo), overload + b"".join(areas[0]))
+    whole = build(request, replace(content, echo=echo), overload + b"".join(areas[0]))
     # Own options alone are too long with a client identifier of hundreds of octets.
     octets = bytearray(whole or b"")
     if whole is not None:

@@ -34,7 +34,6 @@ all that comes behind it."""
 _OWN_ADDRESSES = 4096
 """Local addresses remembered: as many as a host has."""
 
-_NAMES: Final = {int(kind): kind.name.lower() for kind in MessageType}
 _REQUEST: Final = int(MessageType.REQUEST)
 _OFFER, _ACK = MessageType.OFFER, MessageType.ACK
 
@@ -122,7 +121,8 @@ class DhcpServer:
         """Answer who was parked for an over-allocation request that is decided."""
         self._read_clocks()
         for arrival, question in self._parking.take(request):
-            self._answer(arrival, question)
+            came_to = self._came_to(arrival.listener, arrival.local)
+            self._answer(arrival, question, came_to)
         self._send()
         self._commit()
 
@@ -166,9 +166,8 @@ class DhcpServer:
                 return found
 
     def _serve(self, arrival: Arrival) -> None:
-        query, relay, _, local, place = arrival
-        self._came_to(place, local)
-        if query.type == _REQUEST:
+        query = arrival.query
+        if query.type == _REQUEST and (self._exchanges or self._exchanges_under_way):
             octets = query.octets
             exchange = octets[4:8] + octets[28:44]
             if exchange in self._exchanges or exchange in self._exchanges_under_way:
@@ -177,9 +176,10 @@ class DhcpServer:
         if len(self._block) >= self._queue_records:
             self._drop(Drop.JOURNAL, arrival)
             return
-        question = self._questions.read(query, relay, self._own)
+        came_to = self._came_to(arrival.listener, arrival.local)
+        question = self._questions.read(query, arrival.relay, self._own)
         if type(question) is Question:
-            self._answer(arrival, question)
+            self._answer(arrival, question, came_to)
         else:
             assert isinstance(question, Drop)
             self._drop(question, arrival)
@@ -199,10 +199,8 @@ class DhcpServer:
 
     # --- from the question to the reply --------------------------------------
 
-    def _answer(self, arrival: Arrival, question: Question) -> None:
-        _, _, source, local, place = arrival
-        came_to = self._came_to(place, local)
-        ask = question.ask
+    def _answer(self, arrival: Arrival, question: Question, came_to: bytes) -> None:
+        source, ask = arrival.source, question.ask
         if ask is None:
             self._tell(arrival, question, came_to)
             return
@@ -307,13 +305,13 @@ class DhcpServer:
     # --- what is counted and shown -------------------------------------------
 
     def _count(self, arrival: Arrival, result: str, reason: str) -> None:
-        self.statistics.messages[_NAMES[arrival.query.type], result] += 1
-        self.statistics.reasons[result, reason] += 1
+        key, answered = (arrival.query.type, result, reason), self.statistics.answered
+        answered[key] = answered.get(key, 0) + 1
         if self.watch is not None:
             self._see(arrival, f"{result} {reason}")
 
     def _drop(self, reason: str, arrival: Arrival) -> None:
-        self.statistics.messages[_NAMES[arrival.query.type], "dropped"] += 1
+        self.statistics.unanswered[arrival.query.type] += 1
         self.statistics.dropped[reason] += 1
         if self.watch is not None:
             self._see(arrival, reason)

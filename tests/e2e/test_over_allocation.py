@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner
 from dhcp_packets import (
     ACK,
@@ -110,13 +112,16 @@ def fairlane(daemon: Daemon, *words: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.timeout(400)
 def test_a_full_pool_is_granted_a_block_and_gives_it_back(tmp_path: Path) -> None:
     """The client that found the pool full is answered by itself, all of it is there
     after a kill, and what was lent is recalled by a command, once.
     """
     environment = {REPLY_TO_SOURCE_VARIABLE: "1"}
-    with Daemon(tmp_path, network=NETWORK, environment=environment) as daemon:
-        relay = Relay(daemon)
+    with (
+        Daemon(tmp_path, network=NETWORK, environment=environment) as daemon,
+        contextlib.closing(Relay(daemon)) as relay,
+    ):
         own = {relay.lease(f"l{n}") for n in range(OWN)}
         borrowed = relay.lease(f"l{OWN}")  # no second DISCOVER: the first was parked
         daemon.kill()
@@ -140,7 +145,6 @@ def test_a_full_pool_is_granted_a_block_and_gives_it_back(tmp_path: Path) -> Non
         (loan,) = fairlane(daemon, "loans", "list")
         assert ("recall", "harbour-reserve") == (loan["cause"], loan["lender"])
         assert 1 <= daemon.metric("fairlane_address_loans")
-        relay.close()
         daemon.stop()
         (stored,) = fairlane(daemon, "pools", "--isp", "aurora")
         assert (OWN + 1, 16) == (stored["leased"], stored["borrowed"])

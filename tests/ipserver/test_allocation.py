@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 from access_network import GIADDR, NOW, Site, ask, network
+from msgspec import structs
 from netaddr import IPAddress
 
 from config.network import Network
 from config.offers import Service
 from config.over_allocation import OverAllocation
 from config.plant import Line, Relay
-from ipserver.answer import Ack, Done, Offer, Park
+from ipserver.answer import Ack, Done, Nak, Offer, Park
 from ipserver.ask import Agent, Message
 from ipserver.block import Block
 from ipserver.block_leasing import BlockLiveError
@@ -292,7 +293,8 @@ def test_a_held_block_renews_and_a_draining_one_ends() -> None:
     ending = site.renew(address=address)
     assert isinstance(ending, Ack)
     assert ending.record is None
-    assert ending.lease[2:5] == (1800, 1800, 1800)
+    lease = ending.lease
+    assert (1800, 1800, 1800) == (lease.seconds, lease.t1, lease.t2)
     moved = site.lease()
     assert moved - moved % 64 != first
     site.allocation.close_block(block)
@@ -340,7 +342,7 @@ def test_nobody_is_served_without_a_garden_or_a_line() -> None:
     whole = network()
     closed = Site(Network(area=whole.area, relay=whole.relay, line=whole.line))
     assert kind(closed.discover()) == "Silence no_service"
-    nothing = ask(Message.DISCOVER, agent=Agent())._replace(hardware=b"")
+    nothing = structs.replace(ask(Message.DISCOVER, agent=Agent()), hardware=b"")
     assert kind(closed.allocation.answer(nothing, NOW)) == "Silence no_line"
 
 
@@ -519,3 +521,79 @@ def test_relays_tell_the_same_circuit_id_apart() -> None:
         site.discover("1", 1, giaddr=GIADDR - 1 + number)
         told = site.allocation.why(f"line-{number}", site.now)
         assert len(told["leases"]) == 1
+
+
+def two_subnets() -> Network:
+    """The area's ISP has two pools in two subnets."""
+    served = network()
+    more = structs.replace(
+        served.pool[0], name="aurora-shore", prefixes=("100.67.0.0/26",)
+    )
+    return structs.replace(served, pool=(*served.pool, more))
+
+
+def test_the_relay_s_link_selection_chooses_the_subnet_rfc_3527_section_3() -> None:
+    """The address is of a pool on that subnet; one that no pool is on tells nothing."""
+    for link, expected in (
+        ("100.67.0.1", "aurora-shore"),
+        ("100.64.0.1", "aurora-harbour"),
+        ("198.51.100.1", "aurora-harbour"),
+    ):
+        site = Site(two_subnets())
+        offer = site.discover(link=int(IPAddress(link)))
+        assert isinstance(offer, Offer)
+        assert expected == offer.lease.pool
+
+
+def test_a_client_that_moves_to_another_subnet_moves_rfc_2131_section_4_3_2() -> None:
+    """Its old address is refused there, and ends when it has taken the new one."""
+    site = Site(two_subnets())
+    old = site.lease()
+    link = int(IPAddress("100.67.0.1"))
+    refused = site.ask(Message.INIT_REBOOT, address=old, link=link)
+    new = site.lease(link=link)
+    assert isinstance(refused, Nak)
+    assert int(IPAddress("100.67.0.0")) <= new < int(IPAddress("100.67.0.64"))
+    assert site.allocation.by_address(old, site.now) is None
+    assert isinstance(site.renew(address=new), Ack)
+
+
+def test_a_client_is_known_by_its_identifier_rfc_4361_section_6_1() -> None:
+    """Type 255, IAID and DUID are opaque octets: the same ones through another
+    interface are the same client, another IAID behind the same hardware is another.
+    """
+    duid = b"\x00\x02\x00\x00\x01\x02router"
+    first, second = b"\xff\0\0\0\1" + duid, b"\xff\0\0\0\2" + duid
+    site = Site(network(home={"addresses": 2}))
+    held = site.lease("line-0", 1, client_id=first)
+    moved = site.discover("line-0", 2, client_id=first)
+    other = site.discover("line-0", 1, client_id=second)
+    assert isinstance(moved, Offer)
+    assert isinstance(other, Offer)
+    assert (held, "renewed") == (moved.lease.address, moved.lease.reason)
+    assert held != other.lease.address
+
+
+def test_a_client_that_wants_ipv4_gets_it_where_ipv6_alone_would_do_rfc_8925() -> None:
+    """Only option 108 in the parameter request list asks for no address (3.3)."""
+    site = Site(network(area={"ipv6_only_seconds": 1800}))
+    wanting, without = site.discover(), site.discover(ipv6_only=True)
+    assert isinstance(wanting, Offer)
+    assert isinstance(without, Offer)
+    assert wanting.lease.address
+    assert (0, 1800) == (without.lease.address, without.lease.ipv6_only_seconds)
+
+
+def test_a_client_that_asks_for_its_old_address_is_refused_rfc_2131_section_4_3_2() -> (
+    None
+):
+    """INIT-REBOOT on the right network with another line's address, or none of ours."""
+    site = Site()
+    others, mine = site.lease("line-1", 2), site.lease("line-0", 1)
+    wrong = site.ask(Message.INIT_REBOOT, address=others)
+    elsewhere = site.ask(Message.INIT_REBOOT, address=int(IPAddress("192.0.2.77")))
+    right = site.ask(Message.INIT_REBOOT, address=mine)
+    assert isinstance(wrong, Nak)
+    assert isinstance(elsewhere, Nak)
+    assert isinstance(right, Ack)
+    assert site.allocation.by_address(others, site.now) is not None

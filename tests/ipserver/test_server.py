@@ -362,7 +362,7 @@ def test_a_release_and_a_decline_of_another_line_change_nothing(site: Site) -> N
     assert {"not_yours": 2} == site.dropped()
     assert 1 == site.allocation.pool_usage("aurora-harbour").leased
     site.send(relayed(RELEASE, options=server, ciaddr=address))
-    assert 1 == site.server.statistics.messages["release", "taken"]
+    assert 1 == site.server.statistics.messages()["release", "taken"]
     assert 0 == site.allocation.pool_usage("aurora-harbour").leased
     assert 2 == site.journaled()
 
@@ -582,7 +582,9 @@ def test_a_nak_and_an_ack_of_the_allocation_become_what_they_say(
 
     assert [NAK, ACK, ACK] == kinds
     statistics = site.server.statistics
-    assert {("request", "nak"): 1, ("request", "ack"): 2} == dict(statistics.messages)
-    assert {("nak", "taken"): 1, ("ack", "granted_own"): 2} == dict(statistics.reasons)
+    assert {("request", "nak"): 1, ("request", "ack"): 2} == dict(statistics.messages())
+    assert {("nak", "taken"): 1, ("ack", "granted_own"): 2} == dict(
+        statistics.reasons()
+    )
     assert 1 == site.journaled()
     site.close()
