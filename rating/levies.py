@@ -72,6 +72,21 @@ def book_of(basis: Basis, cut: Cut) -> Book:
     )
 
 
+def basis_of(levies: Book) -> Basis:
+    """Give the basis that the levies in a book are on: the reverse of ``book_of``."""
+    wholesale = bool(levies.wholesale_tax_class)
+    return Basis(
+        levies.tenant,
+        levies.zone,
+        levies.month,
+        levies.kind,
+        levies.party,
+        levies.wholesale_tax_class if wholesale else levies.tax_class,
+        levies.currency,
+        wholesale,
+    )
+
+
 def total_of(basis: Basis, amounts: tuple[int, ...]) -> int:
     """Give what was charged before tax, from the sums of the legs of its entries."""
     subscriber, _, party, network, _ = amounts

@@ -21,6 +21,7 @@ from radius.accounting import Report, read_report
 from radius.records import RecordReader
 from rating.entry import Account, Entry, Source
 from rating.posting import Line, detail_of
+from services.levied import Basis, basis_behind
 from storage.bsp_usage import find_records
 from storage.entry_queries import find_entry, reversed_by
 from storage.journal import Block, JournalReader
@@ -70,6 +71,7 @@ class Explanation(NamedTuple):
     session: dict[str, Any] | None
     purchase: dict[str, Any] | None
     events: list[dict[str, Any]]
+    basis: Basis | None
     packets: list[Packet]
     gone: list[str]
 
@@ -101,6 +103,7 @@ def explain(
         bought, events = _purchase(connection, number)
     elif entry.book.source == Source.BSP_USAGE and number is not None:
         events = [dict(row._mapping) for row in find_records(connection, number)]
+    is_levy = entry.book.source == Source.PERIOD
     return Explanation(
         entry,
         posted_at,
@@ -111,6 +114,7 @@ def explain(
         its_session,
         bought,
         events,
+        basis_behind(connection, entry) if is_levy else None,
         packets,
         gone,
     )

@@ -207,6 +207,49 @@ def totals_of_services(
         yield row[0], tuple(map(int, row[1:half])), tuple(map(int, row[half:]))
 
 
+class ServiceSums(NamedTuple):
+    """The entries of one service in one book: how many, which, and their legs' sums."""
+
+    book_id: int
+    entries: int
+    first_entry_id: int
+    last_entry_id: int
+    amounts: tuple[int, ...]
+
+
+def sums_of_service(
+    connection: Connection, books: Sequence[int], service: str | None, until_entry: int
+) -> list[ServiceSums]:
+    """The sums of a service's entries up to one, in each of some books that has any."""
+    sums = [func.sum(entry.c[name]) for name in AMOUNTS]
+    query = (
+        select(
+            block.c.book_id,
+            func.count(),
+            func.min(entry.c.id),
+            func.max(entry.c.id),
+            *sums,
+        )
+        .select_from(
+            block.join(
+                entry, entry.c.id.between(block.c.first_entry_id, block.c.last_entry_id)
+            )
+        )
+        .where(
+            block.c.book_id.in_(books),
+            block.c.first_entry_id <= until_entry,
+            entry.c.id <= until_entry,
+            entry.c.service.is_not_distinct_from(service),
+        )
+        .group_by(block.c.book_id)
+        .order_by(block.c.book_id)
+    )
+    return [
+        ServiceSums(*row[:4], tuple(map(int, row[4:])))
+        for row in connection.execute(query)
+    ]
+
+
 def last_entry_in(connection: Connection, tenant: str, zone: str, month: str) -> int:
     """The last entry booked in a month of a tenant and zone; 0 when there is none."""
     query = (

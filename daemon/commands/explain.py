@@ -23,7 +23,9 @@ from daemon.commands.stored import network_in
 from daemon.stores import StoreError, opened
 from radius.attributes import attributes
 from radius.packet import Code
+from rating.entry import Account
 from services.explanation import Explanation, Packet, Priced, explain
+from services.levied import Basis
 from storage.journal import JournalError
 
 
@@ -92,12 +94,27 @@ def _show(found: Explanation) -> None:
         click.echo("Events")
     for event in found.events:
         click.echo(f"  {event['event_id']}: {event['body']}")
+    if found.basis is not None:
+        _show_basis(found.basis, book.currency)
     if found.packets:
         click.echo("Packets")
     for packet in found.packets:
         click.echo(f"  {_packet(packet)}")
     for word in found.gone:
         click.echo(f"gone: {word}")
+
+
+def _show_basis(basis: Basis, currency: str) -> None:
+    click.echo("Levied on")
+    for part in basis.levied_on:
+        which = f"{part.entries} entries, {part.first_entry} to {part.last_entry}"
+        amount = decimal_of(part.amount)
+        click.echo(f"  {part.tariff}: {which}: {amount} {currency}")
+    total = decimal_of(sum(part.amount for part in basis.levied_on))
+    click.echo(f"  together: {total} {currency}")
+    for account, amount in zip(Account, basis.levied_before, strict=True):
+        if amount:
+            click.echo(f"  levied before, {account}: {decimal_of(amount)} {currency}")
 
 
 def _charge(priced: Priced) -> str:
@@ -155,6 +172,7 @@ def _object(found: Explanation) -> dict[str, Any]:
         "session": plain(found.session),
         "purchase": plain(found.purchase),
         "events": [plain(event) for event in found.events],
+        **_basis(found.basis),
         "packets": [
             {
                 "journal": packet.journal,
@@ -168,4 +186,19 @@ def _object(found: Explanation) -> dict[str, Any]:
             for packet in found.packets
         ],
         "gone": found.gone,
+    }
+
+
+def _basis(basis: Basis | None) -> dict[str, Any]:
+    if basis is None:
+        return {"levied_on": [], "levied_before": None}
+    return {
+        "levied_on": [
+            part._asdict() | {"amount": decimal_of(part.amount)}
+            for part in basis.levied_on
+        ],
+        "levied_before": {
+            account.value: decimal_of(amount)
+            for account, amount in zip(Account, basis.levied_before, strict=True)
+        },
     }

@@ -13,6 +13,7 @@ import msgspec
 from daemon import clock
 from daemon.commands.amounts import decimal_of
 from daemon.commands.listing import TABLE_ROWS, print_table
+from daemon.commands.months import Month
 from daemon.commands.options import configuration_option, fail, json_option
 from daemon.commands.stored import database_of, network_in
 from rating.entry import Entry, Kind
@@ -48,7 +49,7 @@ def command() -> None:
 @configuration_option
 @click.option("--isp", help="Only of this ISP's subscribers and services.")
 @click.option("--party", help="Only with this BSP or lending ISP.")
-@click.option("--month", help="Only booked in this month, such as 2026-11.")
+@click.option("--month", type=Month(), help="Only booked in it, such as 2026-11.")
 @click.option("--kind", type=click.Choice([k.value for k in Kind]))
 @click.option("--service", help="Only of this service.")
 @click.option("--limit", type=click.IntRange(1), help="Only the newest.")
@@ -132,31 +133,27 @@ def verify(configuration: Path | None, *, as_json: bool) -> None:
 
 @command.command()
 @configuration_option
-@click.argument("month")
+@click.argument("month", type=Month())
 @click.option("--isp", help="Only of this ISP.")
 def levy(configuration: Path | None, month: str, isp: str | None) -> None:
     """Post tax and commissions on a month so far, such as 2026-11."""
     with database_of(configuration) as database:
         with database.read.connect() as connection:
             network = network_in(connection)
-        count = periods.levy_month(
-            database, network, month_of(month), int(clock.now()), isp
-        )
+        count = periods.levy_month(database, network, month, int(clock.now()), isp)
     click.echo(f"{count} entries")
 
 
 @command.command()
 @configuration_option
-@click.argument("month")
+@click.argument("month", type=Month())
 @click.option("--isp", help="Only of this ISP.")
 def close(configuration: Path | None, month: str, isp: str | None) -> None:
     """Close a month that is over, such as 2026-11; later use goes into the next."""
     with database_of(configuration) as database:
         with database.read.connect() as connection:
             network = network_in(connection)
-        closings = periods.close_months(
-            database, network, month_of(month), int(clock.now()), isp
-        )
+        closings = periods.close_months(database, network, month, int(clock.now()), isp)
     for closing in closings:
         what = closing.refusal or "closed"
         click.echo(f"{closing.tenant} {closing.zone} {closing.month}: {what}")
@@ -166,7 +163,7 @@ def close(configuration: Path | None, month: str, isp: str | None) -> None:
 
 @command.command()
 @configuration_option
-@click.argument("month")
+@click.argument("month", type=Month())
 @json_option
 def settlement(configuration: Path | None, month: str, *, as_json: bool) -> None:
     """Show what everybody has of a month; the amounts of a currency sum to zero."""
@@ -174,7 +171,7 @@ def settlement(configuration: Path | None, month: str, *, as_json: bool) -> None
         database_of(configuration) as database,
         database.read.connect() as connection,
     ):
-        positions = settlement_of(connection, month_of(month))
+        positions = settlement_of(connection, month)
     rows = [p._asdict() | {"amount": decimal_of(p.amount)} for p in positions]
     if as_json:
         for row in rows:
@@ -193,11 +190,3 @@ def _with_sums(rows: list[dict[str, Any]], positions: Any) -> Iterator[dict[str,
             "owner": None,
             "amount": decimal_of(total),
         }
-
-
-def month_of(text: str) -> str:
-    """Read a month as 2026-11; a usage error when it is none."""
-    try:
-        return datetime.strptime(text, "%Y-%m").strftime("%Y-%m")  # noqa: DTZ007
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is no month such as 2026-11") from None

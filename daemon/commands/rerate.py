@@ -9,8 +9,8 @@ import msgspec
 
 from daemon import clock
 from daemon.commands.amounts import decimal_of
-from daemon.commands.ledger import month_of
 from daemon.commands.listing import print_table
+from daemon.commands.months import Month
 from daemon.commands.options import configuration_option, fail, json_option
 from daemon.commands.stored import database_of, network_in
 from rating.months import span_of
@@ -21,7 +21,7 @@ _COLUMNS = ("party", "currency", "before", "after", "difference")
 
 @click.command()
 @configuration_option
-@click.argument("month")
+@click.argument("month", type=Month())
 @click.option("--apply", "for_good", is_flag=True, help="Book it: reversal and new.")
 @json_option
 def command(
@@ -32,7 +32,6 @@ def command(
     Prints what each party would have instead of what it has; nothing is changed
     without --apply, which is for months that are over.
     """
-    month = month_of(month)
     now = int(clock.now())
     with database_of(configuration) as database:
         with database.read.connect() as connection:

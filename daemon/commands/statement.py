@@ -12,6 +12,7 @@ import msgspec
 from daemon import clock
 from daemon.commands.amounts import decimal_of
 from daemon.commands.listing import print_table
+from daemon.commands.months import Month
 from daemon.commands.options import configuration_option, fail, json_option
 from daemon.commands.statement_files import (
     FileError,
@@ -39,7 +40,7 @@ def command() -> None:
 @command.command("list")
 @configuration_option
 @click.option("--recipient", help="Only of this ISP or BSP, or network.")
-@click.option("--month", help="Only of this month, such as 2026-11.")
+@click.option("--month", type=Month(), help="Only of this month, such as 2026-11.")
 @json_option
 def list_command(
     configuration: Path | None,
@@ -77,7 +78,7 @@ def list_command(
 @command.command("open")
 @configuration_option
 @click.argument("recipient")
-@click.argument("month")
+@click.argument("month", type=Month())
 def open_command(configuration: Path | None, recipient: str, month: str) -> None:
     """Open a statement."""
     with database_of(configuration) as database:
@@ -89,7 +90,7 @@ def open_command(configuration: Path | None, recipient: str, month: str) -> None
 @command.command("set")
 @configuration_option
 @click.argument("recipient")
-@click.argument("month")
+@click.argument("month", type=Month())
 @click.argument("step", type=click.Choice([s.value for s in Step]))
 @click.option("--note", help="Why, for whoever reads it later.")
 def set_command(
@@ -109,7 +110,7 @@ def set_command(
 @command.command()
 @configuration_option
 @click.argument("recipient")
-@click.argument("month")
+@click.argument("month", type=Month())
 @click.option("--csv", "as_csv", is_flag=True, help="All lines as CSV.")
 @click.option("--json", "as_json", is_flag=True, help="Summary and lines as JSON.")
 def show(

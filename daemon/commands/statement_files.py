@@ -69,7 +69,10 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             file.seek(0)
             if first == "{":
                 for place, text in enumerate(file, start=1):
-                    row = json.loads(text)
+                    try:
+                        row = json.loads(text)
+                    except json.JSONDecodeError as error:
+                        raise FileError(f"{path}:{place}: {error}") from error
                     if not isinstance(row, dict):
                         raise FileError(f"{path}:{place}: no JSON object")
                     yield place, row
@@ -77,5 +80,5 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             reader = csv.DictReader(file)
             for row in reader:
                 yield reader.line_num, row
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FileError(f"{path}: {error}") from error

@@ -1,0 +1,341 @@
+"""The commands of money, run on a small month: as tables, as JSON, with bad input."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from money_site import MONTH, MoneySite
+
+from daemon.cli import main
+from daemon.commands.stored import network_in
+from services.catalogue import Catalogue
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> MoneySite:
+    """The month, nothing of which is booked yet."""
+    return MoneySite(tmp_path)
+
+
+@pytest.fixture
+def booked(site: MoneySite) -> MoneySite:
+    """The month with its usage rated, a film sold, tax levied, and closed."""
+    site.sell_film(catalogue(site))
+    site.out("rerate", MONTH, "--apply")
+    site.out("ledger", "levy", MONTH)
+    site.out("ledger", "close", MONTH)
+    return site
+
+
+def catalogue(site: MoneySite) -> Catalogue:
+    """The catalogue of its network."""
+    database = site.database()
+    with database.read.connect() as connection:
+        network = network_in(connection)
+    database.close()
+    return Catalogue(network)
+
+
+def test_a_month_is_rated_levied_closed_and_proved(site: MoneySite) -> None:
+    """3 GB at 0.10 and 0.01, 25 % tax on the first and on the second, and the ledger
+    is whole; each step says what it did, and done again does nothing."""
+    rows = {r["party"]: r["after"] for r in site.facts("rerate", MONTH)}
+    assert {
+        "network": "0.03",
+        "aurora": "0.27",
+        "subscribers of aurora": "-0.30",
+    } == rows
+    assert [] == site.facts("ledger", "entries")
+    shown = site.run("rerate", MONTH, "--apply")
+    assert "3 usage records rated, 0 could not be; 3 entries booked" in shown.stderr
+    assert [] == site.facts("rerate", MONTH)
+    assert "2 entries\n" == site.out("ledger", "levy", MONTH)
+    assert "0 entries\n" == site.out("ledger", "levy", MONTH)
+    assert f"aurora UTC {MONTH}: closed\n" == site.out("ledger", "close", MONTH)
+    again = site.run("ledger", "close", MONTH)
+    assert (1, True) == (again.exit_code, "month_closed_already" in again.stdout)
+    [proof] = site.facts("ledger", "verify")
+    assert (5, []) == (proof["entries"], proof["problems"])
+    assert proof["digest"] in site.out("ledger", "verify")
+
+
+def test_entries_are_listed_by_filters(booked: MoneySite) -> None:
+    """As objects with decimals, as a table with the newest, and no one else's."""
+    entries = booked.facts("ledger", "entries")
+    assert ["purchase", *["access"] * 5] == [row["kind"] for row in entries]
+    assert ["0.000000"] == sorted(
+        {f"{abs(sum(float(r[leg]) for leg in LEGS)):.6f}" for r in entries}
+    )
+    [film] = booked.facts("ledger", "entries", "--party", "filmhouse")
+    assert ("-12.00", "aurora-101") == (film["subscriber"], film["service"])
+    assert 2 == len(booked.facts("ledger", "entries", "--limit", "2"))
+    assert [] == booked.facts("ledger", "entries", "--isp", "borealis")
+    table = booked.out("ledger", "entries", "--kind", "access", "--month", MONTH)
+    assert 6 == len(table.splitlines())
+
+
+LEGS = ("subscriber", "isp_amount", "party_amount", "network", "tax")
+
+
+def test_a_ledger_that_was_changed_is_not_proved(booked: MoneySite) -> None:
+    """Exit with 1, and what is wrong is named."""
+    database = booked.database()
+    with database.write.begin() as connection:
+        connection.exec_driver_sql("DROP TRIGGER entry_no_update")
+        connection.exec_driver_sql(
+            "UPDATE entry SET subscriber_amount = subscriber_amount - 1,"
+            " isp_amount = isp_amount + 1 WHERE id = 2"
+        )
+    database.close()
+    result = booked.run("ledger", "verify")
+    assert (1, True) == (result.exit_code, "batch 2" in result.stderr)
+    result = booked.run("ledger", "verify", "--json")
+    assert (1, True) == (result.exit_code, json.loads(result.stdout)["problems"] != [])
+
+
+def test_what_everybody_has_sums_to_zero(booked: MoneySite) -> None:
+    """In JSON by hand, in the table in its last line."""
+    rows = booked.facts("ledger", "settlement", MONTH)
+    assert 0 == sum(round(float(row["amount"]) * 1e6) for row in rows)
+    assert {"subscribers", "isp", "bsp", "network", "tax"} == {
+        row["account"] for row in rows
+    }
+    table = booked.out("ledger", "settlement", MONTH)
+    assert "together" in table.splitlines()[-1]
+    assert table.splitlines()[-1].endswith(" 0.00")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("ledger", "levy", "2024-13"),
+        ("ledger", "close", "March"),
+        ("ledger", "settlement", "2024"),
+        ("ledger", "entries", "--month", "2024-00"),
+        ("rerate", "2024-3-1"),
+        ("statement", "open", "aurora", "soon"),
+        ("statement", "set", "aurora", "soon", "issue"),
+        ("statement", "show", "aurora", "soon"),
+        ("statement", "list", "--month", "soon"),
+    ],
+)
+def test_what_is_no_month_is_a_wrong_use(
+    site: MoneySite, command: tuple[str, ...]
+) -> None:
+    """Exit code 2, and what was typed is in the message."""
+    result = site.run(*command)
+    assert (2, True) == (result.exit_code, "is no month" in result.stderr)
+
+
+def test_the_month_that_runs_is_not_closed(site: MoneySite) -> None:
+    """Neither is it rated again for good: its own totals still move."""
+    result = site.run("rerate", "2999-01", "--apply")
+    assert (1, "fairlane: 2999-01 is not over\n") == (result.exit_code, result.stderr)
+
+
+def test_an_entry_is_explained_in_words_and_as_an_object(booked: MoneySite) -> None:
+    """The legs, the charge with its rate, the usage and session, what is gone; a film
+    with its purchase; and a tax with what it was levied on."""
+    used, *_, taxed = (
+        row["entry"] for row in booked.facts("ledger", "entries", "--kind", "access")
+    )
+    text = booked.out("explain", str(used))
+    for words in (
+        "aurora-101                    -0.10 EUR",
+        "home@2024-01-01 volume (usage)",
+        "name=volume",
+        "session S-1 of bng1, sub101@aurora.example",
+        "gone: no packets: the journals are empty",
+    ):
+        assert words in text
+    [fact] = booked.facts("explain", str(used))
+    assert (1, "0.09") == (fact["usage"]["id"], fact["isp_amount"][:4])
+    [film] = booked.facts("ledger", "entries", "--kind", "purchase")
+    assert "order-aurora-101 at filmhouse: captured" in booked.out(
+        "explain", str(film["entry"])
+    )
+    [fact] = booked.facts("explain", str(taxed))
+    assert "period" == fact["source"]
+    assert "Levied on" in booked.out("explain", str(taxed))
+    assert [3] == [row["entries"] for row in fact["levied_on"]]
+    assert {"0.30", "0.03"} >= {row["amount"] for row in fact["levied_on"]}
+    absent = booked.run("explain", "999")
+    assert (1, "fairlane: there is no entry 999\n") == (absent.exit_code, absent.stderr)
+    assert 2 == booked.run("explain", "first").exit_code
+
+
+def test_purchases_are_listed_and_priced_after_a_fix(site: MoneySite) -> None:
+    """A sale to somebody unknown waits; with the service there it becomes money."""
+    site.sell_film(catalogue(site))
+    site.sell_film(catalogue(site), "aurora-102")
+    sold, waits = site.facts("purchases", "list")
+    assert ("captured", "12.00") == (sold["state"], sold["captured"])
+    assert ("pending", "unknown_user") == (waits["state"], waits["reason"])
+    assert "2: unknown_user\n" == site.out("purchases", "recycle")
+    file = site.folder / "network.toml"
+    more = '[[line]]\nname = "harbour-102"\narea = "harbour"\n[[service]]\n'
+    more += 'name = "aurora-102"\nisp = "aurora"\nline = "harbour-102"\n'
+    file.write_text(file.read_text() + more + 'offering = "home-500"\n')
+    site.out("apply", str(file))
+    assert "2: captured\n" == site.out("purchases", "recycle")
+    assert "" == site.out("purchases", "recycle")
+    assert "0 expired\n" == site.out("purchases", "expire")
+    table = site.out("purchases", "list", "--bsp", "filmhouse", "--state", "captured")
+    assert 3 == len(table.splitlines())
+    assert 2 == site.run("purchases", "list", "--state", "lost").exit_code
+
+
+USAGE = """event_id,user,meter,quantity,start
+U-1,sub101@aurora.example,minutes,90,2024-03-10T12:00:00Z
+U-2,aurora-101,minutes,10,2024-03-10T14:00:00Z
+U-3,nobody,minutes,10,2024-03-10T14:00:00Z
+U-4,aurora-101,minutes,many,2024-03-10T14:00:00Z
+"""
+
+
+def test_metered_use_is_loaded_rejected_mended_and_aged(site: MoneySite) -> None:
+    """100 minutes become money; two records are kept with their reasons, and one comes
+    back when the network knows the user; loading it again changes nothing."""
+    file = site.folder / "usage.csv"
+    file.write_text(USAGE)
+    load = ("bsp-usage", "load", "--bsp", "filmhouse", str(file))
+    result = site.run(*load)
+    assert (1, "2 accepted, 2 rejected; 2 rated\n") == (result.exit_code, result.stdout)
+    result = site.run(*load, "--json")
+    receipts = [json.loads(line) for line in result.stdout.splitlines()]
+    assert ["duplicate"] * 4 == [r["outcome"] for r in receipts]
+    entries = site.facts("ledger", "entries", "--kind", "bsp_usage")
+    assert -2.0 == sum(float(row["subscriber"]) for row in entries)
+    rejected = site.facts("bsp-usage", "rejected")
+    assert ["U-3", "U-4"] == [row["event_id"] for row in rejected]
+    assert "many" in site.out("bsp-usage", "rejected")
+    ages = site.facts("bsp-usage", "rejected", "--ages")
+    assert [1, 1] == [row["records"] for row in ages]
+    assert {0} == {row["oldest_days"] for row in ages}
+    network = site.folder / "network.toml"
+    user = '"sub101@aurora.example"'
+    network.write_text(network.read_text().replace(user, f'{user}, "nobody"'))
+    site.out("apply", str(network))
+    assert "1 recycled; 1 rated\n" == site.out("bsp-usage", "recycle")
+    assert "0 recycled; 0 rated\n" == site.out("bsp-usage", "recycle")
+
+
+def test_metered_use_as_json_lines_and_of_nobody(site: MoneySite) -> None:
+    """A line that is no JSON is a record that is rejected, not the file's end; a BSP
+    that there is not, and a file that there is not, are errors."""
+    file = site.folder / "usage.jsonl"
+    record = {"event_id": "U-1", "user": "aurora-101", "meter": "minutes"}
+    record |= {"quantity": "1", "start": "2024-03-10T12:00:00Z"}
+    file.write_text('{"event_id": \n' + json.dumps(record) + "\n")
+    result = site.run("bsp-usage", "load", "--bsp", "filmhouse", str(file))
+    assert (1, "1 accepted, 1 rejected; 1 rated\n") == (result.exit_code, result.stdout)
+    result = site.run("bsp-usage", "load", "--bsp", "radio", str(file))
+    said = "fairlane: no BSP is called 'radio'\n"
+    assert (1, said) == (result.exit_code, result.stderr)
+    lost = str(site.folder / "lost.csv")
+    result = site.run("bsp-usage", "load", "--bsp", "filmhouse", lost)
+    assert (2, True) == (result.exit_code, lost in result.stderr)
+
+
+def test_a_statement_is_opened_issued_disputed_and_settled(booked: MoneySite) -> None:
+    """Each state is printed and listed; a step that cannot be is refused by name."""
+    steps = [("open", "opened", ())]
+    steps += [("set", state, (step,)) for step, state in STEPS]
+    for word, state, more in steps:
+        assert f"{state}\n" == booked.out("statement", word, "aurora", MONTH, *more)
+    [row] = booked.facts("statement", "list", "--recipient", "aurora")
+    assert ("settled", 6, 64) == (row["state"], row["lines"], len(row["sha256"]))
+    assert "settled" in booked.out("statement", "list")
+    result = booked.run("statement", "set", "aurora", MONTH, "dispute")
+    said = "fairlane: not_in_this_state\n"
+    assert (1, said) == (result.exit_code, result.stderr)
+    result = booked.run("statement", "set", "filmhouse", MONTH, "issue")
+    assert (1, "fairlane: statement_not_opened\n") == (result.exit_code, result.stderr)
+    result = booked.run("statement", "open", "radio", MONTH)
+    said = "fairlane: no ISP or BSP is called 'radio'\n"
+    assert (1, said) == (result.exit_code, result.stderr)
+
+
+STEPS = (
+    ("issue", "issued"),
+    ("dispute", "disputed"),
+    ("resolve", "issued"),
+    ("settle", "settled"),
+)
+
+
+def test_a_recipient_checks_a_statement_against_its_own_records(
+    booked: MoneySite,
+) -> None:
+    """As CSV and as JSON it holds; a record of one's own that differs, is missing or
+    is more is named with both amounts, and a changed file does not hold."""
+    booked.out("statement", "open", "aurora", MONTH)
+    booked.out("statement", "set", "aurora", MONTH, "issue")
+    [row] = booked.facts("statement", "list")
+    theirs = booked.folder / "statement.csv"
+    show = ("statement", "show", "aurora", MONTH)
+    theirs.write_bytes(booked.run(*show, "--csv").stdout_bytes)
+    rows = list(csv.DictReader(theirs.read_text().splitlines()))
+    own = booked.folder / "own.csv"
+    records = [
+        (line["reference"] or f"entry-{line['entry']}", int(line["amount"]) / 1e6)
+        for line in rows
+    ]
+    own.write_text(
+        "reference,amount\n" + "".join(f"{name},{a:.6f}\n" for name, a in records)
+    )
+    check = ("statement", "verify", str(theirs), "--own", str(own))
+    result = bare(*check, "--sha256", row["sha256"])
+    assert (0, "") == (result.exit_code, result.stdout)
+    assert result.stderr == "6 lines, 0 mismatches\n"
+    as_json = booked.folder / "statement.jsonl"
+    as_json.write_text(booked.out(*show, "--json"))
+    assert 0 == bare("statement", "verify", str(as_json), "--own", str(own)).exit_code
+    own.write_text(
+        own.read_text()
+        .replace("usage-1,0.09", "usage-1,0.08")
+        .replace("usage-2,", "other,")
+    )
+    result = bare(*check, "--sha256", "0" * 64)
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        "other: 0.09, not in the statement",
+        "usage-1: 0.09, 0.08 in your records",
+        "usage-2: 0.09, not in your records",
+        "the file is not what was issued: its SHA-256 differs",
+    ]
+    assert "amount" in booked.out(*show)
+
+
+def bare(*arguments: str) -> Result:
+    """Run a command that needs no configuration."""
+    return CliRunner().invoke(main, list(arguments))
+
+
+BROKEN = {
+    "no amount": ("reference,amount\nusage-1\n", ":2: "),
+    "no number": ("reference,amount\nusage-1,1.00\nusage-2,much\n", ":3: "),
+    "no reference": ("name,amount\nusage-1,1.00\n", ":2: there is no 'reference'"),
+    "no object": ('{"reference": "usage-1", "amount": "1"}\n[]\n', ":2: no JSON"),
+    "no JSON": ('{"reference": "usage-1", "amount": "1"}\n{"a\n', ":2: "),
+}
+
+
+@pytest.mark.parametrize(("text", "place"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_record_of_one_s_own_is_named_by_its_line(
+    booked: MoneySite, text: str, place: str
+) -> None:
+    """Exit with 1 and file and line, not a traceback."""
+    theirs = booked.folder / "statement.csv"
+    show = ("statement", "show", "aurora", MONTH, "--csv")
+    theirs.write_bytes(booked.run(*show).stdout_bytes)
+    own = booked.folder / "own"
+    own.write_text(text)
+    result = bare("statement", "verify", str(theirs), "--own", str(own))
+    assert (1, True) == (result.exit_code, f"{own}{place}" in result.stderr)
+    result = bare("statement", "verify", str(own))
+    assert (1, True) == (result.exit_code, f"{own}:" in result.stderr)
