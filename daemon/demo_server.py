@@ -26,6 +26,7 @@ import click
 from daemon import clock, demo, preparation, sockets
 from daemon.commands.options import configuration_option, fail, load_or_exit
 from daemon.control_socket import NotRunning, ask
+from daemon.demo_telling import StoryError
 from daemon.preparation import Plan, StartError
 from daemon.stores import StoreError
 
@@ -74,7 +75,7 @@ def main(configuration: Path | None, *, once: bool) -> None:
             fail("stopped before the story's end")
     except (DaemonError, StartError) as error:
         fail(str(error))
-    except (demo.StoryError, StoreError, OSError) as error:
+    except (StoryError, StoreError, OSError) as error:
         fail(f"the story did not go as it should: {error}")
     click.echo("Fairlane has stopped.")
 
@@ -164,7 +165,7 @@ def _check_health(plan: Plan) -> None:
     for path in ("/readyz", "/metrics"):
         status = _status_of(plan, path)
         if status != http.client.OK:
-            raise demo.StoryError(f"{path} answers {status}")
+            raise StoryError(f"{path} answers {status}")
 
 
 def _status_of(plan: Plan, path: str) -> int:
