@@ -8,7 +8,7 @@ back; in the end all is at home, so the story can be told again on the same file
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from daemon import clock
@@ -32,7 +32,7 @@ _QUAY_LINES = ("quay-1", "quay-2", "quay-3")
 _DEVICES_PER_LINE = 4
 
 _WHO_HAD = ("address", "line", "hardware", "service", "isp", "pool", "started_at")
-_POOLS = ("pool", "level", "capacity", "leased", "free", "lent", "borrowed",
+_POOLS = ("pool", "owned", "borrowed", "lent", "capacity", "leased", "free",
           "utilisation")  # fmt: skip
 _REQUESTS = ("number", "pool", "state", "size", "granted", "raised_by", "reason")
 _LOANS = ("number", "addresses", "lender", "borrower", "state", "cause", "outcome")
@@ -167,7 +167,9 @@ def _tidy(quay: _Quay) -> None:
     """Bring home what a story that was broken off has left."""
     left = fairlane(quay.plan, "leases", "--pool", _POOL, "--state", "live")
     for lease in left:
-        device = Device(lease["line"], bytes.fromhex(lease["hardware"].replace(":", "")))
+        device = Device(
+            lease["line"], bytes.fromhex(lease["hardware"].replace(":", ""))
+        )
         device.address = lease["address"]
         quay.relay.release(device)
     for loan in quay.loans(open_only=True):
@@ -191,7 +193,7 @@ def _grant(quay: _Quay, before: int, number: str, source: str, means: str) -> in
     """Bring up a device that finds the pool full; give the number of the new loan."""
     device, offer = quay.next_up()
     loan: dict[str, Any] = quay.look_for(
-        "loan", lambda: next((l for l in quay.loans() if l["number"] > before), None)
+        "loan", lambda: _first(quay.loans(), lambda loan: loan["number"] > before)
     )
     say(
         "",
@@ -215,10 +217,9 @@ def _grant(quay: _Quay, before: int, number: str, source: str, means: str) -> in
 
 
 def _request(quay: _Quay, number: int) -> dict[str, Any] | None:
-    found = fairlane(quay.plan, "overallocation", "list", "--pool", _POOL)
-    return next(
-        (r for r in found if r["number"] == number and r["state"] == "fulfilled"), None
-    )
+    words = ("--pool", _POOL, "--state", "fulfilled")
+    found = fairlane(quay.plan, "overallocation", "list", *words)
+    return _first(found, lambda request: request["number"] == number)
 
 
 def _recall(quay: _Quay, number: int) -> None:
@@ -270,6 +271,12 @@ def _steer(quay: _Quay, word: str, number: int, isp: str) -> None:
 
 
 def _home(quay: _Quay, number: int) -> dict[str, Any] | None:
-    return next(
-        (l for l in quay.loans() if l["number"] == number and l["outcome"]), None
+    return _first(
+        quay.loans(), lambda loan: loan["number"] == number and loan["outcome"]
     )
+
+
+def _first(
+    rows: Rows, wanted: Callable[[dict[str, Any]], object]
+) -> dict[str, Any] | None:
+    return next((row for row in rows if wanted(row)), None)

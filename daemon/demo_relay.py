@@ -159,9 +159,7 @@ class Relay:
             octets = self._hear(xid)
             if octets is not None:
                 return _read(octets, (clock.monotonic() - began) * 1000)
-        raise StoryError(
-            f"no answer to {_ATTEMPTS} {kind.name}s of line {device.line}"
-        )
+        raise StoryError(f"no answer to {_ATTEMPTS} {kind.name}s of line {device.line}")
 
     def _send(self, message: bytes) -> None:
         assert self._socket is not None

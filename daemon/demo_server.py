@@ -49,7 +49,8 @@ class Stopped(BaseException):
 @click.command()
 @configuration_option
 @click.option("--once", is_flag=True, help="Stop after the story.")
-def main(configuration: Path | None, *, once: bool) -> None:
+@click.option("--no-story", is_flag=True, help="Serve at once.")
+def main(configuration: Path | None, *, once: bool, no_story: bool) -> None:
     """Start Fairlane with the demo's network, play the story, and serve."""
     configuration = configuration or demo.CONFIGURATION
     plan = load_or_exit(configuration)
@@ -65,8 +66,9 @@ def main(configuration: Path | None, *, once: bool) -> None:
     try:
         with _daemon(plan, configuration) as process:
             _await_ready(plan, process)
-            click.echo(f"Fairlane runs, and is ready (process {process.pid}).\n")
-            demo.tell(plan)
+            click.echo(f"Fairlane runs, and is ready (process {process.pid}).")
+            if not no_story:
+                demo.tell(plan)
             _check_health(plan)
             if not once:
                 _serve(plan, configuration, process)
@@ -185,8 +187,11 @@ def _serve(plan: Plan, configuration: Path, process: subprocess.Popen[bytes]) ->
         ("is it well?", f"{http_at}/readyz?verbose"),
         ("metrics", f"{http_at}/metrics"),
         ("its log", str(plan.data_dir / LOG)),
+        ("RADIUS access", ", ".join(plan.settings.radius.authentication_listen)),
+        ("DHCP", ", ".join(plan.settings.dhcp.listen)),
         ("who is online", f"{_short(fairlane)} sessions -c {_short(configuration)}"),
         ("what was used", f"{_short(fairlane)} usage -c {_short(configuration)}"),
+        ("addresses", f"{_short(fairlane)} pools -c {_short(configuration)}"),
     )
     click.echo("\nServing until stopped (Ctrl-C):")
     for name, value in facts:

@@ -55,7 +55,7 @@ def expect(what: str, is_so: object, should_be: object) -> None:
 def wait_for(
     what: str, look: Callable[[], Found | None], seconds: float = _WAIT_SECONDS
 ) -> Found:
-    """Look until there is something to see, and give that; the ledger needs a moment."""
+    """Look until there is something to see, and give it: the ledger needs a moment."""
     deadline = clock.monotonic() + seconds
     pause = threading.Event()
     while not (found := look()):

@@ -75,6 +75,11 @@ def test_script_server_sets_a_clone_up_and_tells_the_story(
     )
     assert result.returncode == 0, result.stdout + result.stderr
     for words in (
+        "Line harbour-301 has no service",
+        "granted_reserve",
+        "granted_borrowed",
+        "recall  returned",
+        "Access-Accept, signature good",
         "1. Start",
         "4. Interim-Update",
         "the answer is lost",
