@@ -31,7 +31,7 @@ from daemon.preparation import Plan, StartError
 from daemon.stores import StoreError
 
 LOG = "fairlane.log"
-_READY_SECONDS = 60.0
+_READY_SECONDS = 120.0
 _STOP_SECONDS = 20.0
 _POLL_SECONDS = 0.1
 _LOG_LINES = 20

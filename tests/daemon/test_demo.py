@@ -49,7 +49,7 @@ def run(module: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=240,
         check=False,
     )
 
@@ -197,7 +197,7 @@ def test_a_host_without_ipv6_has_the_demo_too(configuration: Path) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=240,
         check=False,
     )
     assert result.returncode == 0, result.stdout + result.stderr
