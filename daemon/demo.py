@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from daemon import demo_addresses, demo_session
+from daemon import demo_addresses, demo_money, demo_session
 from daemon.commands.options import configuration_option, fail, load_or_exit
 from daemon.demo_telling import StoryError, say
 from daemon.preparation import Plan
@@ -28,7 +28,11 @@ def tell(plan: Plan) -> None:
     _part("A pool that runs out")
     demo_addresses.tell_over_allocation(plan)
     _part("A session")
-    demo_session.tell(plan)
+    session = demo_session.tell(plan)
+    _part("A purchase")
+    demo_money.tell_purchase(plan)
+    _part("The bill, and the settlement")
+    demo_money.tell_bill(plan, session)
 
 
 def _part(title: str) -> None:

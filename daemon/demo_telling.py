@@ -67,7 +67,12 @@ def wait_for(
 
 def fairlane(plan: Plan, *words: str) -> Rows:
     """Run a command of ``fairlane`` with ``--json``; give the objects it prints."""
-    arguments = [*words, "--json"]
+    return [msgspec.json.decode(line) for line in run(plan, *words, "--json")]
+
+
+def run(plan: Plan, *words: str) -> list[str]:
+    """Run a command of ``fairlane``; give the lines it prints."""
+    arguments = list(words)
     if plan.file is not None:
         arguments += ["-c", str(plan.file)]
     # Commands print octets as well as text.
@@ -87,4 +92,4 @@ def fairlane(plan: Plan, *words: str) -> Rows:
     if code:
         said = " ".join([*problems.getvalue().splitlines(), *lines])
         raise StoryError(f"fairlane {' '.join(words)}: {said}")
-    return [msgspec.json.decode(line) for line in lines]
+    return lines
