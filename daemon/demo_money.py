@@ -20,7 +20,7 @@ from services import purchases
 from services.catalogue import Catalogue
 from services.purchases import Answer, Event
 
-_BSP, _PRODUCT, _ISP = "filmhouse", "film-hd", "aurora"
+_BSP, _PRODUCT, _ISP = "filmhouse", "film", "aurora"
 _LEGS: Final = ("subscriber", "isp_amount", "party_amount", "network", "tax")
 _ENTRIES: Final = ("entry", "kind", "source", "party", "currency", *_LEGS)
 _PURCHASES: Final = (
@@ -85,7 +85,7 @@ def _balanced(entries: Rows) -> None:
 
 
 def tell_bill(plan: Plan, session_id: str) -> None:
-    """Show what the session costs, the month's bill, and that the settlement sums up."""
+    """Show what the session costs, the month's bill, and that it all sums up."""
     usage = {row["id"] for row in fairlane(plan, "usage", "--session", session_id)}
     say("Each record of the session's usage was rated twice: for the subscriber by the")
     say(f"tariff of {_ISP}, and for {_ISP} by that of the Network Provider.")
