@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from daemon import demo_addresses, demo_money, demo_session
+from daemon import demo_addresses, demo_money, demo_orders, demo_session
 from daemon.commands.options import configuration_option, fail, load_or_exit
 from daemon.demo_telling import StoryError, say
 from daemon.preparation import Plan
@@ -27,6 +27,8 @@ def tell(plan: Plan) -> None:
     demo_addresses.tell_leases(plan)
     _part("A pool that runs out")
     demo_addresses.tell_over_allocation(plan)
+    _part("Two orders")
+    demo_orders.tell(plan, plan.settings.mqtt.url)
     _part("A session")
     session = demo_session.tell(plan)
     _part("A purchase")

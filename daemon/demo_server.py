@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import os
 import re
 import shutil
 import signal
@@ -26,11 +27,13 @@ import click
 from daemon import clock, demo, preparation, sockets
 from daemon.commands.options import configuration_option, fail, load_or_exit
 from daemon.control_socket import NotRunning, ask
+from daemon.demo_broker import broker
 from daemon.demo_telling import StoryError
 from daemon.preparation import Plan, StartError
 from daemon.stores import StoreError
 
 LOG = "fairlane.log"
+_MQTT_URL = "FAIRLANE_MQTT__URL"
 _READY_SECONDS = 120.0
 _STOP_SECONDS = 20.0
 _POLL_SECONDS = 0.1
@@ -64,7 +67,8 @@ def main(configuration: Path | None, *, once: bool, no_story: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
     try:
-        with _daemon(plan, configuration) as process:
+        with _broker(plan), _daemon(plan, configuration) as process:
+            plan = load_or_exit(configuration)
             _await_ready(plan, process)
             click.echo(f"Fairlane runs, and is ready (process {process.pid}).")
             if not no_story:
@@ -108,9 +112,20 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 @contextmanager
+def _broker(plan: Plan) -> Iterator[None]:
+    """Have a broker for the demo, told of as any setting is: by the environment."""
+    preparation.make_data_directory(plan.data_dir)
+    if plan.settings.mqtt.url:
+        yield
+        return
+    with broker(plan.data_dir) as url:
+        os.environ[_MQTT_URL] = url
+        yield
+
+
+@contextmanager
 def _daemon(plan: Plan, configuration: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Start the daemon, and stop it at the end, whatever happened meanwhile."""
-    preparation.make_data_directory(plan.data_dir)
     command = [sys.executable, "-m", "daemon.cli", "run", "-c", str(configuration)]
     if setpriv := shutil.which("setpriv"):
         # The kernel tells the daemon when this process is gone, however it went.
