@@ -190,7 +190,7 @@ async def _over_mqtt(plan: Plan, rest: RestClient, url: str) -> str:
 
 async def _news(client: aiomqtt.Client, topic: str, external_id: str) -> dict[str, Any]:
     async for message in client.messages:
-        said = msgspec.json.decode(bytes(message.payload))  # type: ignore[arg-type]
+        said = msgspec.json.decode(bytes(message.payload))
         if message.topic.matches(f"{topic}/refused"):
             raise StoryError(f"the order over MQTT is refused: {said}")
         if said.get("externalId") == external_id and "state" in said:

@@ -20,6 +20,7 @@ from daemon.control_socket import NotRunning, ask
 ROOT = Path(__file__).resolve().parents[2]
 
 
+ORDERS = 2 if shutil.which("mosquitto", path="/usr/sbin:/usr/bin") else 1
 PLACE = re.compile(r'"(127\.0\.0\.1|\[::1\]):\d+"')
 
 
@@ -85,16 +86,18 @@ def test_the_story_can_be_told_again_and_again(configuration: Path) -> None:
         sessions |= set(re.findall(r"session (demo-\w+)$", result.stdout, re.MULTILINE))
         assert result.stdout.count("  wrapped\n") == 1
         assert result.stdout.count("  recall  returned\n") == 1
+        assert result.stdout.count("order is completed:\n") == ORDERS
     assert len(sessions) == 2
 
 
 def test_the_story_can_be_told_to_a_daemon_that_runs(
     serving: subprocess.Popen[str], configuration: Path
 ) -> None:
-    """`python -m daemon.demo` alone needs the daemon and nothing of the server."""
+    """`python -m daemon.demo` alone needs the daemon, and leaves out what else does."""
     result = run("daemon.demo", "-c", configuration)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "nothing is counted twice" in result.stdout
+    assert "No MQTT broker is here" in result.stdout
     assert serving.poll() is None
 
 
