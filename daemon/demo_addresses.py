@@ -180,7 +180,8 @@ def _tidy(quay: _Quay) -> None:
 
 
 def _fill(quay: _Quay) -> None:
-    while quay.pool()["free"]:
+    # When it is full a request may be raised at once, and be granted: count before.
+    for _ in range(quay.pool()["free"]):
         quay.next_up()
 
 
@@ -195,17 +196,18 @@ def _grant(quay: _Quay, before: int, number: str, source: str, means: str) -> in
     loan: dict[str, Any] = quay.look_for(
         "loan", lambda: _first(quay.loans(), lambda loan: loan["number"] > before)
     )
-    say(
-        "",
-        f"{number}. The next device finds the pool full. A request is raised, and"
-        f" {means}.",
-        f"   Its DHCPDISCOVER is answered after {offer.milliseconds:.1f} ms: it has"
-        f" {device.address}.",
-        "   fairlane overallocation list:",
-    )
     request = quay.look_for(
         "fulfilled request", lambda: _request(quay, loan["request"])
     )
+    answered = f"answered after {offer.milliseconds:.1f} ms: it has {device.address}."
+    if request["raised_by"] == "failure":
+        first = "The next device finds the pool full, so a request is raised, and"
+        then = f"Its DHCPDISCOVER has waited for that, and is {answered}"
+    else:
+        first = "The pool is full, so a request is raised, and"
+        then = f"The next device's DHCPDISCOVER is {answered}"
+    say("", f"{number}. {first} {means}.", f"   {then}")
+    say("   fairlane overallocation list:")
     show([request], _REQUESTS)
     say("   fairlane loans list:")
     show([loan], _LOANS)
@@ -217,9 +219,8 @@ def _grant(quay: _Quay, before: int, number: str, source: str, means: str) -> in
 
 
 def _request(quay: _Quay, number: int) -> dict[str, Any] | None:
-    words = ("--pool", _POOL, "--state", "fulfilled")
-    found = fairlane(quay.plan, "overallocation", "list", *words)
-    return _first(found, lambda request: request["number"] == number)
+    found = fairlane(quay.plan, "overallocation", "list", "--pool", _POOL)
+    return _first(found, lambda r: r["number"] == number and r["state"] == "fulfilled")
 
 
 def _recall(quay: _Quay, number: int) -> None:
