@@ -191,26 +191,30 @@ def _pools(quay: _Quay) -> None:
 
 
 def _grant(quay: _Quay, before: int, number: str, source: str, means: str) -> int:
-    """Bring up a device that finds the pool full; give the number of the new loan."""
-    device, offer = quay.next_up()
+    """See what a full pool leads to, and bring a device up; give the new loan's number.
+
+    The request comes by itself, with the next look at the pool's marks.
+    """
     loan: dict[str, Any] = quay.look_for(
-        "loan", lambda: _first(quay.loans(), lambda loan: loan["number"] > before)
+        "loan", lambda: _first(quay.loans(), lambda each: each["number"] > before)
     )
     request = quay.look_for(
         "fulfilled request", lambda: _request(quay, loan["request"])
     )
-    answered = f"answered after {offer.milliseconds:.1f} ms: it has {device.address}."
-    if request["raised_by"] == "failure":
-        first = "The next device finds the pool full, so a request is raised, and"
-        then = f"Its DHCPDISCOVER has waited for that, and is {answered}"
-    else:
-        first = "The pool is full, so a request is raised, and"
-        then = f"The next device's DHCPDISCOVER is {answered}"
-    say("", f"{number}. {first} {means}.", f"   {then}")
-    say("   fairlane overallocation list:")
+    quay.look_for("free address", lambda: quay.pool()["free"])
+    device, offer = quay.next_up()
+    say(
+        "",
+        f"{number}. It is full, so a request is raised by itself, and {means}.",
+        "   fairlane overallocation list:",
+    )
     show([request], _REQUESTS)
     say("   fairlane loans list:")
     show([loan], _LOANS)
+    say(
+        f"   The next device's DHCPDISCOVER is answered after {offer.milliseconds:.1f}"
+        f" ms, with {device.address} of that block."
+    )
     expect("the lender", loan["lender"], source)
     network = [ipaddress.ip_network(p) for p in loan["addresses"].split(",")]
     inside = any(ipaddress.ip_address(device.address) in p for p in network)
