@@ -72,10 +72,11 @@ def _over_rest(plan: Plan, rest: RestClient) -> str:
         )
         _await_proof(rest, order["id"])
         walled = device.address
-        reply = relay.renew(device)
-        said = "DHCPNAK" if reply.kind is MessageType.NAK else f"{reply.kind.name}"
-        say(f"   The device asks for more of {walled}: {said}. So it asks anew:")
-        device.drops()
+        wait_for(
+            "refusal of the walled garden",
+            lambda: relay.renew(device).kind is MessageType.NAK,
+        )
+        say(f"   The device asks for more of {walled}: DHCPNAK. So it asks anew:")
         relay.lease(device, aloud=True)
         found = _completed(rest, order["id"])
         say("   With this lease the order is completed:")
