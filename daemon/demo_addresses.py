@@ -30,6 +30,7 @@ _GARDEN_LINE, _SERVED_LINE = "harbour-301", "harbour-102"
 _POOL, _LENDER = "aurora-quay", "borealis-quay"
 _QUAY_LINES = ("quay-1", "quay-2", "quay-3")
 _DEVICES_PER_LINE = 4
+_LEAVING = 3
 
 _WHO_HAD = ("address", "line", "hardware", "service", "isp", "pool", "started_at")
 _POOLS = ("pool", "owned", "borrowed", "lent", "capacity", "leased", "free",
@@ -177,6 +178,7 @@ def _tidy(quay: _Quay) -> None:
             _steer(quay, "return", loan["number"], loan["borrower_tenant"])
     if left or quay.loans(open_only=True):
         wait_for("end of the loans left", lambda: not quay.loans(open_only=True))
+    _cooled(quay)
 
 
 def _fill(quay: _Quay) -> None:
@@ -230,14 +232,16 @@ def _request(quay: _Quay, number: int) -> dict[str, Any] | None:
 def _recall(quay: _Quay, number: int) -> None:
     """Have the lender call its block back, and see the device move."""
     device = quay.devices[-1]
-    quay.leave(quay.devices[0])
+    for other in quay.devices[:_LEAVING]:
+        quay.leave(other)
+    _cooled(quay)
     _steer(quay, "recall", number, "borealis")
     renewed = quay.relay.renew(device)
     say(
         "",
         f"4. borealis wants its block back: fairlane loans recall {number} --isp"
         " borealis",
-        "   Another device of aurora has left meanwhile, so there is room.",
+        f"   {_LEAVING} other devices of aurora have left meanwhile, so there is room.",
     )
     lent = device.address
     if renewed.kind is MessageType.ACK:
@@ -259,6 +263,7 @@ def _return(quay: _Quay, number: int) -> None:
     """Let the devices leave, and give the reserve its block back."""
     for device in list(quay.devices):
         quay.leave(device)
+    _cooled(quay)
     _steer(quay, "return", number, "aurora")
     loan = quay.look_for("return of the block", lambda: _home(quay, number))
     say(
@@ -269,6 +274,11 @@ def _return(quay: _Quay, number: int) -> None:
     show([loan], _LOANS)
     _pools(quay)
     expect("what is lent", quay.pool()["borrowed"] + quay.pool(_LENDER)["lent"], 0)
+
+
+def _cooled(quay: _Quay) -> None:
+    """Wait until what was given up is free: until then it counts as used."""
+    quay.look_for("rest", lambda: not quay.pool()["cooling"])
 
 
 def _steer(quay: _Quay, word: str, number: int, isp: str) -> None:
