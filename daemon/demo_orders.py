@@ -38,6 +38,9 @@ _MQTT_SECONDS = 20.0
 
 _ORDERS: Final = "/tmf-api/serviceOrdering/v4/serviceOrder"
 _CHECK: Final = "/tmf-api/serviceQualificationManagement/v4/checkServiceQualification"
+_CANCEL: Final = "/tmf-api/serviceOrdering/v4/cancelServiceOrder"
+_OPEN: Final = ("acknowledged", "pending", "held", "inProgress", "assessingCancellation",
+                "pendingCancellation")  # fmt: skip
 _COLUMNS: Final = ("externalId", "state", "line", "service", "orderDate",
                    "completionDate")  # fmt: skip
 _TASKS: Final = ("kind", "state")
@@ -47,7 +50,7 @@ _WHO_HAD: Final = ("address", "line", "hardware", "service", "isp", "pool")
 def tell(plan: Plan, mqtt_url: str) -> None:
     """Carry two orders from qualified to active; MQTT where ``mqtt_url`` names one."""
     with RestClient(plan, _ISP) as rest:
-        _give_up(plan, rest)
+        _tidy(plan, rest)
         say(f"The ISP {_ISP} orders for two subscribers: first over REST.")
         services = [_over_rest(plan, rest)]
         if mqtt_url:
@@ -56,6 +59,16 @@ def tell(plan: Plan, mqtt_url: str) -> None:
             say("", "2. No MQTT broker is here (mosquitto), so that order is left out.")
         say("", "3. Both services are given up again, by one order each.")
         show(_give_up(plan, rest), _COLUMNS)
+
+
+def _tidy(plan: Plan, rest: RestClient) -> None:
+    """Take back what a story that was broken off has ordered."""
+    for state in _OPEN:
+        for order in rest.get(f"{_ORDERS}?state={state}"):
+            if _row(order)["line"] in (_LEASED_LINE, _DIALLED_LINE):
+                rest.post(_CANCEL, {"serviceOrder": {"id": order["id"]}})
+                _ended(rest, order["id"])
+    _give_up(plan, rest)
 
 
 def _over_rest(plan: Plan, rest: RestClient) -> str:
@@ -142,13 +155,20 @@ def _await_proof(rest: RestClient, order: str) -> None:
 
 
 def _completed(rest: RestClient, order: str) -> dict[str, Any]:
+    found = _ended(rest, order)
+    if found["state"] != "completed":
+        raise StoryError(f"order {order} is {found['state']}: {found['errorMessage']}")
+    return found
+
+
+def _ended(rest: RestClient, order: str) -> dict[str, Any]:
+    """Wait until an order is in a state that it stays in."""
+
     def look() -> dict[str, Any] | None:
         found: dict[str, Any] = rest.get(f"{_ORDERS}/{order}")
-        if found["state"] in ("failed", "rejected", "partial", "cancelled"):
-            raise StoryError(f"order {order} is {found['state']}: {found}")
-        return found if found["state"] == "completed" else None
+        return None if found["state"] in _OPEN else found
 
-    return wait_for("completed order", look)
+    return wait_for("end of the order", look)
 
 
 def _row(order: dict[str, Any]) -> dict[str, Any]:
