@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ipaddress import ip_address, ip_network
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -39,8 +40,10 @@ _MQTT_SECONDS = 20.0
 _ORDERS: Final = "/tmf-api/serviceOrdering/v4/serviceOrder"
 _CHECK: Final = "/tmf-api/serviceQualificationManagement/v4/checkServiceQualification"
 _CANCEL: Final = "/tmf-api/serviceOrdering/v4/cancelServiceOrder"
-_OPEN: Final = ("acknowledged", "pending", "held", "inProgress", "assessingCancellation",
-                "pendingCancellation")  # fmt: skip
+_OPEN: Final = (
+    *("acknowledged", "pending", "held", "inProgress"),
+    *("assessingCancellation", "pendingCancellation"),
+)
 _COLUMNS: Final = ("externalId", "state", "line", "service", "orderDate",
                    "completionDate")  # fmt: skip
 _TASKS: Final = ("kind", "state")
@@ -76,7 +79,8 @@ def _over_rest(plan: Plan, rest: RestClient) -> str:
     device = Device(_LEASED_LINE, b"\x02demo\xc9")
     with relay.connected():
         _qualify(rest, "1", _LEASED_LINE)
-        relay.lease(device)
+        # The address server hears within a second of what was given up before.
+        wait_for("walled garden", lambda: _walled(plan, relay.lease(device).address))
         say(f"   Until then a device on the line has {device.address}, walled in.")
         order = rest.post(_ORDERS, _add(_LEASED_LINE))
         say(
@@ -100,6 +104,15 @@ def _over_rest(plan: Plan, rest: RestClient) -> str:
         expect("the lease's service", who["service"], _row(found)["service"])
         relay.release(device)
     return str(who["service"])
+
+
+def _walled(plan: Plan, address: str) -> bool:
+    """Whether an address is of a walled garden."""
+    return any(
+        pool.walled_garden
+        and any(ip_address(address) in ip_network(prefix) for prefix in pool.prefixes)
+        for pool in (plan.network.pool if plan.network else ())
+    )
 
 
 def _qualify(rest: RestClient, number: str, line: str) -> None:
