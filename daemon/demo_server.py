@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import os
 import re
 import shutil
 import signal
@@ -26,12 +27,15 @@ import click
 from daemon import clock, demo, preparation, sockets
 from daemon.commands.options import configuration_option, fail, load_or_exit
 from daemon.control_socket import NotRunning, ask
+from daemon.demo_broker import broker
+from daemon.demo_telling import StoryError
 from daemon.dependents import ending_with_parent
 from daemon.preparation import Plan, StartError
 from daemon.stores import StoreError
 
 LOG = "fairlane.log"
-_READY_SECONDS = 60.0
+_MQTT_URL = "FAIRLANE_MQTT__URL"
+_READY_SECONDS = 120.0
 _STOP_SECONDS = 20.0
 _POLL_SECONDS = 0.1
 _LOG_LINES = 20
@@ -49,7 +53,8 @@ class Stopped(BaseException):
 @click.command()
 @configuration_option
 @click.option("--once", is_flag=True, help="Stop after the story.")
-def main(configuration: Path | None, *, once: bool) -> None:
+@click.option("--no-story", is_flag=True, help="Serve at once.")
+def main(configuration: Path | None, *, once: bool, no_story: bool) -> None:
     """Start Fairlane with the demo's network, play the story, and serve."""
     configuration = configuration or demo.CONFIGURATION
     plan = load_or_exit(configuration)
@@ -63,10 +68,12 @@ def main(configuration: Path | None, *, once: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
     try:
-        with _daemon(plan, configuration) as process:
+        with _broker(plan), _daemon(plan, configuration) as process:
+            plan = load_or_exit(configuration)
             _await_ready(plan, process)
-            click.echo(f"Fairlane runs, and is ready (process {process.pid}).\n")
-            demo.tell(plan)
+            click.echo(f"Fairlane runs, and is ready (process {process.pid}).")
+            if not no_story:
+                demo.tell(plan)
             _check_health(plan)
             if not once:
                 _serve(plan, configuration, process)
@@ -75,7 +82,7 @@ def main(configuration: Path | None, *, once: bool) -> None:
             fail("stopped before the story's end")
     except (DaemonError, StartError) as error:
         fail(str(error))
-    except (demo.StoryError, StoreError, OSError) as error:
+    except (StoryError, StoreError, OSError) as error:
         fail(f"the story did not go as it should: {error}")
     click.echo("Fairlane has stopped.")
 
@@ -106,9 +113,20 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 @contextmanager
+def _broker(plan: Plan) -> Iterator[None]:
+    """Have a broker for the demo, told of as any setting is: by the environment."""
+    preparation.make_data_directory(plan.data_dir)
+    if plan.settings.mqtt.url:
+        yield
+        return
+    with broker(plan.data_dir) as url:
+        os.environ[_MQTT_URL] = url
+        yield
+
+
+@contextmanager
 def _daemon(plan: Plan, configuration: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Start the daemon, and stop it at the end, whatever happened meanwhile."""
-    preparation.make_data_directory(plan.data_dir)
     command = [sys.executable, "-m", "daemon.cli", "run", "-c", str(configuration)]
     with (plan.data_dir / LOG).open("ab") as log:
         process = subprocess.Popen(
@@ -165,7 +183,7 @@ def _check_health(plan: Plan) -> None:
     for path in ("/readyz", "/metrics"):
         status = _status_of(plan, path)
         if status != http.client.OK:
-            raise demo.StoryError(f"{path} answers {status}")
+            raise StoryError(f"{path} answers {status}")
 
 
 def _status_of(plan: Plan, path: str) -> int:
@@ -185,8 +203,11 @@ def _serve(plan: Plan, configuration: Path, process: subprocess.Popen[bytes]) ->
         ("is it well?", f"{http_at}/readyz?verbose"),
         ("metrics", f"{http_at}/metrics"),
         ("its log", str(plan.data_dir / LOG)),
+        ("RADIUS access", ", ".join(plan.settings.radius.authentication_listen)),
+        ("DHCP", ", ".join(plan.settings.dhcp.listen)),
         ("who is online", f"{_short(fairlane)} sessions -c {_short(configuration)}"),
         ("what was used", f"{_short(fairlane)} usage -c {_short(configuration)}"),
+        ("addresses", f"{_short(fairlane)} pools -c {_short(configuration)}"),
     )
     click.echo("\nServing until stopped (Ctrl-C):")
     for name, value in facts:
