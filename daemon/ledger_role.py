@@ -12,8 +12,9 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from config.network import Network, network_of
 from daemon import clock
@@ -26,11 +27,10 @@ from daemon.appliers import (
 )
 from daemon.isolation import REFUSED_DATA, apply_around
 from daemon.journal_lag import JournalLag, journals
-from daemon.ledger import Ledger, subject
+from daemon.ledger import Ledger
+from daemon.ledger_trace import show
 from daemon.network_feed import POLL_SECONDS, NetworkFeed, Objects
 from daemon.role import RoleContext
-from radius.accounting import Refused, Report, Status
-from rating.session import Usage
 from services.periodic_charges import PeriodicCharges
 from storage.balances import REJECTED, reject_unrated, unrated_by_reason, waiting
 from storage.database import StorageError, open_database
@@ -135,7 +135,9 @@ class Worker:
                 for kind, make in APPLIERS.items()
             }
             self.positions = self._applied()
-        self._ledger.decision = self._show if self._role.tracing is not None else None
+        self._ledger.decision = (
+            partial(show, self._role) if self._role.tracing is not None else None
+        )
         return self._ledger
 
     def _applied(self) -> dict[str, int]:
@@ -337,34 +339,6 @@ class Worker:
         more = roll_up(self._database, before, slices=_ROLL_UP_SLICES)
         if more:  # the rest when the journals had their turn
             self._due[self._roll_up.__name__] = 0.0
-
-    def _show(
-        self, position: int, report: Report | Refused, usage: Usage | None
-    ) -> None:
-        tracing = self._role.tracing
-        user = subject(report)
-        if tracing is None or not tracing.matches(
-            nas=report.nas, user=user, now=clock.now()
-        ):
-            return
-        event: dict[str, Any] = {
-            "nas": report.nas,
-            "user": user,
-            "position": position,
-        }
-        if isinstance(report, Refused):
-            event |= {"decision": "counts for nothing", "reason": report.reason}
-        else:
-            status = Status(report.status)
-            decision = "nothing to count" if usage is None else f"use {usage.derived}"
-            event |= {
-                "acct_session_id": report.acct_session_id,
-                "status": status.name,
-                "decision": decision,
-            }
-        if usage is not None:
-            event["usage"] = usage._asdict()
-        self._role.emit_trace(event)
 
     def close(self) -> None:
         """Let go of the files and connections."""

@@ -108,8 +108,8 @@ def _show_basis(basis: Basis, currency: str) -> None:
     click.echo("Levied on")
     for part in basis.levied_on:
         which = f"{part.entries} entries, {part.first_entry} to {part.last_entry}"
-        amount = decimal_of(part.amount)
-        click.echo(f"  {part.tariff}: {which}: {amount} {currency}")
+        sum_ = decimal_of(part.amount)
+        click.echo(f"  {part.tariff}: {which}: {sum_} {currency}")
     total = decimal_of(sum(part.amount for part in basis.levied_on))
     click.echo(f"  together: {total} {currency}")
     for account, amount in zip(Account, basis.levied_before, strict=True):
