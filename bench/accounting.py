@@ -8,13 +8,13 @@ Rows, each with a daemon (or peer) of its own on loopback:
   processor 0, the load processor 1, where the ledger runs only in the time that the
   load leaves: what is not applied yet is in the journal. Then response times at half
   of that rate, open loop.
-* `usage`: packets whose sessions and usage are in SQL, by the time from the first
-  packet until nothing lags, with receiver, ledger and load sharing the processors as
-  the kernel likes. The sums in the database are compared, to the octet, with what was
-  acknowledged. The figure is an average over the load and the time after it in which
-  the ledger has the processors to itself, so it is above what can be kept up for ever:
-  for that see the lag row. Then response times at half of that rate, and the lag that
-  `--sustained` packets a second leave.
+* `usage`: packets whose sessions and usage are in SQL (in `--database`), by the time
+  from the first packet until nothing lags, with receiver, ledger and load sharing the
+  processors as the kernel likes. The sums in the database are compared, to the octet,
+  with what was acknowledged. The figure is an average over the load and the time after
+  it in which the ledger has the processors to itself, so it is above what can be kept
+  up for ever: for that see the lag row. Then response times at half of that rate, and
+  the lag that `--sustained` packets a second leave.
 * `sessions`: resident bytes of the ledger role for each of `--sessions` open sessions,
   and the seconds from the start of the process until the first answer with all of them
   open, after SIGTERM and after SIGKILL of everything.
@@ -112,6 +112,7 @@ class Plan:
     window: int
     verify_every: int
     folder: Path
+    database: str
 
 
 def _remark(result: LoadResult) -> str:
@@ -176,7 +177,8 @@ def _times(report: Report, where: str, result: LoadResult) -> None:
 def usage(plan: Plan, report: Report) -> None:
     """Packets through to usage rows, the proof of the sums, and times at half."""
     with (
-        FairlaneDaemon(plan.folder) as daemon,
+        freeradius_peer.fairlane_database(plan.database) as database,
+        FairlaneDaemon(plan.folder, database=database) as daemon,
         _load(plan, daemon, plan.load_sessions) as load,
     ):
         begun = time.perf_counter()
@@ -331,6 +333,7 @@ def _arguments() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--quick", action="store_true", help="3 s a row, 50,000 open sessions")
     add("--only", action="append", choices=_ROWS, help="these rows (may be repeated)")
+    add("--database", choices=("sqlite", "postgresql"), default="sqlite")
     add("--seconds", type=float, help="seconds of load a row (15)")
     add("--sessions", type=int, help="open sessions of the memory row (1,000,000)")
     add("--load-sessions", type=int, default=100_000, help="sessions of other rows")
@@ -358,6 +361,7 @@ def main() -> int:
         window=chosen.window,
         verify_every=chosen.verify_every,
         folder=chosen.folder,
+        database=chosen.database,
     )
     print(
         f"Python {platform.python_version()}, {os.cpu_count()} processors, fdatasync"

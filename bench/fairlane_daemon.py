@@ -1,9 +1,9 @@
 """A private Fairlane for the benchmarks: configured, started, watched and ended.
 
 It is the same command that operators run, `fairlane run -c FILE`, with one receiver on
-a free loopback port, SQLite, and its data in a folder of its own. What the benchmarks
-know of it they know as an operator does: from /readyz, from /metrics, from /proc and by
-reading its database.
+a free loopback port, SQLite unless told else, and its data in a folder of its own. What
+the benchmarks know of it they know as an operator does: from /readyz, from /metrics,
+from /proc and by reading its database.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Self
 
 from prometheus_client.parser import text_string_to_metric_families
-from pysqlite3 import dbapi2 as sqlite
+from sqlalchemy import text
 
 from daemon.dependents import ending_with_parent
+from storage.database import open_database
 
 __all__ = ["SECRET", "FairlaneDaemon", "Totals"]
 
@@ -51,19 +52,21 @@ class FairlaneDaemon:
         *,
         network: str = "",
         dhcp: str = "",
+        database: str = "sqlite",
         environment: dict[str, str] | None = None,
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="fairlane-bench-", dir=parent))
         self.address = "127.0.0.1", _free_port(socket.SOCK_DGRAM)
         self.authentication = "127.0.0.1", _free_port(socket.SOCK_DGRAM)
         self.dhcp_port = _free_port(socket.SOCK_DGRAM)
+        self._database = database
         self._environment = environment or {}
         self._http = _free_port(socket.SOCK_STREAM)
         self._process: subprocess.Popen[bytes] | None = None
         self._settings = self.folder / "fairlane.toml"
         self._settings.write_text(
             f"""data_dir = "{self.folder}/data"
-database = "sqlite"
+database = "{database}"
 network = "{self.folder}/network.toml"
 [radius]
 authentication_listen = ["127.0.0.1:{self.authentication[1]}"]
@@ -222,15 +225,14 @@ secret = "{SECRET}"
 
     def totals(self, table: str) -> tuple[int, Totals]:
         """Rows of the table `session` or `usage`, and their sums, from the database."""
-        path = self.folder / "data" / "fairlane.db"
-        with contextlib.closing(
-            sqlite.connect(f"file:{path}?mode=ro", uri=True)
-        ) as connection:
-            rows, *sums = connection.execute(
+        database = open_database(self._database, self.folder / "data")
+        with contextlib.closing(database), database.read.connect() as connection:
+            statement = text(
                 "SELECT count(*), coalesce(sum(seconds), 0),"  # noqa: S608
                 " coalesce(sum(input_octets), 0), coalesce(sum(output_octets), 0)"
                 f" FROM {table}"
-            ).fetchone()
+            )
+            rows, *sums = map(int, connection.execute(statement).one())
         return rows, (sums[0], sums[1], sums[2])
 
     def _wait_until_ready(self) -> None:
