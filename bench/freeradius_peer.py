@@ -267,24 +267,25 @@ server peer {{
 
 @contextlib.contextmanager
 def durable_postgresql() -> Iterator[PostgresqlServer]:
-    """The tests' PostgreSQL, but one that syncs, with FreeRADIUS's tables in it."""
+    """The tests' PostgreSQL, but one that syncs."""
     sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
     import postgresql  # type: ignore[import-not-found]
 
-    class Durable(postgresql.PostgresqlServer):  # type: ignore[misc]
-        """Starts the server as it comes: fsync and synchronous_commit are on."""
-
-        def _command(self, arguments: list[str]) -> list[str]:
-            command: list[str] = super()._command(arguments)
-            if "fsync=off" in command:
-                command[command.index("fsync=off")] = "synchronous_commit=on"
-            return command
-
-    server = Durable()
+    server = postgresql.PostgresqlServer(durable=True)
     try:
         yield server
     finally:
         server.close()
+
+
+@contextlib.contextmanager
+def fairlane_database(kind: str) -> Iterator[str]:
+    """The `database` setting for a Fairlane on `sqlite` or on such a `postgresql`."""
+    if kind == "sqlite":
+        yield kind
+        return
+    with durable_postgresql() as server:
+        yield server.create_database("fairlane")
 
 
 def prepare_database(server: PostgresqlServer) -> int:
