@@ -20,6 +20,7 @@ from daemon.random_numbers import unforeseeable
 from ipserver.allocation import Allocation
 from ipserver.draft import Step
 from ipserver.lease_clock import LeaseClock
+from ipserver.lines import Lines
 from ipserver.over_allocation import OverAllocation
 from ipserver.over_allocation_change import KIND, decode
 from ipserver.over_allocation_request import TERMINAL
@@ -124,11 +125,11 @@ class AddressServer:
         self.step()
         return request
 
-    def change_network(self, network: Network) -> None:
-        """Lease in a changed network from the next ask on."""
+    def change_network(self, network: Network, lines: Lines) -> None:
+        """Lease in a changed network from the next ask on; ``lines`` are its lines."""
         self.network = network
         now = self.now()
-        self.allocation.change_network(network, now)
+        self.allocation.change_network(network, now, lines)
         self.over_allocation.agree(network, now)
         self.step()
 

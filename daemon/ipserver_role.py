@@ -29,6 +29,7 @@ from daemon.role_journal import DRAIN_READS, journal_folder, open_journal
 from ipserver.dhcp import MessageType
 from ipserver.intake import Limits
 from ipserver.leasequery import LeaseQueries
+from ipserver.lines import Lines
 from ipserver.network_options import NetworkOptions
 from ipserver.outcomes import Sighting, Statistics
 from ipserver.packet import Query, read
@@ -260,13 +261,16 @@ async def _follow(
     while True:
         objects = await asyncio.to_thread(feed.poll)
         if objects is not None:
-            network, relays, options = await asyncio.to_thread(_compiled, objects)
-            addresses.change_network(network)
+            # A hundred thousand lines take a second, in which packets are served.
+            network, lines, relays, options = await asyncio.to_thread(
+                _compiled, objects
+            )
+            addresses.change_network(network, lines)
             addresses.server.change_network(relays, options)
             log.info("the network has changed", relays=len(network.relay))
         await asyncio.sleep(POLL_SECONDS)
 
 
-def _compiled(objects: Any) -> tuple[Network, RelayTable, NetworkOptions]:
+def _compiled(objects: Any) -> tuple[Network, Lines, RelayTable, NetworkOptions]:
     network = network_of(objects)
-    return network, RelayTable(network), NetworkOptions(network)
+    return network, Lines(network), RelayTable(network), NetworkOptions(network)

@@ -63,13 +63,17 @@ class BlockLeasing:
         self._newly_named: set[LineId] = set()
         self._loading = False
 
-    def change_network(self, network: Network, now: float) -> None:
+    def change_network(
+        self, network: Network, now: float, lines: Lines | None = None
+    ) -> None:
         """Serve another network from the next ask on.
+
+        ``lines`` are those of the network, where they were compiled beforehand.
 
         New blocks are open for the pool that they are at home in; blocks whose prefix
         is gone are closed, and whoever has an address in them is refused its renewal.
         """
-        lines = Lines(network)
+        lines = lines or Lines(network)
         new, gone = self._space.change(network)
         for block in gone:
             if self._space.pool[block] != NONE:
