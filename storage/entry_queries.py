@@ -245,7 +245,7 @@ def sums_of_service(
         .order_by(block.c.book_id)
     )
     return [
-        ServiceSums(*row[:4], tuple(map(int, row[4:])))
+        ServiceSums(row[0], row[1], row[2], row[3], tuple(map(int, row[4:])))
         for row in connection.execute(query)
     ]
 
