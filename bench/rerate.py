@@ -23,7 +23,8 @@ from config.parties import Isp
 from config.tariffs import Allowance, Rate, Tariff, Tier, Version
 from daemon.role import GC_THRESHOLDS
 from rating.months import span_of
-from services.rerating import dry_run, own_service
+from services.rerated_usage import own_service
+from services.rerating import dry_run
 from storage.database import Database, migrate, open_database
 from storage.sessions import insert_sessions, insert_usage
 from storage.tables import SESSION_COLUMNS

@@ -1,56 +1,43 @@
 """Usage of a month rated again: what would change, for whom, and then the change.
 
-The dry run rates every record with a rater of its own on balances that begin anew, and
-compares with what was booked. Applying it books only for services whose money differs,
-record by record: a reversal of what stands and a new entry. A slice is a transaction,
-and a run that was killed is simply run again: what is right already is left alone.
+The dry run adds all use up on balances that begin anew, and compares what it comes to
+with what was booked. Applying it first writes those balances, so that what comes late
+goes on from them. Then it rates record by record and books where a record's money
+differs, for holders whose sum does: a reversal of what stands and a new entry. A slice
+is a transaction, and a run that was killed is simply run again: what is right already
+is left alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from config.network import Network
 from rating.balance import Balance
 from rating.charge import RatableUsage
-from rating.counters import Derived
 from rating.entry import Book, Entry, reversal
-from rating.months import booked_in, span_of
+from rating.months import booked_in
 from rating.posting import Poster
 from rating.posting import Row as PostingRow
-from rating.rater import Rated, Rater, StoredBalance
+from rating.rater import Rated, Rater
 from services.former_services import with_former_services
-from storage.balances import load_balances
+from services.rerated_usage import ServiceOf, UsageReader, times_of
+from storage.balances import (
+    insert_balances,
+    load_balances,
+    next_balance_id,
+    update_balances,
+)
 from storage.database import Database
 from storage.entries import lock_head, post, read_closed
-from storage.rerating import booked, sessions_by_id, standing, usage_behind
+from storage.rerating import booked, standing
 
 _SLICE: Final = 20_000
 """Records read and rated at a time."""
-
-_SESSIONS_KEPT: Final = 2_000_000
-_WARM_UP_SECONDS: Final = 31 * 86_400
-
-ServiceOf = Callable[[Row[Any]], str | None]
-"""Gives the service of a session, a row of the table; None when it has none."""
-
-
-def own_service(session: Row[Any]) -> str | None:
-    """The service that the ledger guided a session to."""
-    service: str | None = session.service
-    return service
-
-
-class Owed(NamedTuple):
-    """What usage came to, in micro-units: by the ISP's tariff to its subscribers, by
-    the Network Provider's to the ISP."""
-
-    retail: int = 0
-    wholesale: int = 0
 
 
 class Difference(NamedTuple):
@@ -62,38 +49,40 @@ class Difference(NamedTuple):
     after: int
 
 
-Key = tuple[str, str, str | None]
-"""Tenant, currency and service."""
+Key = tuple[str, str, str]
+"""Tenant, currency, and whose use is added up, as balances name it: ``service/NAME``,
+``account/NAME``, ``isp/NAME`` for wholesale."""
 
 
 @dataclass(slots=True)
 class Rerating:
-    """What a month was booked at and would be, by tenant, currency and service."""
+    """What a month was booked at and would be, in micro-units."""
 
     usages: int = 0
     unrated: int = 0
-    before: dict[Key, Owed] = field(default_factory=dict)
-    after: dict[Key, list[int]] = field(default_factory=dict)
+    before: dict[Key, int] = field(default_factory=dict)
+    after: dict[Key, int] = field(default_factory=dict)
+    balances: list[Balance] = field(default_factory=list)
+    """Those whose whole period was rated again."""
 
-    def differing(self) -> set[Key]:
-        """Give the services whose money differs."""
+    def differing(self) -> set[tuple[str, str]]:
+        """Give tenants and holders whose money differs."""
         return {
-            key
-            for key in self.before.keys() | self.after.keys()
-            if self.before.get(key, Owed()) != Owed(*self.after.get(key, (0, 0)))
+            (tenant, holder)
+            for tenant, currency, holder in self.before.keys() | self.after.keys()
+            if self.before.get((tenant, currency, holder), 0)
+            != self.after.get((tenant, currency, holder), 0)
         }
 
     def differences(self) -> list[Difference]:
         """Give what each party has and would have; those without a change left out."""
         sums: dict[tuple[str, str], list[int]] = {}
-        after = {key: Owed(*owed) for key, owed in self.after.items()}
-        for place, side in enumerate((self.before, after)):
-            for (tenant, currency, _), (retail, wholesale) in side.items():
-                for party, amount in (
-                    (f"subscribers of {tenant}", -retail),
-                    (tenant, retail - wholesale),
-                    ("network", wholesale),
-                ):
+        for place, side in enumerate((self.before, self.after)):
+            for (tenant, currency, holder), owed in side.items():
+                parties = [(f"subscribers of {tenant}", -owed), (tenant, owed)]
+                if holder == _of_isp(tenant):
+                    parties = [(tenant, -owed), ("network", owed)]
+                for party, amount in parties:
                     sums.setdefault((party, currency), [0, 0])[place] += amount
         return [
             Difference(*key, *both)
@@ -105,22 +94,49 @@ class Rerating:
 def dry_run(
     database: Database, network: Network, service_of: ServiceOf, month: str
 ) -> Rerating:
-    """Rate all usage of a month again, and compare with what was booked."""
+    """Rate all usage of a month again, and compare with what was booked.
+
+    It adds use up and asks once what it comes to, which by law 6 is what its records
+    come to one by one.
+    """
     result = Rerating()
+    network = _whole(database, network)
+    rater = _rater(network)
     with database.read.connect() as connection:
         for tenant, currency, service, retail, wholesale in booked(connection, month):
-            result.before[tenant, currency, service] = Owed(retail, wholesale)
-        after = result.after
-        for _, tenant, rated in _rated(connection, network, service_of, month, result):
-            for place, charges in enumerate(rated):
-                for charge in charges:
-                    if charge.amount:
-                        key = tenant, charge.currency, charge.service
-                        owed = after.get(key)
-                        if owed is None:
-                            owed = after[key] = [0, 0]
-                        owed[place] += charge.amount
+            plan = rater.plan(service or "")
+            own = f"service/{service}"
+            if plan is not None and plan.retail is not None:
+                own = plan.retail.holder
+            for holder, owed in ((own, retail), (_of_isp(tenant), wholesale)):
+                key = tenant, currency, holder
+                result.before[key] = result.before.get(key, 0) + owed
+        times = times_of(network, month)
+        reader = UsageReader(connection, network, service_of, rater, times.needed_from)
+        for usages in reader.slices(times.since, times.first):
+            for usage in usages:
+                if usage.ended_at > times.needed_from:
+                    rater.count(usage)
+        for _ in rater.settle(times.first):
+            pass  # it is the month's before, whose balances go on in this one
+        for usages in reader.slices(times.first, times.until):
+            for usage in usages:
+                if rater.count(usage) is None:
+                    result.usages += 1
+                else:
+                    result.unrated += 1
+        result.unrated += reader.unguided
+        for balance, owed in rater.settle(times.until):
+            tenant, holder = balance.key.tenant, balance.key.holder
+            key = tenant, balance.tariff.currency, holder
+            result.after[key] = result.after.get(key, 0) + owed
+            if times.holds(balance):
+                result.balances.append(balance)
     return result
+
+
+def _of_isp(name: str) -> str:
+    return f"isp/{name}"
 
 
 def apply(
@@ -131,24 +147,56 @@ def apply(
     It is for months that are over: the ledger's own rater goes on with the running
     totals of the present one.
     """
-    differing = {
-        (tenant, service)
-        for tenant, _, service in dry_run(
-            database, network, service_of, month
-        ).differing()
-    }
+    network = _whole(database, network)
+    result = dry_run(database, network, service_of, month)
+    differing = result.differing()
+    changed = [b for b in result.balances if (b.key.tenant, b.key.holder) in differing]
+    _keep(database, changed)
     zones = {tariff.name: tariff.zone for tariff in network.tariff}
+    rater = _rater(network)
+    wanted = {
+        service.name
+        for service in network.service
+        if differing & set(_holders(rater, service.name))
+    }
     posted = 0
     pending: list[tuple[int, str, Rated]] = []
     with database.read.connect() as connection:
-        rated = _rated(connection, network, service_of, month, Rerating())
-        for usage, tenant, money in rated:
-            if (tenant, usage.service) in differing:
+        for usage, tenant, money in _rated(
+            connection, network, service_of, month, rater
+        ):
+            if usage.service in wanted:
                 pending.append((usage.usage_id, tenant, money))
             if len(pending) >= _SLICE:
                 posted += _book(database, zones, pending, now)
                 pending = []
     return posted + _book(database, zones, pending, now) if pending else posted
+
+
+def _holders(rater: Rater, service: str) -> Iterator[tuple[str, str]]:
+    plan = rater.plan(service)
+    for meter in (plan.retail, plan.wholesale) if plan is not None else ():
+        if meter is not None:
+            yield meter.tenant, meter.holder
+
+
+def _keep(database: Database, balances: list[Balance]) -> None:
+    """Write balances that were rated again, whether they were there or not."""
+    with database.write.begin() as connection:
+        lock_head(connection)
+        keys = [balance.key for balance in balances]
+        there = {old.key: old.id for old in load_balances(connection, keys)}
+        number = next_balance_id(connection)
+        begun, known = [], []
+        for balance in balances:
+            if balance.key in there:
+                balance.id = there[balance.key]
+                known.append(balance)
+            else:
+                balance.id, number = number, number + 1
+                begun.append(balance)
+        insert_balances(connection, begun)
+        update_balances(connection, known)
 
 
 def _book(
@@ -194,108 +242,33 @@ def _money(legs: Iterator[tuple[int, ...]]) -> tuple[int, ...]:
     return tuple(map(sum, zip((0, 0, 0, 0, 0), *legs, strict=True)))
 
 
+def _whole(database: Database, network: Network) -> Network:
+    with database.read.connect() as connection:
+        return with_former_services(connection, network)
+
+
+def _rater(network: Network) -> Rater:
+    rater = Rater(next_balance_id=1, balances_kept=2**62)
+    rater.know(network)
+    return rater
+
+
 def _rated(
     connection: Connection,
     network: Network,
     service_of: ServiceOf,
     month: str,
-    result: Rerating,
+    rater: Rater,
 ) -> Iterator[tuple[RatableUsage, str, Rated]]:
-    """Rate the usage of a month in the order in which it came; give it with its ISP.
-
-    Where a tariff's periods do not begin with the month, what came before it is rated
-    too, so that running totals are right, and is not given.
-    """
-    rater = Rater(next_balance_id=1, balances_kept=2**62)
-    network = with_former_services(connection, network)
-    rater.know(network)
+    """Rate the usage of a month in the order in which it came; give it with its ISP."""
     isps = {service.name: service.isp for service in network.service}
-    spans = {
-        zone: span_of(zone, month)
-        for zone in {t.zone for t in network.tariff} or {"UTC"}
-    }
-    first = min(span.starts_at for span in spans.values())
-    until = max(span.ends_at for span in spans.values())
-    anchored = any(tariff.anchor_day != 1 for tariff in network.tariff)
-    since = first - _WARM_UP_SECONDS if anchored else first
-    services: dict[int, tuple[str, int] | None] = {}
-    last = 0
-    while rows := usage_behind(connection, last, since, until, _SLICE):
-        last = rows[-1][0]
-        if len(services) > _SESSIONS_KEPT:
-            services.clear()
-        _guide(connection, service_of, isps, {row[1] for row in rows}, services)
-        usages = []
-        for row in rows:
-            guided = services[row[1]]
-            if guided is not None:
-                usages.append(_ratable(row, *guided))
-        _begin_anew(connection, rater, usages, since)
-        for usage in usages:
-            rated = rater.rate(usage)
-            if not isinstance(rated, Rated):
-                result.unrated += 1
-            elif usage.started_at >= first:
-                result.usages += 1
-                yield usage, isps[usage.service], rated
-        result.unrated += len(rows) - len(usages)
-        rater.written()
-
-
-def _ratable(row: Sequence[Any], service: str, session_started_at: int) -> RatableUsage:
-    number, session_id, started_at, ended_at, seconds, octets_in, octets_out, by = row
-    return RatableUsage(
-        service,
-        number,
-        session_id,
-        session_started_at,
-        started_at,
-        ended_at,
-        seconds,
-        octets_in,
-        octets_out,
-        _DERIVED[by],
-    )
-
-
-def _guide(
-    connection: Connection,
-    service_of: ServiceOf,
-    isps: dict[str, str],
-    ids: set[int],
-    services: dict[int, tuple[str, int] | None],
-) -> None:
-    """Look up the service of each session, and when the session began."""
-    unknown = sorted(ids - services.keys())
-    services.update(dict.fromkeys(unknown))
-    for row in sessions_by_id(connection, unknown):
-        service = service_of(row)
-        if service in isps and service is not None:
-            services[row.id] = service, row.started_at
-
-
-def _begin_anew(
-    connection: Connection, rater: Rater, usages: list[RatableUsage], since: int
-) -> None:
-    """Give the rater the balances it needs: those of earlier periods as they are, the
-    others with nothing used, and with what was granted to them."""
-    keys = rater.missing(usages)
-    if not keys:
-        return
-    anew = []
-    for stored in load_balances(connection, keys):
-        tariff = rater.tariff(stored.key.tariff)
-        version = next(v for v in tariff.versions if v.name == stored.key.version)
-        cut = tariff.cut_of(version.first.fromisoformat(stored.key.period))
-        if tariff.calendar.midnight(cut.first) < since:
-            anew.append(stored)
-            continue
-        had = Balance(stored.id, stored.key, tariff, version, cut)
-        had.remember(stored.memory)
-        fresh = Balance(stored.id, stored.key, tariff, version, cut)
-        fresh.rolled, fresh.topped, fresh.moved = had.rolled, had.topped, had.moved
-        anew.append(StoredBalance(stored.id, stored.key, fresh.memory()))
-    rater.adopt(keys, anew)
-
-
-_DERIVED: Final = {word.value: word for word in Derived}
+    times = times_of(network, month)
+    reader = UsageReader(connection, network, service_of, rater, times.needed_from)
+    for since, until in ((times.since, times.first), (times.first, times.until)):
+        for usages in reader.slices(since, until):
+            for usage in usages:
+                if usage.ended_at <= times.needed_from:
+                    continue
+                rated = rater.rate(usage)
+                if isinstance(rated, Rated) and usage.started_at >= times.first:
+                    yield usage, isps[usage.service], rated

@@ -112,9 +112,9 @@ def _show_basis(basis: Basis, currency: str) -> None:
         click.echo(f"  {part.tariff}: {which}: {sum_} {currency}")
     total = decimal_of(sum(part.amount for part in basis.levied_on))
     click.echo(f"  together: {total} {currency}")
-    for account, amount in zip(Account, basis.levied_before, strict=True):
-        if amount:
-            click.echo(f"  levied before, {account}: {decimal_of(amount)} {currency}")
+    for account, before in zip(Account, basis.levied_before, strict=True):
+        if before:
+            click.echo(f"  levied before, {account}: {decimal_of(before)} {currency}")
 
 
 def _charge(priced: Priced) -> str:

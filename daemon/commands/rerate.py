@@ -14,7 +14,8 @@ from daemon.commands.months import Month
 from daemon.commands.options import configuration_option, fail, json_option
 from daemon.commands.stored import database_of, network_in
 from rating.months import span_of
-from services.rerating import apply, dry_run, own_service
+from services.rerated_usage import own_service
+from services.rerating import apply, dry_run
 
 _COLUMNS = ("party", "currency", "before", "after", "difference")
 

@@ -243,7 +243,7 @@ def test_metered_use_as_json_lines_and_of_nobody(site: MoneySite) -> None:
 
 def test_a_statement_is_opened_issued_disputed_and_settled(booked: MoneySite) -> None:
     """Each state is printed and listed; a step that cannot be is refused by name."""
-    steps = [("open", "opened", ())]
+    steps: list[tuple[str, str, tuple[str, ...]]] = [("open", "opened", ())]
     steps += [("set", state, (step,)) for step, state in STEPS]
     for word, state, more in steps:
         assert f"{state}\n" == booked.out("statement", word, "aurora", MONTH, *more)

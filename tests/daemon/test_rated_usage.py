@@ -17,7 +17,8 @@ from radius import class_token
 from radius.packet import attribute
 from radius.records import Origin, encode_origin
 from rating.quota import Action, Effect, Kind
-from services.rerating import dry_run, own_service
+from services.rerated_usage import own_service
+from services.rerating import dry_run
 from storage.balances import unrated
 from storage.database import Database
 from storage.entry_queries import EntryFilter, list_entries

@@ -8,7 +8,8 @@ from e2e.daemon_process import NAS, Daemon
 
 from daemon.commands.stored import network_in
 from rating.months import span_at
-from services.rerating import dry_run, own_service
+from services.rerated_usage import own_service
+from services.rerating import dry_run
 from storage.balances import unrated
 from storage.database import open_database
 from storage.entry_queries import EntryFilter, list_entries

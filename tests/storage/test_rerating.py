@@ -7,9 +7,14 @@ from typing import Any
 import pytest
 from settlement_network import DECEMBER, NOVEMBER, UNIT, network
 
-from config.tariffs import Rate, Tariff, Version
+from config.tariffs import Rate, Tariff, Tier, Version
+from rating.charge import RatableUsage
+from rating.counters import Derived
+from rating.months import span_of
+from rating.rater import Rated, Rater
 from services.periods import close_months
 from services.rerating import apply, dry_run
+from storage.balances import load_balances
 from storage.database import Database
 from storage.entry_queries import EntryFilter, balances
 from storage.ledger_proof import prove
@@ -17,9 +22,11 @@ from storage.ledger_proof import prove
 MONTH = "2026-11"
 
 
-def tariff(name: str, price: str, isp: str | None) -> Tariff:
+def tariff(
+    name: str, price: str, isp: str | None, tiers: tuple[Tier, ...] = ()
+) -> Tariff:
     """A price for each GB, from the year's beginning."""
-    rate = Rate(name="volume", measure="sum", price=price, per="1 GB")
+    rate = Rate(name="volume", measure="sum", price=price, per="1 GB", tiers=tiers)
     return Tariff(
         name=name,
         isp=isp,
@@ -29,8 +36,10 @@ def tariff(name: str, price: str, isp: str | None) -> Tariff:
     )
 
 
-def priced(price: str) -> Any:
-    """The network with tariffs, and an ISP that pays by the wholesale one."""
+def priced(price: str, beyond: str | None = None) -> Any:
+    """The network with tariffs, and an ISP that pays by the wholesale one; perhaps with
+    another price beyond 30 GB."""
+    tiers = () if beyond is None else (Tier(above="30 GB", price=beyond),)
     plain = network()
     isps = tuple(type(isp)(name=isp.name, wholesale="wholesale") for isp in plain.isp)
     offerings = tuple(
@@ -39,8 +48,16 @@ def priced(price: str) -> Any:
         if o.isp == "aurora"
     )
     services = plain.service[:1]
-    tariffs = (tariff("home", price, "aurora"), tariff("wholesale", "0.01", None))
+    tariffs = (
+        tariff("home", price, "aurora", tiers),
+        tariff("wholesale", "0.01", None),
+    )
     return network(isp=isps, offering=offerings, service=services, tariff=tariffs)
+
+
+def service_of(row: Any) -> str | None:
+    """Everybody who says a name is aurora-101."""
+    return "aurora-101" if row.user_name else None
 
 
 @pytest.fixture
@@ -62,10 +79,6 @@ def used(rows: Any) -> None:
 def test_rerating_shows_the_difference_then_books_it_once(database: Database) -> None:
     """A dry run changes nothing; applied, every party has what it should; and again
     there is nothing to do."""
-
-    def service_of(row: Any) -> str | None:
-        return "aurora-101" if row.user_name else None
-
     first = dry_run(database, priced("0.10"), service_of, MONTH)
     assert (30, 0) == (first.usages, first.unrated)
     assert {
@@ -84,3 +97,57 @@ def test_rerating_shows_the_difference_then_books_it_once(database: Database) ->
         assert [] == prove(connection).problems
         found = balances(connection, EntryFilter(source="usage", month="2026-12"))
     assert -3 * UNIT == sum(b.amounts[0] for b in found)
+
+
+@pytest.mark.usefixtures("used")
+def test_late_use_goes_on_from_what_was_rated_again(database: Database) -> None:
+    """Thirty GB were booked at one price; rated again with a lower one beyond thirty,
+    the next GB costs that. A run that dies after its balances does it all the same."""
+    first, then = priced("0.10"), priced("0.20", beyond="0.05")
+    assert 30 == apply(database, first, service_of, MONTH, DECEMBER)
+    assert 60 == apply(database, then, service_of, MONTH, DECEMBER)
+    rater = Rater(next_balance_id=100, balances_kept=100)
+    rater.know(then)
+    late = RatableUsage(
+        "aurora-101",
+        31,
+        1,
+        NOVEMBER,
+        NOVEMBER,
+        NOVEMBER + 600,
+        600,
+        0,
+        10**9,
+        Derived.REPORTED,
+    )
+    keys = rater.missing([late])
+    with database.read.connect() as connection:
+        rater.adopt(keys, load_balances(connection, keys))
+    rated = rater.rate(late)
+    assert isinstance(rated, Rated)
+    assert [50_000] == [charge.amount for charge in rated.retail]
+    assert [10_000] == [charge.amount for charge in rated.wholesale]
+
+
+def test_use_that_runs_into_a_month_is_of_the_month_before(
+    database: Database, rows: Any
+) -> None:
+    """A record over midnight costs what its two halves do, and counts where it began;
+    both months come out as they were booked."""
+    midnight = span_of("Europe/Oslo", MONTH).starts_at
+    user = {"id": 1, "user_name": "sub101@aurora.example", "started_at": midnight - 1}
+    rows.add_sessions(user)
+    rows.add_usage(
+        *(
+            {"id": n + 2, "session_id": 1, "output_octets": 15}
+            | {"started_at": midnight + 600 * n - 300}
+            | {"ended_at": midnight + 600 * n + 300}
+            for n in range(-1, 3)
+        )
+    )
+    network = priced("500000")  # 0.5 micro-units an octet: halves make a difference
+    for month in ("2026-10", MONTH):
+        apply(database, network, service_of, month, DECEMBER)
+    for month in ("2026-10", MONTH):
+        result = dry_run(database, network, service_of, month)
+        assert (2, []) == (result.usages, result.differences())
