@@ -102,6 +102,9 @@ def tell_bill(plan: Plan, session_id: str) -> None:
     _balanced(rated)
     say("", "1. The entries of the session, as fairlane ledger entries shows them:")
     show(rated, _ENTRIES)
+    entry = str(rated[0]["entry"])
+    say(f"   The first of them, as fairlane explain {entry} shows it:")
+    say(*(f"      {line}" for line in run(plan, "explain", entry)))
     month = rated[-1]["month"]
     run(plan, "ledger", "levy", month)
     say("", f"2. The bill of {USER} for {month} so far, tax included:")
@@ -112,7 +115,7 @@ def tell_bill(plan: Plan, session_id: str) -> None:
     for currency in sorted({p["currency"] for p in positions}):
         mine = [Decimal(p["amount"]) for p in positions if p["currency"] == currency]
         expect(f"the settlement in {currency}", sum(mine), 0)
-        say(f"   In {currency} that is {sum(mine)} together: nothing is lost or made.")
+        say(f"   In {currency} that is 0 together: nothing is lost or made.")
     (proof,) = fairlane(plan, "ledger", "verify")
     say(
         f"   fairlane ledger verify: {proof['entries']} entries in {proof['batches']}"
