@@ -96,7 +96,7 @@ def tell_bill(plan: Plan, session_id: str) -> None:
             for entry in _entries(plan)
             if entry["source"] == "usage" and entry["source_id"] in usage
         ]
-        return rated if len(rated) == len(usage) else None
+        return rated if {entry["source_id"] for entry in rated} == usage else None
 
     rated = wait_for("entry for each record of usage", look)
     _balanced(rated)
