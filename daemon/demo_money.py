@@ -102,8 +102,9 @@ def tell_bill(plan: Plan, session_id: str) -> None:
     _balanced(rated)
     say("", "1. The entries of the session, as fairlane ledger entries shows them:")
     show(rated, _ENTRIES)
-    entry = str(rated[0]["entry"])
-    say(f"   The first of them, as fairlane explain {entry} shows it:")
+    dearest = min(rated, key=lambda entry: Decimal(entry["subscriber"]))
+    entry = str(dearest["entry"])
+    say(f"   The dearest of them, as fairlane explain {entry} shows it:")
     say(*(f"      {line}" for line in run(plan, "explain", entry)))
     month = rated[-1]["month"]
     run(plan, "ledger", "levy", month)
