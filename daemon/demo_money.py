@@ -96,12 +96,16 @@ def tell_bill(plan: Plan, session_id: str) -> None:
             for entry in _entries(plan)
             if entry["source"] == "usage" and entry["source_id"] in usage
         ]
-        return rated if len(rated) == len(usage) else None
+        return rated if {entry["source_id"] for entry in rated} == usage else None
 
     rated = wait_for("entry for each record of usage", look)
     _balanced(rated)
     say("", "1. The entries of the session, as fairlane ledger entries shows them:")
     show(rated, _ENTRIES)
+    dearest = min(rated, key=lambda entry: Decimal(entry["subscriber"]))
+    entry = str(dearest["entry"])
+    say(f"   The dearest of them, as fairlane explain {entry} shows it:")
+    say(*(f"      {line}" for line in run(plan, "explain", entry)))
     month = rated[-1]["month"]
     run(plan, "ledger", "levy", month)
     say("", f"2. The bill of {USER} for {month} so far, tax included:")
@@ -112,7 +116,7 @@ def tell_bill(plan: Plan, session_id: str) -> None:
     for currency in sorted({p["currency"] for p in positions}):
         mine = [Decimal(p["amount"]) for p in positions if p["currency"] == currency]
         expect(f"the settlement in {currency}", sum(mine), 0)
-        say(f"   In {currency} that is {sum(mine)} together: nothing is lost or made.")
+        say(f"   In {currency} that is 0 together: nothing is lost or made.")
     (proof,) = fairlane(plan, "ledger", "verify")
     say(
         f"   fairlane ledger verify: {proof['entries']} entries in {proof['batches']}"

@@ -34,7 +34,7 @@ _ISP, _OFFERING = "aurora", "home-500"
 _RELAY = "127.0.0.1"
 _LEASED_LINE, _DIALLED_LINE = "harbour-201", "harbour-202"
 _USER, _PASSWORD = "sub202@aurora.example", "demo-password-of-sub202"
-_SESSION_SECONDS = 60
+_ADDRESS = "100.64.0.202"
 _MQTT_SECONDS = 20.0
 
 _ORDERS: Final = "/tmf-api/serviceOrdering/v4/serviceOrder"
@@ -55,12 +55,12 @@ def tell(plan: Plan, mqtt_url: str) -> None:
     with RestClient(plan, _ISP) as rest:
         _tidy(plan, rest)
         say(f"The ISP {_ISP} orders for two subscribers: first over REST.")
-        services = [_over_rest(plan, rest)]
+        _over_rest(plan, rest)
         if mqtt_url:
-            services.append(asyncio.run(_over_mqtt(plan, rest, mqtt_url)))
+            asyncio.run(_over_mqtt(plan, rest, mqtt_url))
         else:
             say("", "2. No MQTT broker is here (mosquitto), so that order is left out.")
-        say("", "3. Both services are given up again, by one order each.")
+        say("", "3. What was ordered is given up again, by an order each.")
         show(_give_up(plan, rest), _COLUMNS)
 
 
@@ -74,7 +74,7 @@ def _tidy(plan: Plan, rest: RestClient) -> None:
     _give_up(plan, rest)
 
 
-def _over_rest(plan: Plan, rest: RestClient) -> str:
+def _over_rest(plan: Plan, rest: RestClient) -> None:
     relay = Relay(plan, _RELAY)
     device = Device(_LEASED_LINE, b"\x02demo\xc9")
     with relay.connected():
@@ -103,7 +103,6 @@ def _over_rest(plan: Plan, rest: RestClient) -> str:
         show([who], _WHO_HAD)
         expect("the lease's service", who["service"], _row(found)["service"])
         relay.release(device)
-    return str(who["service"])
 
 
 def _walled(plan: Plan, address: str) -> bool:
@@ -204,7 +203,7 @@ async def _broker(url: str) -> AsyncIterator[aiomqtt.Client]:
         yield client
 
 
-async def _over_mqtt(plan: Plan, rest: RestClient, url: str) -> str:
+async def _over_mqtt(plan: Plan, rest: RestClient, url: str) -> None:
     topic = f"fairlane/v1/{_ISP}/orders"
     _qualify(rest, "2", _DIALLED_LINE)
     body = _add(_DIALLED_LINE, userName=_USER, password=_PASSWORD)
@@ -215,11 +214,7 @@ async def _over_mqtt(plan: Plan, rest: RestClient, url: str) -> str:
         order = await _news(client, topic, body["externalId"])
     say(f"   News on {topic}/{order['id']}/state: {order['state']}.")
     await asyncio.to_thread(_await_proof, rest, order["id"])
-    await asyncio.to_thread(_dial, plan)
-    found = await asyncio.to_thread(_completed, rest, order["id"])
-    say("   With this report the order is completed:")
-    show([_row(found)], _COLUMNS)
-    return str(_row(found)["service"])
+    await asyncio.to_thread(_dial, plan, rest, order["id"])
 
 
 async def _news(client: aiomqtt.Client, topic: str, external_id: str) -> dict[str, Any]:
@@ -232,8 +227,8 @@ async def _news(client: aiomqtt.Client, topic: str, external_id: str) -> dict[st
     raise StoryError("the broker has left")
 
 
-def _dial(plan: Plan) -> None:
-    """Have the subscriber log in and use the network for a minute."""
+def _dial(plan: Plan, rest: RestClient, order: str) -> None:
+    """Have the subscriber log in and go online, which completes its order."""
     circuit = Relay(plan, _RELAY).circuit(_DIALLED_LINE)
     bng = Bng(plan)
     with bng.connected():
@@ -248,14 +243,19 @@ def _dial(plan: Plan) -> None:
         token = next(a.raw for a in attributes(answer) if a.name == "Class")
         now = clock.now()
         session = Session(
-            f"demo-{int(now * 1000):x}", _USER, circuit, "100.64.0.202",
-            int(now) - _SESSION_SECONDS, token,
-        )  # fmt: skip
-        for status in (Status.START, Status.STOP):
-            at = _SESSION_SECONDS if status is Status.STOP else 0
-            chapter = Chapter(status, at, at * 1_000_000, at * 10_000_000)
-            _, milliseconds = bng.ask(bng.report(session, chapter))
-        say(f"   Its session is reported, and on disk after {milliseconds:.1f} ms.")
+            f"demo-{int(now * 1000):x}", _USER, circuit, _ADDRESS, int(now), token
+        )
+        _, milliseconds = bng.ask(bng.report(session, Chapter(Status.START, 0)))
+        say(
+            f"   It goes online with {_ADDRESS}: Accounting-Response after"
+            f" {milliseconds:.1f} ms."
+        )
+        found = _completed(rest, order)
+        say("   With this report the order is completed:")
+        show([_row(found)], _COLUMNS)
+        seconds = int(clock.now()) - session.began
+        bng.ask(bng.report(session, Chapter(Status.STOP, seconds, 100_000, 1_000_000)))
+        say("   It goes offline again.")
 
 
 def _give_up(plan: Plan, rest: RestClient) -> Rows:
