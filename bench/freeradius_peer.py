@@ -267,20 +267,11 @@ server peer {{
 
 @contextlib.contextmanager
 def durable_postgresql() -> Iterator[PostgresqlServer]:
-    """The tests' PostgreSQL, but one that syncs, with FreeRADIUS's tables in it."""
+    """The tests' PostgreSQL, but one that syncs."""
     sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
     import postgresql  # type: ignore[import-not-found]
 
-    class Durable(postgresql.PostgresqlServer):  # type: ignore[misc]
-        """Starts the server as it comes: fsync and synchronous_commit are on."""
-
-        def _command(self, arguments: list[str]) -> list[str]:
-            command: list[str] = super()._command(arguments)
-            if "fsync=off" in command:
-                command[command.index("fsync=off")] = "synchronous_commit=on"
-            return command
-
-    server = Durable()
+    server = postgresql.PostgresqlServer(durable=True)
     try:
         yield server
     finally:

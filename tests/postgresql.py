@@ -25,9 +25,13 @@ _START_SECONDS = 30
 
 
 class PostgresqlServer:
-    """One server, started by the constructor; `close()` ends it and removes it."""
+    """One server, started by the constructor; `close()` ends it and removes it.
 
-    def __init__(self) -> None:
+    Only with `durable` it syncs what it commits, as PostgreSQL does when installed.
+    """
+
+    def __init__(self, *, durable: bool = False) -> None:
+        self._durability = "synchronous_commit=on" if durable else "fsync=off"
         self.folder = Path(tempfile.mkdtemp(prefix="fairlane-postgresql-"))
         self.folder.chmod(0o755)
         self.port = _free_port()
@@ -68,7 +72,8 @@ class PostgresqlServer:
         """Start it after a stop, on the same port, and wait until it answers."""
         assert self._process is None
         server = [str(self._programs / "postgres"), "-D", str(self._data)]
-        server += ["-p", str(self.port), "-h", "127.0.0.1", "-k", "", "-c", "fsync=off"]
+        server += ["-p", str(self.port), "-h", "127.0.0.1", "-k", ""]
+        server += ["-c", self._durability]
         with (self._data.parent / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 # Behind the change of user, which makes the kernel forget it.
