@@ -11,14 +11,13 @@ import sys
 import pytest
 from e2e.daemon_process import ROOT
 
-PARENT = """
-import signal, subprocess, sys, threading
+CHILD = "import os, threading; print(os.getpid(), flush=True); threading.Event().wait()"
+PARENT = f"""
+import signal, subprocess, sys
 from daemon.dependents import ending_with_parent
 
-sleeper = [sys.executable, "-c", "import threading; threading.Event().wait()"]
-child = subprocess.Popen(ending_with_parent(sleeper, signal.Signals[sys.argv[1]]))
-print(child.pid, flush=True)
-threading.Event().wait()
+sleeper = [sys.executable, "-c", {CHILD!r}]
+subprocess.run(ending_with_parent(sleeper, signal.Signals[sys.argv[1]]))
 """
 
 
@@ -32,6 +31,7 @@ def test_a_killed_parent_takes_what_it_started_with_it(number: signal.Signals) -
         text=True,
     ) as parent:
         assert parent.stdout is not None
+        # It speaks for itself, so that the kernel knows by then what it is to do.
         child = os.pidfd_open(int(parent.stdout.readline()))
         parent.kill()
     try:
