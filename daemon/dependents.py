@@ -4,8 +4,8 @@ A process that is killed cleans nothing up: what it started would keep its ports
 stores. The kernel tells the child instead (PR_SET_PDEATHSIG in prctl(2)), by the hand
 of util-linux's ``setpriv``: Python's ``preexec_fn`` runs between fork and exec, where
 other threads may have left locks held. It is the end of the thread that started the
-child which counts, so start such a command from a thread that lives as long as it. A parent
-that ends before ``setpriv`` has run, some milliseconds, is not noticed.
+child which counts, so start such a command from a thread that lives as long as it. A
+parent that ends before ``setpriv`` has run, some milliseconds, is not noticed.
 """
 
 from __future__ import annotations
