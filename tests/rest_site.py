@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from litestar import Litestar
@@ -14,6 +15,7 @@ from controlplane.rest.context import Clocks, Context
 from services.clients import Credentials, Token, add_client, issue_token
 from services.orders import place_all
 from services.principal import Role
+from services.provisioning import Provisioning
 from services.qualification import qualify
 from storage.database import Database
 
@@ -27,6 +29,18 @@ OWNERS = {
     Role.NETWORK_READER: (None,),
     Role.CLIENT_SOFTWARE: (None,),
 }
+
+
+def bare_context(database: Database, now: Callable[[], float]) -> Context:
+    """What routes need that ask neither for orders nor for qualifications."""
+    return Context(
+        database=database,
+        clocks=Clocks(now=now, monotonic=now),
+        provisioning=Provisioning(database),
+        orders=Desk(lambda commands: [], 1),
+        qualifications=Desk(lambda queries: [], 1),
+        new_id=lambda: "id",
+    )
 
 
 class RestSite(Site):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from litestar import Litestar, get
 from litestar.middleware import DefineMiddleware
 from litestar.testing import TestClient
+from rest_site import bare_context
 
 from controlplane.rest import oauth
 from controlplane.rest.application import build
@@ -21,7 +22,6 @@ from controlplane.rest.authentication import (
     Gate,
     requires,
 )
-from controlplane.rest.context import Clocks, Context
 from controlplane.rest.limits import KEYS_MAX, Buckets
 from controlplane.rest.problems import Problem, on_problem, pointer
 from services.clients import Credentials, add_client, issue_token, revoke_client
@@ -76,7 +76,7 @@ def http(
         checks=list,
         metrics=bytes,
         version="1",
-        context=Context(database=database, clocks=Clocks(now=moment, monotonic=moment)),
+        context=bare_context(database, moment),
     )
     with TestClient(application) as client:
         yield client

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
+from rest_site import bare_context
 from supervised import SMALL_ROLES, running
 
 from controlplane.rest.application import Check, build
-from controlplane.rest.context import Clocks, Context
 from daemon.control_role import DatabaseCheck, judge
 from storage.database import open_database
 
@@ -34,10 +34,7 @@ def application(
         checks=checks,
         metrics=metrics,
         version="1",
-        context=Context(
-            database=open_database("sqlite", "nowhere"),
-            clocks=Clocks(now=lambda: 0.0, monotonic=lambda: 0.0),
-        ),
+        context=bare_context(open_database("sqlite", "nowhere"), lambda: 0.0),
     )
 
 
