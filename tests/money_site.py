@@ -139,6 +139,7 @@ def _session() -> tuple[Any, ...]:
     row |= {"id": 1, "nas": "bng1", "nas_identity": "bng1", "seconds": 1800}
     row |= {"acct_session_id": "S-1", "state": "closed", "points": b""}
     row |= {"user_name": "sub101@aurora.example", "started_derived": "reported"}
+    row |= {"service": "aurora-101", "guided_by": "user_name", "tenant": "aurora"}
     row |= dict.fromkeys(("started_at", "last_seen_at", "last_arrival_at"), BEGAN)
     return tuple(row.values())
 
@@ -148,4 +149,5 @@ def _usage(number: int) -> tuple[Any, ...]:
     at = BEGAN + 600 * number
     row |= {"id": number, "session_id": 1, "started_at": at, "ended_at": at + 600}
     row |= {"output_octets": 10**9, "derived": "reported", "records": 1}
+    row |= {"tenant": "aurora"}
     return tuple(row.values())

@@ -124,7 +124,7 @@ def test_a_file_that_is_not_usage_is_refused_with_its_line(
 def test_what_cannot_be_asked_is_told() -> None:
     """An unknown tariff names those there are; usage before any version is counted."""
     assert (
-        "there is 'open-access', 'aurora-home'"
+        "there is 'open-access', 'aurora-start', 'aurora-home', 'filmhouse-minutes'"
         in rate("--at", "0", tariff="home").stderr
     )
     assert rate().exit_code == 2

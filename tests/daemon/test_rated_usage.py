@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from radius_packets import octets, packet
 from sqlalchemy import insert, select
 
@@ -31,7 +32,17 @@ from storage.rating_tables import quota_event
 from storage.tables import session as sessions
 from storage.tables import usage as usages
 
-NETWORK = load_network(Path(__file__).parents[2] / "config" / "demo-network.toml")
+_DEMO = load_network(Path(__file__).parents[2] / "config" / "demo-network.toml")
+NETWORK = msgspec.structs.replace(
+    _DEMO,
+    service=tuple(
+        msgspec.structs.replace(row, offering="home-500")
+        if row.name == "aurora-101"
+        else row
+        for row in _DEMO.service
+    ),
+)
+"""The demo's, with 500 GB included for its first subscriber."""
 NOON = 1_795_604_400
 """2026-11-25 12:00 in Stockholm: day, in the demo's tariffs."""
 KEY = bytes(32)

@@ -37,5 +37,5 @@ def test_a_tariff_in_force_is_not_changed_by_apply(tmp_path: Path) -> None:
     assert first in DEMO
     code, shown, _ = apply(DEMO.replace(first, f"{later}\n{first}"))
     assert code == 0
-    assert shown.startswith("~ tariff open-access  version:")
+    assert shown.startswith("~ tariff aurora-start  version:")
     assert (0, "nothing to change\n", "") == apply(network.read_text())
