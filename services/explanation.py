@@ -197,12 +197,14 @@ def _packets(
     since_ns = (used["started_at"] - _EARLIER_SECONDS) * 1_000_000_000
     found: list[Packet] = []
     oldest: list[int] = []
+    cut = False
     for folder in sorted(journals.glob("radius*/")) if journals.is_dir() else ():
         reader = JournalReader(folder)
         try:
             kept_from = reader.oldest()
             if kept_from is not None:
                 oldest.append(kept_from)
+                cut = cut or not reader.is_whole()
             needle = its_session["acct_session_id"].encode()
             for block in reader.received_since(since_ns, needle):
                 found += _behind(block, folder.name, used, its_session)
@@ -210,7 +212,7 @@ def _packets(
             reader.close()
     if not oldest:
         gone.append("no packets: the journals are empty")
-    elif min(oldest) > since_ns:
+    elif cut and min(oldest) > since_ns:
         gone.append("packets: some may be gone, the journals do not go back that far")
     elif not found:
         gone.append("packets: none is in the journals that are kept")

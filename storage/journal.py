@@ -265,6 +265,11 @@ class JournalReader:
             for row in self._select(path, _BLOCKS_SINCE, (end, since_ns, holding)):
                 yield Block._make(row)
 
+    def is_whole(self) -> bool:
+        """Tell whether nothing was ever discarded: the first record is still there."""
+        files = _files(self.folder)
+        return not files or _first_position(files[0]) == 1
+
     def oldest(self) -> int | None:
         """Give when the oldest block that is kept was received (ns), if there is one.
 

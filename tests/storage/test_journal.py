@@ -103,7 +103,9 @@ def test_retention_deletes_only_what_is_consumed_and_over(tmp_path: Path) -> Non
 
     assert reader.discard(1, 0) == 0
     assert reader.discard(16, 10**9) == 0
+    assert reader.is_whole()
     assert reader.discard(11, 0) == 2
+    assert not reader.is_whole()
     assert positions(reader.read(11, 20)) == list(range(11, 21))
     writer.close()
     reader.close()
