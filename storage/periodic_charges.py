@@ -43,7 +43,9 @@ def charges_of(
     """Give what was charged for services, by service, each in order of its periods."""
     found: dict[str, list[PeriodicCharge]] = {}
     query = select(periodic_charge).where(_ROWS.service.in_(services))
-    for row in connection.execute(query.order_by(_ROWS.period, _ROWS.element)):
+    for row in connection.execute(
+        query.order_by(_ROWS.period, _ROWS.element, _ROWS.charged_at)
+    ):
         found.setdefault(row.service, []).append(PeriodicCharge(*row))
     return found
 
@@ -75,7 +77,7 @@ def end_charges(connection: Connection, rows: Sequence[PeriodicCharge]) -> None:
     """Write the amount and last day of charges that ended."""
     if not rows:
         return
-    key = ("tenant", "service", "tariff", "period", "element")
+    key = ("tenant", "service", "tariff", "period", "element", "charged_at")
     statement = update(periodic_charge).values(
         amount=bindparam("new_amount"), last_day=bindparam("new_last_day")
     )

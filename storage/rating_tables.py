@@ -103,7 +103,8 @@ periodic_charge: Final = Table(
     Column("first_day", Text),
     Column("last_day", Text),
     Column("amount", BigInteger, nullable=False),
-    Column("charged_at", BigInteger, nullable=False),
+    # A service that ended and came back in one period has two of an element.
+    Column("charged_at", BigInteger, primary_key=True, autoincrement=False),
 )
 
 BALANCE_COLUMNS: Final = tuple(column.name for column in balance.c)

@@ -31,7 +31,9 @@ def command() -> None:
 @configuration_option
 @click.option("--isp", help="Only what concerns this ISP.")
 @click.option("--pool", help="Only of this pool.")
-@click.option("--state", type=click.Choice(list(RequestState)), help="Only such.")
+@click.option(
+    "--state", type=click.Choice([one.value for one in RequestState]), help="Only such."
+)
 @click.option("--open", "open_only", is_flag=True, help="Only what has no answer yet.")
 @click.option("--limit", type=click.IntRange(1), help="Only the newest.")
 @json_option

@@ -97,6 +97,18 @@ def test_a_service_that_ends_gets_its_remaining_days_back(database: Database) ->
     assert [] == charged(database, site(), at(12, 1))
 
 
+def test_a_service_that_comes_back_in_its_period_pays_again(
+    database: Database,
+) -> None:
+    """What was given back for the days from its end on is charged anew, once."""
+    charged(database, site(service()), at(11, 2))
+    charged(database, site(), at(11, 16))
+    again = charged(database, site(service()), at(11, 16, 13))
+    fees = [entry for entry in again if entry[1] != 25 * EURO]
+    assert [("2026-11", 0, 6 * EURO), ("2026-11", 39 * EURO // 2, 0)] == fees
+    assert [] == charged(database, site(service()), at(11, 30))
+
+
 def test_a_change_of_offering_charges_each_for_its_days(database: Database) -> None:
     """The old tariff ends on the day that the new one begins."""
     charged(database, site(service()), at(11, 2))

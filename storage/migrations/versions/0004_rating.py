@@ -103,6 +103,7 @@ def upgrade() -> None:
             "tariff",
             "period",
             "element",
+            "charged_at",
             name=op.f("periodic_charge_key"),
         ),
     )
