@@ -22,8 +22,10 @@ from telemetry import logs, metrics
 log = logs.get_logger("daemon.supervisor")
 
 BEAT_LOST_SECONDS = 10.0
-# Imports of a cold disk take seconds; a minute means that it will never come.
+# Imports of a cold disk take seconds; a minute means that it will never come, or that
+# the host is busy, so each further start gets twice as long.
 START_SECONDS_MAX = 60.0
+START_SECONDS_LONGEST = 480.0
 DRAIN_SECONDS_MAX = 4.0
 CHECK_SECONDS = 1.0
 ANSWER_SECONDS = 3.0
@@ -75,6 +77,7 @@ class Keeper:
     """Set once the role has first reported ready."""
     back_off: BackOff = field(default_factory=BackOff)
     started_at: float = 0.0
+    _start_seconds: float = START_SECONDS_MAX
     _released: bool = False
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _runner: Runner | None = None
@@ -241,10 +244,13 @@ class Keeper:
                 self._beat_at = now
             last = now
             if self._beat_at is None:
-                hung = now - self.started_at > START_SECONDS_MAX
+                hung = now - self.started_at > self._start_seconds
             else:
                 hung = not self.beating(now)
             if hung:
+                if self._beat_at is None:
+                    longer = min(2 * self._start_seconds, START_SECONDS_LONGEST)
+                    self._start_seconds = longer
                 log.error("role hangs, killed", role=self.label, pid=runner.pid)
                 runner.kill()
 
