@@ -20,7 +20,7 @@ from msgspec import Meta
 from sqlalchemy import Connection
 
 from controlplane.rest.authentication import requires
-from controlplane.rest.context import Context
+from controlplane.rest.context import Context, Number
 from controlplane.rest.idempotency import HEADER
 from controlplane.rest.paging import PAGE_MAX, paged
 from controlplane.rest.problems import Problem, not_found
@@ -33,8 +33,6 @@ from storage.pool_queries import pool_parts
 
 REQUEST_ACTIONS = {"approve", "partial", "deny", "cancel"}
 LOAN_ACTIONS = {"recall", "return", "extend", "convert"}
-
-Number = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 
 
 class Raise(msgspec.Struct, forbid_unknown_fields=True):
@@ -165,7 +163,7 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
         summary="A request with its decisions",
     )
     async def show_request(
-        request: Request[Any, Any, Any], number: FromPath[Number]
+        request: Request[Any, Any, Any], number: Number
     ) -> dict[str, Any]:
         """Give one request with its words, inputs and decisions."""
         tenant = request.user.tenant
@@ -199,7 +197,7 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
     )
     async def decide(
         request: Request[Any, Any, Any],
-        number: FromPath[Number],
+        number: Number,
         action: FromPath[str],
         data: JSONBody[Decide],
     ) -> Response[dict[str, Any]]:
@@ -236,7 +234,7 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
     )
     async def steer_loan(
         request: Request[Any, Any, Any],
-        number: FromPath[Number],
+        number: Number,
         action: FromPath[str],
         data: JSONBody[Decide],
     ) -> Response[dict[str, Any]]:
@@ -258,7 +256,7 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
         summary="What came of a command",
     )
     async def outcome(
-        request: Request[Any, Any, Any], number: FromPath[Number]
+        request: Request[Any, Any, Any], number: Number
     ) -> Response[dict[str, Any]]:
         """Give a command's result; null until it was applied."""
         tenant = request.user.tenant

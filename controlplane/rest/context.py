@@ -10,8 +10,9 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import Annotated, ParamSpec, TypeVar
 
+from litestar.params import PathParameter
 from sqlalchemy import Connection
 
 from config.network import Network, network_of
@@ -23,6 +24,9 @@ from services.provisioning import Provisioning, Transaction
 from services.qualification import Qualification, Query
 from storage.database import Database
 from storage.network import latest_change, read_network
+
+Number = Annotated[int, PathParameter(ge=1, le=2**63 - 1)]
+"""A number in a path that a row can have."""
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")

@@ -11,12 +11,12 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, delete, get, post
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import JSONBody, QueryParameter
 from litestar.types import ControllerRouterHandler
 
 from controlplane.events import envelope
 from controlplane.rest.authentication import requires
-from controlplane.rest.context import Context
+from controlplane.rest.context import Context, Number
 from controlplane.rest.problems import Error, Problem, not_found
 from controlplane.webhooks.signature import shown
 from services import webhooks
@@ -96,9 +96,7 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
         tags=["events"],
         summary="Forget a webhook",
     )
-    async def unregister(
-        request: Request[Any, Any, Any], number: FromPath[int]
-    ) -> None:
+    async def unregister(request: Request[Any, Any, Any], number: Number) -> None:
         """Stop telling a callback."""
         if not await context.call(
             webhooks.unregister, context.database, request.user, number
