@@ -86,7 +86,12 @@ class Intake:
                     raise
                 except Exception:
                     log.exception("message failed", topic=message.topic)
-                    metrics.MQTT_REFUSED.labels("internal_error").inc()
+                    isp = topics.order_of(message.topic)
+                    place = topics.desired_of(message.topic)
+                    whose = isp or (place[0] if place else None)
+                    if whose is not None:  # it is acknowledged, so its sender is told
+                        about = place[1] if place else None
+                        told += _refused(whose, about, [_FAULT])
         return told
 
     def _one(self, transaction: Transaction, message: Message) -> list[News]:
@@ -134,6 +139,7 @@ class Intake:
         return _told(isp, line, outcome)
 
 
+_FAULT: Final = Refusal("internal_error", "", "nothing was done; send it again")
 _NOT_JSON: Final = Refusal("not_json", "", "the message is not a JSON object")
 
 
