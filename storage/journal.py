@@ -10,7 +10,10 @@ power cut a block is there whole or not at all.
 
 After a failed commit the file is left and the next attempt starts a new one: what the
 kernel kept of a failed fsync cannot be known, so it is never asked again of the same
-file. A block that failed was not answered, so it may be lost, or found and folded.
+file. Its octets may be in the log all the same, where whoever opens the file as the
+first would find them. So the writer keeps the file open until the next one is there,
+whose position hides them, and a reader looks again for a next one after it has read:
+else what is acknowledged at that position could be taken for what was read already.
 """
 
 from __future__ import annotations
@@ -99,6 +102,7 @@ class JournalWriter:
         self.folder = folder
         self._file_bytes = file_bytes
         self._connection: sqlite3.Connection | None = None
+        self._refused: sqlite3.Connection | None = None
         self._path = folder
         self._written = 0
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -137,7 +141,9 @@ class JournalWriter:
             if connection is not None:
                 connection.close()
             raise JournalError(str(error)) from error
+        self._leave(self._refused)
         self._connection, self._path = connection, path
+        self._refused = None
         self._written = 0
 
     def append(self, octets: bytes, *, records: int, received_at_ns: int) -> int:
@@ -145,7 +151,8 @@ class JournalWriter:
         if self._connection is None:
             self._start_file()
         elif self._written >= self._file_bytes:
-            self._leave_file()
+            self._leave(self._connection)
+            self._connection = None
             self._start_file()
         connection = self._connection
         assert connection is not None
@@ -157,7 +164,7 @@ class JournalWriter:
                 (self.next_position, records, received_at_ns, octets),
             )
         except sqlite3.Error as error:
-            self._leave_file()
+            self._refused, self._connection = connection, None
             raise JournalError(str(error)) from error
         first = self.next_position
         self.next_position += records
@@ -169,14 +176,13 @@ class JournalWriter:
         if self._connection is None:
             self._start_file()
 
-    def _leave_file(self) -> None:
-        """Close the file and leave its log as it is.
+    def _leave(self, connection: sqlite3.Connection | None) -> None:
+        """Close a file and leave its log as it is.
 
         The last connection to close copies the log into the database and syncs both,
         for a third of a second in which no other commit gets through; unless it may
         only read. What is in the log is durable as it is.
         """
-        connection, self._connection = self._connection, None
         if connection is None:
             return
         try:
@@ -191,7 +197,9 @@ class JournalWriter:
 
     def close(self) -> None:
         """Close the file; what was appended is durable already."""
-        self._leave_file()
+        self._leave(self._refused)
+        self._leave(self._connection)
+        self._refused = self._connection = None
 
 
 class JournalReader:
@@ -216,13 +224,28 @@ class JournalReader:
         for path, end in self._files_with_ends():
             if end <= position:
                 continue
-            for row in self._select(path, _BLOCKS_FROM, (position, end)):
-                block = Block._make(row)
+            for block in self._blocks(path, position, end, limit - records):
                 blocks.append(block)
                 records += block.records
-                if records >= limit:
-                    return blocks
+            if records >= limit:
+                break
         return blocks
+
+    def _blocks(
+        self, path: Path, position: int, end: int, limit: int
+    ) -> Iterator[Block]:
+        """Give the blocks of one file from ``position`` to ``end``, until they have
+        ``limit`` records."""
+        found, records = [], 0
+        for row in self._select(path, _BLOCKS_FROM, (position, end)):
+            block = Block._make(row)
+            found.append(block)
+            records += block.records
+            if records >= limit:
+                break
+        if end == _NO_END:  # the next file may have come meanwhile
+            end = dict(self._files_with_ends()).get(path, _NO_END)
+        return (block for block in found if block.first < end)
 
     def _files_with_ends(self) -> list[tuple[Path, int]]:
         """Give the files in order, each with the first position of the next.

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 import pytest
 from e2e.daemon_process import Daemon, running, wait_until
 from e2e.nas_load import NasLoad, check
+
+from storage.journal import JournalReader
 
 DISK_BYTES = 24 << 20
 RED_SECONDS = 5.0
@@ -141,6 +144,59 @@ FAULTS = {
     "write-EIO": (("posix/io/rw/pwrite", "posix/io/rw/pwritev"), EIO),
     "write-ENOSPC": (("posix/io/rw/pwrite", "posix/io/rw/pwritev"), ENOSPC),
 }
+
+
+_REFUSED_BLOCK = """
+import sys
+from pathlib import Path
+from storage.journal import JournalError, JournalWriter
+writer = JournalWriter(Path(sys.argv[1]), file_bytes=10**6)
+def append(octets):
+    try:
+        return str(writer.append(octets, records=2, received_at_ns=1))
+    except JournalError:
+        return "refused"
+for octets in sys.stdin:
+    print(append(octets.encode()), flush=True)
+"""
+
+
+def test_a_block_that_was_refused_is_read_by_nobody_before_its_place_is_taken(
+    tmp_path: Path, fiu: str
+) -> None:
+    """A failed fsync leaves the block's octets in the file, where whoever opens it
+    anew would find them; then what is acknowledged at its position would be skipped."""
+    folder = tmp_path / "journal"
+    command = [fiu, "-x", "-f", str(tmp_path / "fiu"), sys.executable, "-c"]
+    with subprocess.Popen(
+        [*command, _REFUSED_BLOCK, folder],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    ) as writer:
+        assert writer.stdin is not None
+        assert writer.stdout is not None
+
+        def append(octets: str) -> str:
+            print(octets, file=writer.stdin, flush=True)
+            return writer.stdout.readline().strip()  # type: ignore[union-attr]
+
+        assert append("first") == "1"
+        names, number = FAULTS["fsync-EIO"]
+        for verb in ("enable", "disable"):
+            failing = f",failinfo={number}" if verb == "enable" else ""
+            control(tmp_path, writer.pid, [f"{verb} name={n}{failing}" for n in names])
+            if verb == "enable":
+                assert append("refused") == "refused"
+                reader = JournalReader(folder)  # it opens the file anew
+                assert [b.octets for b in reader.read(1, 10)] == [b"first\n"]
+        assert append("second") == "3"
+        reader.close()
+        reader = JournalReader(folder)
+        assert [b.octets for b in reader.read(1, 10)] == [b"first\n", b"second\n"]
+        reader.close()
+        writer.stdin.close()
 
 
 def faults(*always: str) -> list[Any]:
