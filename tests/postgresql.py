@@ -137,6 +137,38 @@ class PostgresqlServer:
             connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
 
 
+_TABLES = (
+    "SELECT tablename FROM pg_tables"
+    " WHERE schemaname = %s AND tablename <> 'alembic_version'"
+)
+_SEQUENCES = "SELECT setval(oid, 1, false) FROM pg_class WHERE relkind = 'S'"
+
+
+def remember(url: str) -> None:
+    """Keep a copy of every table of a new database, for ``empty``."""
+    with psycopg.connect(url) as connection:
+        connection.execute("CREATE SCHEMA new")
+        for (table,) in connection.execute(_TABLES, ["public"]).fetchall():
+            name = sql.Identifier(table)
+            copy = sql.SQL("CREATE TABLE new.{0} AS TABLE public.{0}").format(name)
+            if connection.execute(copy).rowcount == 0:
+                connection.execute(sql.SQL("DROP TABLE new.{}").format(name))
+
+
+def empty(url: str) -> None:
+    """Make a database what it was when new, past the triggers that say append-only."""
+    with psycopg.connect(url) as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute("SET lock_timeout = '5s'")
+        for (table,) in connection.execute(_TABLES, ["public"]).fetchall():
+            connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
+        for (table,) in connection.execute(_TABLES, ["new"]).fetchall():
+            name = sql.Identifier(table)
+            copy = sql.SQL("INSERT INTO public.{0} SELECT * FROM new.{0}")
+            connection.execute(copy.format(name))
+        connection.execute(_SEQUENCES)
+
+
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
