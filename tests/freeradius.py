@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
 from typing import Self
 
 import pytest
+from free_ports import free_port
 
 _PROGRAM = Path("/usr/sbin/freeradius")
 _USER = "freerad"
@@ -37,7 +37,7 @@ class HomeServer:
         for parent in self.folder.parents:
             if "pytest" in str(parent):  # FreeRADIUS gives its rights up
                 parent.chmod(0o755)
-        self.authentication_port, self.accounting_port = _free_port(), _free_port()
+        self.authentication_port, self.accounting_port = free_port(), free_port()
         (self.folder / "radiusd.conf").write_text(self._configuration())
         (self.folder / "dictionary").write_text("")
         for path in (self.folder, *self.folder.iterdir()):
@@ -167,9 +167,3 @@ server home {{
     }}
 }}
 """
-
-
-def _free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

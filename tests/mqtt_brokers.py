@@ -16,13 +16,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from free_ports import free_port
+
 _START_SECONDS = 20
-
-
-def free_port() -> int:
-    """A TCP port of loopback that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 class Broker:

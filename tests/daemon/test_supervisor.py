@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from free_ports import free_port
 from supervised import (
     ROOT,
     SMALL_ROLES,
     Daemon,
-    free_port,
     running,
     settings_text,
 )

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
+from free_ports import free_port
 from prometheus_client.parser import text_string_to_metric_families
 from radius_packets import SECRET
 from sqlalchemy import select
@@ -59,14 +60,6 @@ def wait_until(
         pause.wait(every)
 
 
-def free_port(kind: socket.SocketKind, address: str = "127.0.0.1") -> int:
-    """Find a port that nothing uses now."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, kind) as probe:
-        probe.bind((address, 0))
-        return int(probe.getsockname()[1])
-
-
 class Daemon:
     """One daemon in ``folder``; start, stop and kill it at will.
 
@@ -93,10 +86,10 @@ class Daemon:
         self.log = folder / "log"
         self.database = database
         self.listen = listen
-        self.accounting_port = free_port(socket.SOCK_DGRAM, listen[0])
-        self.authentication_port = free_port(socket.SOCK_DGRAM, listen[0])
-        self.dhcp_port = free_port(socket.SOCK_DGRAM)
-        self.http_port = free_port(socket.SOCK_STREAM)
+        self.accounting_port = free_port()
+        self.authentication_port = free_port()
+        self.dhcp_port = free_port()
+        self.http_port = free_port()
         self.prefix = prefix
         self.environment = environment or {}
         self.process: subprocess.Popen[bytes] | None = None

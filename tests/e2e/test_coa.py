@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from access_site import SECRET
-from e2e.daemon_process import Daemon, NasSocket, free_port, running, wait_until
+from e2e.daemon_process import Daemon, NasSocket, running, wait_until
+from free_ports import free_port
 from pyrad.dictionary import Dictionary
 from pyrad.packet import CoAPacket
 from radius_packets import packet
@@ -28,7 +29,7 @@ class CoaNas:
     """
 
     def __init__(self) -> None:
-        self.port = free_port(socket.SOCK_DGRAM)
+        self.port = free_port()
         self.script: dict[str, list[Any]] = {}
         self.heard: list[tuple[bytes, CoAPacket]] = []
         self._dictionary = Dictionary(str(ROOT))

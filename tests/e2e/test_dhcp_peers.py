@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e.daemon_process import Daemon, free_port, wait_until
+from e2e.daemon_process import Daemon, wait_until
 from e2e.dhcp_client import serving
+from free_ports import free_port
 
 from ipserver.reasons import Reason
 from ipserver.records import Bound, Ended, Entry, Extended, entries
@@ -43,7 +43,7 @@ def journaled(data_dir: Path) -> list[Entry]:
 def test_perfdhcp_gets_a_unique_address_for_every_client(tmp_path: Path) -> None:
     """ISC's load, which checks every address (-u)."""
     perfdhcp = program("perfdhcp", "kea-admin")
-    own = free_port(socket.SOCK_DGRAM)
+    own = free_port()
     with serving(tmp_path) as daemon:
         done = subprocess.run(
             [
