@@ -134,6 +134,7 @@ def test_a_wrong_mschapv2_response_gets_error_691_rfc_2548_section_2_1_5(
         (access_request(USER, vendor_attribute(311, 1, bytes(50))), "mschap_1"),
         (access_request(USER, vendor_attribute(311, 25, bytes(50))), "mschap_length"),
     ],
+    ids=lambda value: "" if isinstance(value, bytes) else None,
 )
 def test_what_rfc_2865_section_4_1_forbids_is_rejected(
     site: AccessSite, request_: bytes, reason: str
