@@ -178,7 +178,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     data_dir: Annotated[str, Meta(min_length=1)] = "/var/lib/fairlane"
     """Folder of journals and the SQLite database; relative to the working directory."""
     database: Database = "sqlite"
-    """'sqlite' (a file in data_dir), 'sqlite:///path' or 'postgresql://...'."""
+    """'sqlite' (a file in data_dir) or 'postgresql://...'."""
     network: str = ""
     """Network file applied at start, relative to the file that names it; or empty."""
     radius: RadiusSettings = field(default_factory=RadiusSettings)

@@ -107,8 +107,8 @@ def _check_address(text: str) -> str:
 
 
 def _check_database(text: str) -> str:
-    form = "must be 'sqlite', 'sqlite:///path' or 'postgresql://...'"
-    if text == "sqlite" or (text.startswith("sqlite:///") and text != "sqlite:///"):
+    form = "must be 'sqlite' or 'postgresql://...'"
+    if text == "sqlite":
         return ""
     try:
         url = urlsplit(text)

@@ -51,6 +51,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "daemon.commands.quarantine",
         "Records that could not be applied: list, show, retry.",
     ),
+    "backup": ("daemon.commands.backup", "Copy all that a node must not lose."),
+    "restore": ("daemon.commands.restore", "Bring a backup back where nothing is."),
     "migrate": ("daemon.commands.migrate", "Bring the database to this version."),
     "doctor": ("daemon.commands.doctor", "Look for what will cause trouble."),
 }

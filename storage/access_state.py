@@ -23,7 +23,9 @@ from radius.asked import Claim
 StateError = sqlite3.Error
 """Whatever the file refuses."""
 
-_FILE = "access.db"
+FILE = "access.db"
+"""Its name in the data directory."""
+
 _TABLES = """
 CREATE TABLE IF NOT EXISTS place (
     token BLOB PRIMARY KEY,
@@ -66,7 +68,7 @@ class AccessState:
 
     def __init__(self, data_dir: Path) -> None:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = data_dir / _FILE
+        path = data_dir / FILE
         path.touch(mode=0o600)
         self._connection: Any = sqlite3.connect(
             str(path), timeout=2.0, isolation_level=None, check_same_thread=False
@@ -81,7 +83,7 @@ class AccessState:
     @staticmethod
     def is_there(data_dir: Path) -> bool:
         """Say whether a daemon has made the file: nobody else should."""
-        return (data_dir / _FILE).exists()
+        return (data_dir / FILE).exists()
 
     # --- places ------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ else what is acknowledged at that position could be taken for what was read alre
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -73,6 +74,44 @@ def _first_position(path: Path) -> int:
 
 def _files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*" + _SUFFIX))
+
+
+def copy_journal(folder: Path, target: Path) -> int | None:
+    """Copy a journal that is being written, so that a writer can go on from the copy.
+
+    ``target`` is an empty folder. Gives the first position that is there, or None where
+    there is no file. Raises JournalError.
+    """
+    whole: set[str] = set()
+    while True:
+        files = _files(folder)
+        for path, following in zip(files, [*files[1:], None], strict=True):
+            if path.name in whole:
+                continue
+            copy = target / path.name
+            copy.unlink(missing_ok=True)
+            try:
+                copy_file(path, copy)
+            except sqlite3.Error as error:
+                if path.exists():
+                    msg = f"{path.name} cannot be copied: {error}"
+                    raise JournalError(msg) from error
+                continue  # consumed, and discarded meanwhile
+            if following is not None:  # else it may have grown by the next round
+                whole.add(path.name)
+        if _files(folder) == files:
+            copies = _files(target)
+            return _first_position(copies[0]) if copies else None
+
+
+def copy_file(path: Path, target: Path) -> None:
+    """Copy one moment of a SQLite file that others write, log included.
+
+    Raises the driver's errors.
+    """
+    with closing(_open(path, "ro")) as source, closing(sqlite3.connect(target)) as copy:
+        target.chmod(0o600)
+        source.backup(copy)
 
 
 def _open(path: Path, mode: str) -> sqlite3.Connection:

@@ -18,7 +18,8 @@ from config.schema import Settings
 
 MINIMUM_OCTETS = 32
 CREDENTIAL = "fairlane-key"
-_OWN_FILE = "key"
+OWN_FILE = "key"
+"""The name, in the data directory, of a key that Fairlane made."""
 
 
 class KeyFileError(Exception):
@@ -62,7 +63,7 @@ def _path(settings: Settings) -> Path:
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     if folder and (Path(folder) / CREDENTIAL).exists():
         return Path(folder) / CREDENTIAL
-    return Path(settings.data_dir) / _OWN_FILE
+    return Path(settings.data_dir) / OWN_FILE
 
 
 def _make(path: Path) -> None:

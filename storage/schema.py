@@ -74,6 +74,16 @@ def is_current(database: Database) -> bool:
     return current == _scripts().get_current_head()
 
 
+def revision(connection: Connection) -> str | None:
+    """The revision that a database is at, or None where it has no tables."""
+    return _context(connection).get_current_revision()
+
+
+def knows(revision: str) -> bool:
+    """Whether this version has a revision, and so can go on from it."""
+    return revision in {r.revision for r in _scripts().walk_revisions()}
+
+
 def differences(connection: Connection) -> list[Any]:
     """What the migrated database lacks or has beyond the declared tables: nothing."""
     return list(compare_metadata(_context(connection), columns.metadata))
