@@ -339,11 +339,19 @@ class Rater:
         self._begun, self._counted = {}, {}
         self._samples, self._events = {}, []
         if len(self._balances) > self._kept:
-            self._balances.clear()
-            for plan in self._plans.values():
-                for meter in (plan.retail, plan.wholesale):
-                    if meter is not None:
-                        meter.forget()
+            self._forget()
+
+    def start_again(self, next_balance_id: int) -> None:
+        """Let go of every balance, between two batches: another wrote some."""
+        self._next_balance_id = next_balance_id
+        self._forget()
+
+    def _forget(self) -> None:
+        self._balances.clear()
+        for plan in self._plans.values():
+            for meter in (plan.retail, plan.wholesale):
+                if meter is not None:
+                    meter.forget()
 
 
 def _key(meter: Meter, version: str, period: str) -> BalanceKey:

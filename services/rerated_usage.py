@@ -14,7 +14,7 @@ from rating.charge import RatableUsage
 from rating.counters import Derived
 from rating.months import span_of
 from rating.rater import Rater, StoredBalance
-from storage.balances import load_balances
+from storage.balances import load_balances, waiting_between
 from storage.rerating import sessions_by_id, usage_behind
 
 _SLICE: Final = 20_000
@@ -84,13 +84,18 @@ class UsageReader:
         self.unguided = 0
 
     def slices(self, since: int, until: int) -> Iterator[list[RatableUsage]]:
-        """Give what began in a span; ``unguided`` is what of it has no service."""
+        """Give what began in a span; ``unguided`` is what of it has no service, or
+        waits: the ledger rates that when it can."""
         last = self.unguided = 0
         services = self._services
         while rows := usage_behind(self._connection, last, since, until, _SLICE):
             last = rows[-1][0]
             if len(services) > _SESSIONS_KEPT:
                 services.clear()
+            if waits := waiting_between(self._connection, rows[0][0], last):
+                self.unguided += len(rows)
+                rows = [row for row in rows if row[0] not in waits]
+                self.unguided -= len(rows)
             ids = {row[1] for row in rows}
             _guide(self._connection, self._service_of, self._isps, ids, services)
             usages = []

@@ -2,7 +2,8 @@
 
 The dry run adds all use up on balances that begin anew, and compares what it comes to
 with what was booked. Applying it first writes those balances, so that what comes late
-goes on from them. Then it rates record by record and books where a record's money
+goes on from them; if usage of the month was written or rated since it looked, it looks
+again. Then it rates record by record and books where a record's money
 differs, for holders whose sum does: a reversal of what stands and a new entry. A slice
 is a transaction, and a run that was killed is simply run again: what is right already
 is left alone.
@@ -25,16 +26,22 @@ from rating.posting import Poster
 from rating.posting import Row as PostingRow
 from rating.rater import Rated, Rater
 from services.former_services import with_former_services
-from services.rerated_usage import ServiceOf, UsageReader, times_of
+from services.rerated_usage import ServiceOf, Times, UsageReader, times_of
 from storage.balances import (
+    balances_rewritten,
+    count_waiting,
     insert_balances,
     load_balances,
+    lock_balances,
     next_balance_id,
     update_balances,
 )
-from storage.database import Database
+from storage.database import Database, StorageError
 from storage.entries import lock_head, post, read_closed
-from storage.rerating import booked, standing
+from storage.rerating import booked, last_usage_id, standing, usage_behind
+
+_ROUNDS: Final = 5
+"""Times that a month is rated again because usage of it was written meanwhile."""
 
 _SLICE: Final = 20_000
 """Records read and rated at a time."""
@@ -64,6 +71,9 @@ class Rerating:
     after: dict[Key, int] = field(default_factory=dict)
     balances: list[Balance] = field(default_factory=list)
     """Those whose whole period was rated again."""
+    last_usage_id: int = 0
+    waiting: int = 0
+    """The newest usage record then, and how many up to it were not rated."""
 
     def differing(self) -> set[tuple[str, str]]:
         """Give tenants and holders whose money differs."""
@@ -111,6 +121,8 @@ def dry_run(
             for holder, owed in ((own, retail), (_of_isp(tenant), wholesale)):
                 key = tenant, currency, holder
                 result.before[key] = result.before.get(key, 0) + owed
+        result.last_usage_id = last_usage_id(connection)
+        result.waiting = count_waiting(connection, result.last_usage_id)
         times = times_of(network, month)
         reader = UsageReader(connection, network, service_of, rater, times.needed_from)
         for usages in reader.slices(times.since, times.first):
@@ -148,10 +160,14 @@ def apply(
     totals of the present one.
     """
     network = _whole(database, network)
-    result = dry_run(database, network, service_of, month)
-    differing = result.differing()
-    changed = [b for b in result.balances if (b.key.tenant, b.key.holder) in differing]
-    _keep(database, changed)
+    times = times_of(network, month)
+    for _ in range(_ROUNDS):
+        result = dry_run(database, network, service_of, month)
+        differing = result.differing()
+        if _keep(database, result, differing, times):
+            break
+    else:
+        raise StorageError(f"usage of {month} keeps coming: rate it again later")
     zones = {tariff.name: tariff.zone for tariff in network.tariff}
     rater = _rater(network)
     wanted = {
@@ -180,10 +196,24 @@ def _holders(rater: Rater, service: str) -> Iterator[tuple[str, str]]:
             yield meter.tenant, meter.holder
 
 
-def _keep(database: Database, balances: list[Balance]) -> None:
-    """Write balances that were rated again, whether they were there or not."""
+def _keep(
+    database: Database,
+    result: Rerating,
+    differing: set[tuple[str, str]],
+    times: Times,
+) -> bool:
+    """Write balances that were rated again, whether they were there or not; unless what
+    they were made from has changed."""
+    balances = [b for b in result.balances if (b.key.tenant, b.key.holder) in differing]
+    if not balances:
+        return True
     with database.write.begin() as connection:
-        lock_head(connection)
+        lock_balances(connection)
+        last = result.last_usage_id
+        if count_waiting(connection, last) != result.waiting or usage_behind(
+            connection, last, times.since, times.until, 1
+        ):
+            return False
         keys = [balance.key for balance in balances]
         there = {old.key: old.id for old in load_balances(connection, keys)}
         number = next_balance_id(connection)
@@ -197,6 +227,8 @@ def _keep(database: Database, balances: list[Balance]) -> None:
                 begun.append(balance)
         insert_balances(connection, begun)
         update_balances(connection, known)
+        balances_rewritten(connection)
+    return True
 
 
 def _book(

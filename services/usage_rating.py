@@ -36,6 +36,7 @@ from storage.balances import (
     insert_balances,
     insert_unrated,
     load_balances,
+    lock_balances,
     next_balance_id,
     update_balances,
 )
@@ -73,6 +74,7 @@ class UsageRating:
         self._rater = Rater(
             next_balance_id=next_balance_id(connection), balances_kept=BALANCES_KEPT
         )
+        self._rewritten = -1
         self._connection = connection
         self._leases = False
         self._books = BookIds()
@@ -221,6 +223,10 @@ class UsageRating:
         if strange:
             self._know_former(connection, strange)
         rater, isps = self._rater, self._isps
+        rewritten = lock_balances(connection)
+        if rewritten != self._rewritten:
+            rater.start_again(next_balance_id(connection))
+            self._rewritten = rewritten
         missing = rater.missing(usages)
         if missing:
             rater.adopt(missing, load_balances(connection, missing))

@@ -21,6 +21,7 @@ from storage.rating_tables import (
     BALANCE_COLUMNS,
     UNRATED_COLUMNS,
     balance,
+    balance_head,
     traffic_sample,
     unrated_usage,
 )
@@ -72,6 +73,23 @@ def next_balance_id(connection: Connection) -> int:
     """Give the first unused id, for the ledger's start; it counts on by itself."""
     own = select(func.max(balance.c.id)).where(balance.c.id > 0)
     return (connection.execute(own).scalar() or 0) + 1
+
+
+def lock_balances(connection: Connection) -> int:
+    """Let nobody else write balances of usage until this transaction ends; give how
+    often another than the ledger has.
+
+    Whoever takes the ledger's head as well takes this first.
+    """
+    query = select(balance_head.c.rewritten).with_for_update()
+    rewritten: int = connection.execute(query).scalar_one()
+    return rewritten
+
+
+def balances_rewritten(connection: Connection) -> None:
+    """Tell the ledger that its copies of balances are out of date."""
+    once_more = balance_head.c.rewritten + 1
+    connection.execute(update(balance_head).values(rewritten=once_more))
 
 
 def next_bsp_balance_id(connection: Connection) -> int:
@@ -176,6 +194,20 @@ def unrated(
         query = query.where(unrated_usage.c.tenant == tenant)
     query = query.order_by(unrated_usage.c.usage_id).limit(limit)
     return [UnratedUsage(*row) for row in connection.execute(query)]
+
+
+def waiting_between(connection: Connection, first: int, last: int) -> set[int]:
+    """Give the ids of usage that is not rated, from one id to another."""
+    usage_id = unrated_usage.c.usage_id
+    query = select(usage_id).where(usage_id.between(first, last))
+    return set(connection.scalars(query))
+
+
+def count_waiting(connection: Connection, last_usage_id: int) -> int:
+    """Count the usage up to an id that is not rated: it only ever becomes less."""
+    query = select(func.count()).select_from(unrated_usage)
+    own = unrated_usage.c.usage_id <= last_usage_id
+    return connection.execute(query.where(own)).scalar_one()
 
 
 def reject_unrated(connection: Connection, usage_id: int, reason: str) -> None:

@@ -45,6 +45,15 @@ Index(
     unique=True,
 )
 
+# One row, held by whoever writes balances of usage: how many times it was another than
+# the ledger, whose memory is then out of date.
+balance_head: Final = Table(
+    "balance_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("rewritten", BigInteger, nullable=False),
+)
+
 traffic_sample: Final = Table(
     "traffic_sample",
     metadata,

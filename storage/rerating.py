@@ -36,6 +36,11 @@ def usage_behind(
     return connection.exec_driver_sql(sql, (usage_id, since, until, limit)).all()
 
 
+def last_usage_id(connection: Connection) -> int:
+    """The id of the newest usage record; 0 before the first."""
+    return connection.execute(select(func.max(usage.c.id))).scalar() or 0
+
+
 def sessions_by_id(connection: Connection, ids: Sequence[int]) -> list[Row[Any]]:
     """Sessions by their ids; those that are there no more are left out."""
     found: list[Row[Any]] = []

@@ -19,6 +19,7 @@ from radius.packet import attribute
 from radius.records import Origin, encode_origin
 from rating.quota import Action, Effect, Kind
 from services.rerated_usage import own_service
+from services.rerating import apply as rerate
 from services.rerating import dry_run
 from storage.balances import unrated
 from storage.database import Database
@@ -305,3 +306,31 @@ def test_a_service_that_ended_pays_for_its_last_use(database: Database) -> None:
     site.report(interim(2, 2 * GB))
     assert ([], 2) == (site.waiting(), len(site.entries()))
     assert [] == difference(site)
+
+
+def offered(network: Any, offering: str) -> Any:
+    """Give the network with another offering for aurora-101."""
+    services = tuple(
+        msgspec.structs.replace(row, offering=offering)
+        if row.name == "aurora-101"
+        else row
+        for row in network.service
+    )
+    return msgspec.structs.replace(network, service=services)
+
+
+def test_a_running_ledger_goes_on_from_what_a_rerating_wrote(
+    database: Database,
+) -> None:
+    """A month is rated again by the offering that it should have had, while the ledger
+    has that balance in memory: late use goes on from all that was used."""
+    site = Site(database, offered(NETWORK, "start-500"))
+    site.use(400, 499)
+    site.apply_network(NETWORK)
+    site.report(interim(3, 501 * GB))  # within the allowance that begins here
+    rerate(database, site.network, own_service, "2026-11", NOON)
+    site.report(interim(4, 511 * GB))
+    site.use(1, session="S-2", user_name="sub102@borealis.example")  # a balance begins
+    assert [] == difference(site)
+    retail = -sum(entry[2] for entry in site.entries())
+    assert 11 * 100_000 == retail
