@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from config import restrictions
 from config.addresses import Pool, Reserve
 from config.offers import Offering, Service
 from config.over_allocation import OverAllocation
@@ -126,10 +127,12 @@ def diff(
 ) -> list[Change]:
     """List the changes that turn the old network into the new one.
 
-    What others refer to is added before them and deleted after them; within a kind the
-    order is by name, so that two runs print the same.
+    Restrictions are no file's and are left alone. What others refer to is added before
+    them and deleted after them; within a kind the order is by name, so that two runs
+    print the same.
     """
     wanted = bodies(new) if isinstance(new, Network) else new
+    old = {key: body for key, body in old.items() if key[0] != restrictions.KIND}
     order = {kind: place for place, kind in enumerate(KINDS)}
 
     def place(key: tuple[str, str]) -> tuple[int, str]:

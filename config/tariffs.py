@@ -120,6 +120,8 @@ class Quota(_Part, frozen=True, kw_only=True):
     """The speeds to throttle to."""
     topup: str | None = None
     """What to buy."""
+    most_topups: Annotated[int, Meta(ge=1, le=1000)] = 10
+    """How many are bought in a period at most."""
 
 
 class Fee(_Part, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
-"""What the role ``control`` does for access: CoA commands, and ISPs' accounting copies.
+"""What the role ``control`` does for access: CoA commands, ISPs' accounting copies, and
+what quotas ask for.
 
-Both follow the network and the database by themselves, and neither may take the role
+They follow the network and the database by themselves, and neither may take the role
 down: what fails is logged, and begun again after a pause.
 """
 
@@ -13,6 +14,7 @@ from pathlib import Path
 from daemon.accounting_copies import AccountingCopies
 from daemon.coa_sender import CoaSender
 from daemon.network_feed import POLL_SECONDS, NetworkFeed
+from daemon.quota_actions import QuotaEvents
 from daemon.role import RoleContext
 from radius.subscribers import Subscribers
 from services.credentials import unseal_password
@@ -46,6 +48,7 @@ async def _serve(role: RoleContext, database: Database) -> None:
     )
     sender = CoaSender(database, settings, subscribers)
     copies = AccountingCopies(database, data_dir, keys.class_tokens)
+    quotas = QuotaEvents(database, keys.class_tokens)
 
     async def follow() -> None:
         while True:
@@ -57,12 +60,14 @@ async def _serve(role: RoleContext, database: Database) -> None:
                     subscribers.change(feed.changed)
                 await sender.know(objects)
                 await copies.know(objects)
+                quotas.know(dict(objects))
             await asyncio.sleep(POLL_SECONDS)
 
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(follow())
             tasks.create_task(sender.run())
+            tasks.create_task(quotas.run())
     finally:
         await sender.close()
         await copies.close()

@@ -19,6 +19,7 @@ import structlog
 from netaddr import IPAddress
 
 from config.network import Network, network_of
+from config.restrictions import connected
 from config.schema import Settings
 from daemon import clock, over_allocation
 from daemon.address_server import AddressServer
@@ -182,7 +183,8 @@ async def run(role: RoleContext) -> None:
     data_dir = Path(settings.data_dir)
     database = open_database(settings.database, data_dir)
     feed = NetworkFeed(database, data_dir / f"network-{role.label}.json")
-    network = network_of(await asyncio.to_thread(lambda: feed.poll() or {}))
+    objects = await asyncio.to_thread(lambda: feed.poll() or {})
+    network = network_of(connected(objects))
     addresses = AddressServer(settings.leases, network)
     # Most of the leases while the role that is replaced goes on serving; without the
     # database the others must not wait for this one.
@@ -272,5 +274,5 @@ async def _follow(
 
 
 def _compiled(objects: Any) -> tuple[Network, Lines, RelayTable, NetworkOptions]:
-    network = network_of(objects)
+    network = network_of(connected(objects))
     return network, Lines(network), RelayTable(network), NetworkOptions(network)

@@ -34,6 +34,7 @@ class Refusal(StrEnum):
     WRONG_CREDENTIALS = "wrong_credentials"
     CREDENTIAL_FORM = "credential_form"
     SUSPENDED = "suspended"
+    QUOTA_EXHAUSTED = "quota_exhausted"
     WRONG_LINE = "wrong_line"
     WRONG_DEVICE = "wrong_device"
     SIMULTANEOUS_USE = "simultaneous_use"

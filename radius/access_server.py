@@ -254,6 +254,8 @@ class AccessServer:
         if subscriber.active:
             reply = subscriber.reply(asked.client.nas.profile)
             self._admit(asked, subscriber, request, attributes + reply)
+        elif subscriber.blocked:
+            self.answers.reject(asked, Refusal.QUOTA_EXHAUSTED)
         elif request.mschap2_response is not None or not self._garden(asked):
             self.answers.reject(asked, Refusal.SUSPENDED)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from config import restrictions
 from config.plant import Profile
 from radius.mac_address import mac_address
 from radius.profiles import Grant, Rates, grant_attributes
@@ -24,6 +25,7 @@ class Subscriber:
 
     __slots__ = (
         "active",
+        "blocked",
         "grant",
         "isp",
         "line",
@@ -38,13 +40,20 @@ class Subscriber:
     )
 
     def __init__(
-        self, body: Body, grant: Grant, limit: int | None, password: bytes | None
+        self,
+        body: Body,
+        grant: Grant,
+        limit: int | None,
+        password: bytes | None,
+        restricted: str = "",
     ) -> None:
         self.name: str = body["name"]
         self.octets = self.name.encode()
         self.isp: str = body["isp"]
         self.line: str = body["line"]
-        self.active = body.get("state", "active") == "active"
+        self.blocked = restricted == "block"
+        shut = restricted in ("block", "walled_garden")
+        self.active = body.get("state", "active") == "active" and not shut
         self.mac_addresses = frozenset(body.get("mac_addresses", ()))
         self.password = password
         self.password_hash: str | None = body.get("password_hash")
@@ -221,6 +230,10 @@ class Subscribers:
             return body.get(key, offering.get(key))
 
         up, down = said("up_kbps"), said("down_kbps")
+        restriction = self._objects.get(restrictions.KIND, {}).get(body["name"], {})
+        if up and down:
+            up = min(up, restriction.get("up_kbps") or up)
+            down = min(down, restriction.get("down_kbps") or down)
         grant = Grant(
             rates=Rates(up, down) if up and down else None,
             pool=body.get("pool") or self._pool_of(body["isp"], body["line"]),
@@ -230,7 +243,8 @@ class Subscribers:
             session_timeout=said("session_timeout_seconds"),
             interim_seconds=self._interim_seconds,
         )
-        return Subscriber(body, grant, said("simultaneous_use"), self._password(body))
+        limit, restricted = said("simultaneous_use"), restriction.get("action", "")
+        return Subscriber(body, grant, limit, self._password(body), restricted)
 
     def _password(self, body: Body) -> bytes | None:
         if "password" in body:

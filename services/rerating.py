@@ -38,7 +38,13 @@ from storage.balances import (
 )
 from storage.database import Database, StorageError
 from storage.entries import lock_head, post, read_closed
-from storage.rerating import booked, last_usage_id, standing, usage_behind
+from storage.rerating import (
+    booked,
+    last_usage_id,
+    standing,
+    taken_back,
+    usage_behind,
+)
 
 _ROUNDS: Final = 5
 """Times that a month is rated again because usage of it was written meanwhile."""
@@ -175,7 +181,7 @@ def apply(
         for service in network.service
         if differing & set(_holders(rater, service.name))
     }
-    posted = 0
+    posted = _undo_taken_back(database, month, wanted, now)
     pending: list[tuple[int, str, Rated]] = []
     with database.read.connect() as connection:
         for usage, tenant, money in _rated(
@@ -229,6 +235,23 @@ def _keep(
         update_balances(connection, known)
         balances_rewritten(connection)
     return True
+
+
+def _undo_taken_back(
+    database: Database, month: str, services: set[str], now: int
+) -> int:
+    """Reverse what top-ups gave back: each record is rated with them in sight."""
+    with database.write.begin() as connection:
+        head = lock_head(connection)
+        closed = read_closed(connection)
+        postings: dict[Book, list[PostingRow]] = {}
+        for entry in taken_back(connection, month, sorted(services)):
+            book = entry.book
+            open_month = booked_in(closed, book.tenant, book.zone, book.month)
+            undone, undo = reversal(entry, open_month)
+            postings.setdefault(undone, []).append(undo)
+        done = post(connection, head, postings, now)
+    return done.last_entry_id - done.first_entry_id + 1
 
 
 def _book(

@@ -333,7 +333,7 @@ class UsageRating:
         found = []
         for usage in usages:
             for awaits in self._awaited.get(usage.service, ()):
-                number, event, acted_at, _ = awaits
+                number, event, acted_at, _, _ = awaits
                 assert acted_at is not None
                 seen = effect(event, acted_at, usage)
                 if seen is not Effect.TOO_EARLY:

@@ -101,6 +101,17 @@ def read_network(connection: Connection) -> dict[tuple[str, str], dict[str, Any]
     return {(row.kind, row.name): row.body for row in rows}
 
 
+def objects_of(
+    connection: Connection, kind: str, name: str | None = None
+) -> dict[str, dict[str, Any]]:
+    """The bodies of one kind's objects by name, or of the one of a name."""
+    objects = network_object.c
+    query = select(objects.name, objects.body).where(objects.kind == kind)
+    if name is not None:
+        query = query.where(objects.name == name)
+    return {row.name: row.body for row in connection.execute(query)}
+
+
 def latest_change(connection: Connection) -> int:
     """The highest number in the feed; 0 before the first change."""
     return connection.execute(_LATEST).scalar() or 0

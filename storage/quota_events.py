@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, case, func, insert, select, text, update
 
 from rating.quota import Action, Effect, Kind, QuotaEvent
-from storage.rating_tables import quota_event
+from storage.rating_tables import DUE, quota_event
 
 
 class NumberedQuotaEvent(NamedTuple):
@@ -23,6 +23,7 @@ class NumberedQuotaEvent(NamedTuple):
     event: QuotaEvent
     acted_at: int | None
     effect: str | None
+    tries: int
 
 
 def insert_quota_events(connection: Connection, events: Sequence[QuotaEvent]) -> None:
@@ -42,10 +43,46 @@ def quota_events_since(
     return [_event(row) for row in rows]
 
 
-def acted(connection: Connection, number: int, at: int) -> None:
-    """Say that what an event asks for was carried out at a time."""
+def due(connection: Connection, tries: int, limit: int) -> list[NumberedQuotaEvent]:
+    """Give the oldest events that ask for something: not carried out yet, or without
+    effect and tried less often than ``tries``."""
+    columns = quota_event.c
+    query = select(quota_event).where(text(DUE), columns.tries < tries)
+    rows = connection.execute(query.order_by(columns.number).limit(limit))
+    return [_event(row) for row in rows]
+
+
+def acted(
+    connection: Connection, number: int, at: int, effect: Effect | None = None
+) -> None:
+    """Say that what an event asks for was carried out at a time; ``effect`` where that
+    is known at once."""
     own = quota_event.c.number == number
-    connection.execute(update(quota_event).where(own).values(acted_at=at))
+    said = None if effect is None else effect.value
+    changed = update(quota_event).where(own)
+    connection.execute(
+        changed.values(
+            acted_at=at,
+            effect=said,
+            effect_usage_id=None,
+            tries=quota_event.c.tries + 1,
+        )
+    )
+
+
+def count_events(connection: Connection) -> dict[tuple[str, str, str], int]:
+    """Count events by kind, action, and what became of it: ``due``, ``awaited``, or the
+    effect; ``told`` for those that ask for nothing."""
+    columns = quota_event.c
+    became = case(
+        (columns.action == Action.NONE.value, "told"),
+        (columns.acted_at.is_(None), "due"),
+        (columns.effect.is_(None), "awaited"),
+        else_=columns.effect,
+    )
+    query = select(columns.kind, columns.action, became, func.count())
+    rows = connection.execute(query.group_by(columns.kind, columns.action, became))
+    return {(row[0], row[1], row[2]): row[3] for row in rows}
 
 
 def awaited(connection: Connection, limit: int) -> list[NumberedQuotaEvent]:
@@ -89,4 +126,4 @@ def _row(event: QuotaEvent) -> dict[str, Any]:
 def _event(row: Any) -> NumberedQuotaEvent:
     event = QuotaEvent(**row.body)
     event = event._replace(kind=Kind(event.kind), action=Action(event.action))
-    return NumberedQuotaEvent(row.number, event, row.acted_at, row.effect)
+    return NumberedQuotaEvent(row.number, event, row.acted_at, row.effect, row.tries)

@@ -18,6 +18,7 @@ from sqlalchemy import (
     LargeBinary,
     Table,
     Text,
+    text,
 )
 
 from storage.columns import KEY, metadata, partial_index, tenant
@@ -78,7 +79,7 @@ unrated_usage: Final = Table(
 
 # What a passed threshold asks for, in order of number; ``body`` has the whole event.
 # ``acted_at`` is when the provisioning side carried it out, ``effect`` what the next
-# usage said of that.
+# usage said of that; what it does not show is done again, ``tries`` times in all.
 quota_event: Final = Table(
     "quota_event",
     metadata,
@@ -93,11 +94,16 @@ quota_event: Final = Table(
     Column("acted_at", BigInteger),
     Column("effect", Text),
     Column("effect_usage_id", BigInteger),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
     sqlite_autoincrement=True,
 )
 partial_index(
     "quota_event_acted", "acted_at IS NOT NULL AND effect IS NULL", quota_event.c.number
 )
+DUE: Final = "action <> 'none' AND (acted_at IS NULL OR effect = 'failed')"
+"""Of events that ask for something that was not done, or did not show."""
+
+partial_index("quota_event_due", DUE, quota_event.c.number)
 
 # What of a fixed amount was charged for a period: a difference is charged, once.
 periodic_charge: Final = Table(

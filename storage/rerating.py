@@ -98,6 +98,34 @@ def booked(
     return [(r[0], r[1], r[2], int(r[3]), int(r[4])) for r in rows]
 
 
+def taken_back(
+    connection: Connection, month: str, services: Sequence[str]
+) -> list[Entry]:
+    """What top-ups gave back of usage of a month, late or not, that nothing reversed:
+    usage's entries that no record is behind."""
+    undo = entry.alias("undo")
+    is_reversed = select(undo.c.id).where(undo.c.reverses == entry.c.id).exists()
+    runs = block.join(
+        entry, entry.c.id.between(block.c.first_entry_id, block.c.last_entry_id)
+    ).join(book, book.c.id == block.c.book_id)
+    found = entries_of(
+        connection,
+        runs,
+        book.c.source == Source.USAGE,
+        book.c.kind == Kind.ACCESS,
+        book.c.month >= month,
+        block.c.first_source_id.is_(None),
+        entry.c.reverses.is_(None),
+        or_(
+            and_(book.c.month == month, entry.c.late_from.is_(None)),
+            entry.c.late_from == month,
+        ),
+        ~is_reversed,
+    )
+    wanted = set(services)
+    return [one for one in found if one.posting.service in wanted]
+
+
 def standing(connection: Connection, first: int, last: int) -> list[Entry]:
     """The entries of usage records between two ids that nothing has reversed."""
     undo = entry.alias("undo")

@@ -239,6 +239,21 @@ UNRATED_USAGE = _gauge(
     "state",
     "reason",
 )
+QUOTA_ACTIONS = _counter(
+    "fairlane_quota_actions_total",
+    "Quota events carried out, by kind and action.",
+    "kind",
+    "action",
+)
+QUOTA_EVENTS = _gauge(
+    "fairlane_quota_events",
+    "livemostrecent",
+    "Quota events by kind, action and what became of them: told, due, awaited, or the"
+    " effect that usage showed.",
+    "kind",
+    "action",
+    "effect",
+)
 ACCOUNTING_REPORTS = _counter(
     "fairlane_accounting_reports_total",
     "Accounting reports applied to sessions, by Acct-Status-Type and result.",

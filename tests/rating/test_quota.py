@@ -170,7 +170,7 @@ def event_of(action: Action, **values: Any) -> QuotaEvent:
         (Action.THROTTLE, START, 1000 * 125 * 600 * 11 // 10 + 1, Effect.FAILED),
         (Action.BLOCK, START, 0, Effect.CONFIRMED),
         (Action.BLOCK, START, 1, Effect.FAILED),
-        (Action.WALLED_GARDEN, START, 10**10, Effect.NOT_VISIBLE),
+        (Action.WALLED_GARDEN, START, 10**10, Effect.CONFIRMED),
         (Action.BUY, START, 10**10, Effect.NOT_VISIBLE),
     ],
 )

@@ -1,4 +1,5 @@
-"""Who writes balances: one at a time, and the ledger learns that it was another."""
+"""Who writes balances: one at a time, and the ledger learns that it was another; quota
+events that are carried out again."""
 
 from __future__ import annotations
 
@@ -20,3 +21,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("balance_head_key")),
     )
     op.bulk_insert(head, [{"id": 1, "rewritten": 0}])
+    op.add_column(
+        "quota_event",
+        sa.Column("tries", sa.Integer(), nullable=False, server_default=sa.text("0")),
+    )
+    due = sa.text("action <> 'none' AND (acted_at IS NULL OR effect = 'failed')")
+    op.create_index(
+        "quota_event_due",
+        "quota_event",
+        ["number"],
+        sqlite_where=due,
+        postgresql_where=due,
+    )
