@@ -128,7 +128,8 @@ def _add(case: _Case) -> Assessed:
         if any(one.isp == case.isp for one in on_line):
             reason = "your service is on this line: modify it"
             return case.refuse("own_service", f"{_SERVICE}/place", reason)
-    name = case.item.service or case.known.free_name(f"{case.isp}-{line or site}")
+    start = name_start(case.isp, line or site or "")
+    name = case.item.service or case.known.free_name(start)
     if case.inventory.service.get(name) or case.busy("service", name):
         reason = f"there is a service called {name!r}"
         return case.refuse("service_exists", f"{_SERVICE}/name", reason)
@@ -147,6 +148,11 @@ def _add(case: _Case) -> Assessed:
         qualification=said.get("qualificationId"),
         replaces=replaced,
     )
+
+
+def name_start(isp: str, place: str) -> str:
+    """Say how a service is called that is given no name; a number may follow."""
+    return f"{isp}-{place}"
 
 
 def _sealed(case: _Case, service: str) -> str | None:

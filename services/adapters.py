@@ -7,7 +7,7 @@ transaction, and settles the task with the answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
@@ -21,8 +21,9 @@ from provisioning.proof import proves
 from provisioning.task_graph import POLICIES, Kind, Task
 from services.actor import Actor
 from services.provisioning import ObjectChange, Transaction
-from storage import holds, line_leases, outbox, service_records
+from storage import holds, line_leases, outbox
 from storage.outbox import Event
+from storage.service_records import LiveSessions, ServiceRecords
 
 _LINE_SECONDS: Final = (60, 3600)
 _PROOF_SECONDS: Final = (1, 300)
@@ -40,6 +41,9 @@ class Coa(Protocol):
 
 class Rating(Protocol):
     """Opens and closes the subscription of a service; saying no is an outcome."""
+
+    def look_ahead(self, transaction: Transaction, services: Sequence[str]) -> None:
+        """Read together what is open of these services; they may be asked for next."""
 
     def open(self, transaction: Transaction, service: Service) -> Outcome:
         """Make sure that the service's use is charged from now on."""
@@ -117,9 +121,9 @@ def _nothing(_work: Work) -> Outcome:
 
 def _service(work: Work) -> Outcome:
     transaction, wanted = work.transaction, work.wanted
-    connection = transaction.connection
+    records = transaction.together(ServiceRecords)
     before = transaction.inventory.service.get(wanted.service)
-    record = service_records.find(connection, wanted.service)
+    record = records.find(wanted.service)
     if work.task.before is not None:
         before_body = work.task.before
     else:
@@ -129,8 +133,7 @@ def _service(work: Work) -> Outcome:
     work.change(wanted.service, body)
     transaction.release(work.owner)  # the addresses are the service's now
     state = "inactive" if wanted.action is Action.ADD else "active"
-    service_records.put(
-        connection,
+    records.put(
         {
             "name": wanted.service,
             "line": body["line"],
@@ -140,8 +143,7 @@ def _service(work: Work) -> Outcome:
             "customer": body.get("customer"),
             "changed_at": transaction.now,
             "tenant": work.order.tenant,
-        },
-        is_new=record is None,
+        }
     )
     return Done(before_body)
 
@@ -181,7 +183,7 @@ def _service_undo(work: Work) -> Outcome:
     before = work.task.before
     if before is None:
         return Done()  # it was never done
-    connection, name = work.transaction.connection, work.wanted.service
+    records, name = work.transaction.together(ServiceRecords), work.wanted.service
     service = work.transaction.inventory.service.get(name)
     coa, by = work.ports.coa, f"order {work.order.id}"
     if service is not None and before["service"] is None:
@@ -190,9 +192,9 @@ def _service_undo(work: Work) -> Outcome:
     if service is not None and before["service"] is not None:
         coa.change(work.transaction, service, by)
     if before["record"] is None:
-        service_records.remove(connection, name)
+        records.remove(name)
     else:
-        service_records.put(connection, dict(before["record"]))
+        records.put(dict(before["record"]))
     return Done()
 
 
@@ -210,8 +212,7 @@ def _terminate(work: Work, service: Service) -> None:
     """Take a service away, and keep that it was: names are not given twice."""
     transaction = work.transaction
     work.change(service.name, None)
-    service_records.put(
-        transaction.connection,
+    transaction.together(ServiceRecords).put(
         {
             "name": service.name,
             "line": service.line,
@@ -221,7 +222,7 @@ def _terminate(work: Work, service: Service) -> None:
             "customer": service.customer,
             "changed_at": transaction.now,
             "tenant": service.isp,
-        },
+        }
     )
 
 
@@ -285,15 +286,14 @@ def _proof(work: Work) -> Outcome:
         first, longest = _PROOF_SECONDS
         wait = min(first << min(work.task.attempts, 9), longest)
         return Later(transaction.now + wait, "no packet of it was seen yet")
-    service_records.move(
-        transaction.connection, service.name, "active", transaction.now
-    )
+    records = transaction.together(ServiceRecords)
+    records.move(service.name, "active", transaction.now)
     return Done({"since": since})
 
 
 def _is_seen(transaction: Transaction, service: Service, since: int) -> bool:
     connection, inventory = transaction.connection, transaction.inventory
-    sessions = service_records.signs_of_users(connection, service.user_names)
+    sessions = transaction.together(LiveSessions).signs_of(service.user_names)
     if proves(service, inventory, sessions, since):
         return True
     leases = line_leases.signs_of(
@@ -333,6 +333,20 @@ LOCAL: Final[dict[Kind, tuple[Adapter, Adapter | None]]] = {
     Kind.TAKEOVER: (_takeover, None),
 }
 """How each kind is done and undone; None where there is no way back."""
+
+
+def look_ahead(transaction: Transaction, ports: Ports, orders: Iterable[Order]) -> None:
+    """Read together what the tasks of these orders will look up one by one."""
+    items = [item for order in orders for item in order.items.values()]
+    wanted = [item.wanted for item in items if item.wanted is not None]
+    services = sorted({one.service for one in wanted})
+    users = {one.user_name for one in wanted if one.user_name is not None}
+    for name in services:
+        known = transaction.inventory.service.get(name)
+        users |= set(known.user_names) if known else set()
+    transaction.together(ServiceRecords).look_ahead(services)
+    transaction.together(LiveSessions).look_ahead(users)
+    ports.rating.look_ahead(transaction, services)
 
 
 def perform(work: Work) -> Outcome:

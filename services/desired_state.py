@@ -21,8 +21,8 @@ from services.order_assessment import Keys
 from services.orders import Placed
 from services.provisioning import Transaction
 from storage import desired_states
-from storage import orders as stored
 from storage.desired_states import TakenUp
+from storage.orders import OpenClaims
 
 
 class Stale(NamedTuple):
@@ -74,9 +74,9 @@ def take_up(
     before = desired_states.find(connection, isp, line)
     if before is not None and desired.version <= before.version:
         return Stale(before.version)
-    busy = stored.busy(connection, [("line", line)])
-    if busy:
-        return Waiting(next(iter(busy.values())))
+    busy = transaction.together(OpenClaims).find(("line", line))
+    if busy is not None:
+        return Waiting(busy)
     placed = _place(transaction, actor, line, desired, keys, new_id)
     if not isinstance(placed, list):
         order_id = placed.order.id if isinstance(placed, Placed) else None

@@ -7,14 +7,14 @@ order needs is held, and what others were promised for its places is over.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from provisioning.decomposition import decompose
 from provisioning.line_token import line_of
 from provisioning.order import Item, Order
 from provisioning.order_body import ItemBody, OrderBody
-from provisioning.order_rules import Known, Wanted, assess, claims
+from provisioning.order_rules import Known, Wanted, assess, claims, name_start
 from provisioning.order_states import Assessment, State
 from provisioning.refusal import Refusal
 from services.order_capacity import Claim, claim
@@ -22,6 +22,9 @@ from services.provisioning import Transaction
 from services.qualification_life import invalidate
 from storage import orders as stored
 from storage.holds import Hold
+from storage.orders import OpenClaims
+from storage.qualifications import OpenAnswers
+from storage.service_records import ServiceRecords
 from storage.sites import sites_named
 
 
@@ -45,7 +48,7 @@ def accept_or_reject(
 
     Gives what it holds; ``unwritten`` is what others of its transaction do.
     """
-    known = _known(transaction, read, keys, order.tenant)
+    known = _known(transaction, read, keys)
     assessed = assess(read, order.tenant, transaction.inventory, known)
     wanted = {n: one for n, one in assessed.items() if isinstance(one, Wanted)}
     claimed = claim(transaction, order.id, wanted, unwritten)
@@ -109,41 +112,67 @@ def _accept(
 _PLACES: Final = frozenset({"line", "site"})
 
 
-def _known(transaction: Transaction, read: OrderBody, keys: Keys, isp: str) -> Known:
-    """Look up, for all items at once, what the rules ask of the database."""
-    connection, inventory = transaction.connection, transaction.inventory
-    asked: list[tuple[str, str]] = []
-    tokens: dict[str, str | None] = {}
-    for item in read.items:
-        asked += [(k, n) for k, n in item.places.items() if k in _PLACES]
+def look_ahead(
+    transaction: Transaction, isp: str, reads: Iterable[OrderBody], keys: Keys
+) -> None:
+    """Read together what these orders of an ISP will ask one by one."""
+    items = [item for read in reads for item in read.items]
+    asked = _asked(transaction, items, keys)
+    names = {name for kind, name in asked if kind in _PLACES}
+    starts = [name_start(isp, name) for name in names]
+    transaction.together(OpenClaims).look_ahead(asked)
+    transaction.together(ServiceRecords).look_ahead(starts)
+    places = [f"{kind}:{name}" for kind, name in asked if kind in _PLACES]
+    transaction.together(OpenAnswers).look_ahead(places)
+
+
+def _asked(
+    transaction: Transaction, items: Iterable[ItemBody], keys: Keys
+) -> set[tuple[str, str]]:
+    """Give all that items are about, by kind and name."""
+    inventory = transaction.inventory
+    asked: set[tuple[str, str]] = set()
+    for item in items:
+        asked |= {(k, n) for k, n in item.places.items() if k in _PLACES}
         token = item.places.get("connection")
         if token is not None:
             line = line_of(token, transaction.now, keys.token_key)
-            tokens[token] = line
-            asked += [("line", line)] if line else []
+            asked |= {("line", line)} if line else set()
         line_at = inventory.line_at(item.places.get("site", ""))
-        asked += [("line", line_at.name)] if line_at else []
+        asked |= {("line", line_at.name)} if line_at else set()
         if item.service is not None:
-            asked.append(("service", item.service))
+            asked.add(("service", item.service))
             service = inventory.service.get(item.service)
-            asked += [("line", service.line)] if service else []
+            asked |= {("line", service.line)} if service else set()
         if "userName" in item.characteristics:
-            asked.append(("user_name", item.characteristics["userName"]))
+            asked.add(("user_name", item.characteristics["userName"]))
+    return asked
+
+
+def _known(transaction: Transaction, read: OrderBody, keys: Keys) -> Known:
+    """Look up, for all items at once, what the rules ask of the database."""
+    connection, inventory = transaction.connection, transaction.inventory
+    asked = _asked(transaction, read.items, keys)
+    open_claims = transaction.together(OpenClaims)
+    open_claims.look_ahead(asked)
+    records = transaction.together(ServiceRecords)
     sites = sites_named(connection, [n for k, n in asked if k == "site"])
     given: set[str] = set()
 
     def free_name(start: str) -> str:
-        taken = stored.names_like(connection, start) | given
-        numbered = (f"{start}-{number}" for number in itertools.count(2))
-        names = itertools.chain([start], numbered)
-        name = next(n for n in names if n not in taken and n not in inventory.service)
+        name = start
+        if name in given or name in inventory.service or records.find(name):
+            taken = stored.names_like(connection, start) | given
+            numbered = (f"{start}-{number}" for number in itertools.count(2))
+            free = (n for n in numbered if n not in taken)
+            name = next(n for n in free if n not in inventory.service)
         given.add(name)
         return name
 
     return Known(
-        busy=stored.busy(connection, asked),
+        busy={key: found for key in asked if (found := open_claims.find(key))},
         sites=frozenset(sites),
         free_name=free_name,
         seal=keys.seal,
-        line_of_token=tokens.get,
+        line_of_token=lambda token: line_of(token, transaction.now, keys.token_key),
     )

@@ -17,7 +17,7 @@ from provisioning.qualification import Case, Color, Need, Place, decide, needs, 
 from provisioning.refusal import Refusal
 from services.provisioning import Transaction
 from storage import holds, qualifications
-from storage.holds import Hold
+from storage.holds import Held, Hold
 from storage.sites import sites_named
 
 
@@ -50,7 +50,7 @@ def claim(
         resources.add(f"addresses:{wanted.isp}/{place.area}")
         if place.node is not None:
             resources.add(f"node:{place.node.name}")
-    held = holds.sums(transaction.connection, resources)
+    held = transaction.together(Held).sums(resources)
     held.update({one: unwritten[one] for one in resources if one in unwritten})
     for number, wanted in sought.items():
         place = places[number]

@@ -25,7 +25,7 @@ from provisioning.task_graph import (
     asked,
     runnable,
 )
-from services.adapters import Ports, Work, perform
+from services.adapters import Ports, Work, look_ahead, perform
 from services.orders import save, save_all
 from services.provisioning import Transaction
 from storage import orders as stored
@@ -85,6 +85,7 @@ def _together(
 ) -> Step:
     """Take all orders further at once: as long as no bug stops one, none needs more."""
     found = stored.load(transaction.connection, ids)
+    look_ahead(transaction, ports, found.values())
     made = Step(len(ids), [], [])
     changed = []
     for id_ in ids:

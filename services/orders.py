@@ -21,7 +21,7 @@ from provisioning.order_rules import claims
 from provisioning.order_states import ENDED, State
 from provisioning.refusal import Refusal
 from services.actor import Actor
-from services.order_assessment import Keys, accept_or_reject
+from services.order_assessment import Keys, accept_or_reject, look_ahead
 from services.provisioning import ObjectChange, Transaction, log_changes
 from storage import holds, order_queries, outbox
 from storage import orders as stored
@@ -60,7 +60,9 @@ def place_all(
 ) -> list[Placed | list[Refusal]]:
     """Take orders in their turn; each sees those before it."""
     batch = _Batch(transaction, keys, new_id)
-    placed = [batch.place(command) for command in commands]
+    read = [_read(transaction, command, keys) for command in commands]
+    batch.look_ahead([one for one in read if isinstance(one, _Read)])
+    placed = [batch.place(one) if isinstance(one, _Read) else one for one in read]
     batch.write()
     return placed
 
@@ -84,6 +86,33 @@ def place(
     return place_all(transaction, [command], keys=keys, new_id=new_id)[0]
 
 
+class _Read(NamedTuple):
+    """A command that can be read as an ISP's order."""
+
+    command: Command
+    isp: str
+    body: OrderBody
+    digest: str
+
+
+def _read(
+    transaction: Transaction, command: Command, keys: Keys
+) -> _Read | list[Refusal]:
+    isp = command.actor.isp
+    if isp is None:
+        return [Refusal("isp_missing", "", "say on behalf of which ISP")]
+    if isp not in transaction.inventory.isp:
+        return [Refusal("unknown_isp", "", f"there is no ISP called {isp!r}")]
+    encoded = msgspec.json.encode(command.body, order="deterministic")
+    if len(encoded) > BODY_BYTES:
+        return [Refusal("body_too_large", "", f"at most {BODY_BYTES} bytes")]
+    body = read_order(command.body)
+    if isinstance(body, list):
+        return body
+    digest = hashlib.blake2b(encoded, key=keys.digest_key, digest_size=32)
+    return _Read(command, isp, body, digest.hexdigest())
+
+
 class _Batch:
     """Orders of one transaction, written together.
 
@@ -104,59 +133,54 @@ class _Batch:
         self._about: set[str] = set()
         self._claims: set[tuple[str, str]] = set()
 
-    def place(self, command: Command) -> Placed | list[Refusal]:
+    def look_ahead(self, reads: Sequence[_Read]) -> None:
+        """Look up together what the orders will ask one by one."""
+        known = self._transaction.together(stored.OrderIds)
+        known.look_ahead((one.isp, one.body.external_id) for one in reads)
+        new = [one for one in reads if not known.find((one.isp, one.body.external_id))]
+        for isp in sorted({one.isp for one in new}):
+            bodies = [one.body for one in new if one.isp == isp]
+            look_ahead(self._transaction, isp, bodies, self._keys)
+
+    def place(self, read: _Read) -> Placed | list[Refusal]:
         """Take one order."""
-        transaction, actor = self._transaction, command.actor
-        isp = actor.isp
-        if isp is None:
-            return [Refusal("isp_missing", "", "say on behalf of which ISP")]
-        if isp not in transaction.inventory.isp:
-            return [Refusal("unknown_isp", "", f"there is no ISP called {isp!r}")]
-        encoded = msgspec.json.encode(command.body, order="deterministic")
-        if len(encoded) > BODY_BYTES:
-            return [Refusal("body_too_large", "", f"at most {BODY_BYTES} bytes")]
-        read = read_order(command.body)
-        if isinstance(read, list):
-            return read
-        about = {f"{isp}/{read.external_id}", *names(read)}
+        transaction, called = self._transaction, read.body.external_id
+        about = {f"{read.isp}/{called}", *names(read.body)}
         if about & self._about:
             self.write()
         self._about |= about
-        key = self._keys.digest_key
-        digest = hashlib.blake2b(encoded, key=key, digest_size=32).hexdigest()
-        same = stored.find_external(transaction.connection, isp, read.external_id)
+        same = transaction.together(stored.OrderIds).find((read.isp, called))
         if same is not None:
             found = stored.load(transaction.connection, [same])[same]
-            if found.digest != digest:
-                reason = f"{read.external_id!r} is the id of another order"
+            if found.digest != read.digest:
+                reason = f"{called!r} is the id of another order"
                 return [Refusal("external_id_conflict", "/externalId", reason)]
             return Placed(found, False, _refusals(found))
-        order, made = self._taken(command, read, isp, digest)
+        order, made = self._taken(read)
         if self._claims & _claims(order):
             # By a token, or by its site: the same line in other words.
             self.write()
-            order, made = self._taken(command, read, isp, digest)
-        self._keep(actor, order, made)
+            order, made = self._taken(read)
+        self._keep(read.command.actor, order, made)
         return Placed(order, True, _refusals(order))
 
-    def _taken(
-        self, command: Command, read: OrderBody, isp: str, digest: str
-    ) -> tuple[Order, list[Hold]]:
-        now, actor = self._transaction.now, command.actor
+    def _taken(self, read: _Read) -> tuple[Order, list[Hold]]:
+        now, command, body = self._transaction.now, read.command, read.body
+        actor = command.actor
         order = Order(
             id=self._new_id(),
-            external_id=read.external_id,
-            tenant=isp,
-            digest=digest,
+            external_id=body.external_id,
+            tenant=read.isp,
+            digest=read.digest,
             channel=actor.channel,
             actor=actor.name,
             on_behalf=actor.on_behalf,
             ordered_at=now,
-            start_at=max(read.start_at, now),
+            start_at=max(body.start_at, now),
             body=shown(command.body),
         )
-        made = accept_or_reject(self._transaction, order, read, self._keys, self._held)
-        waits = command.held or read.start_at > now
+        made = accept_or_reject(self._transaction, order, body, self._keys, self._held)
+        waits = command.held or body.start_at > now
         if order.state is State.ACKNOWLEDGED and waits:
             order.state = State.HELD if command.held else State.PENDING
             for item in order.items.values():
@@ -179,6 +203,7 @@ class _Batch:
             stored.add(connection, self._orders)
             holds.change(connection, made=self._holds)
             outbox.publish(connection, self._events, self._transaction.now)
+            self._transaction.look_again()
         self._orders, self._events, self._holds = [], [], []
         self._held.clear()
         self._about.clear()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol, TypeVar, cast
 
 import sqlalchemy
 from sqlalchemy import Connection, insert
@@ -43,6 +43,19 @@ class ObjectChange(NamedTuple):
         return "delete" if self.after is None else "modify"
 
 
+class Gathered(Protocol):
+    """What is read ahead and written together; see ``storage.looked_up``."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Begin with nothing known."""
+
+    def flush(self) -> None:
+        """Write what waits to be written."""
+
+
+_Gathered = TypeVar("_Gathered", bound=Gathered)
+
+
 class Transaction:
     """What a service works with; ``now`` is in epoch seconds."""
 
@@ -54,6 +67,7 @@ class Transaction:
         self._unwritten: list[ObjectChange] = []
         self._log: list[dict[str, Any]] = []
         self._released: list[str] = []
+        self._gathered: dict[type[Gathered], Gathered] = {}
         self._number = inventory.number
 
     def change(
@@ -72,6 +86,17 @@ class Transaction:
             self.inventory.put(one.kind, one.name, one.after)
         self._unwritten += made
         self._log += log_rows(actor, made, self.now, reason, tenant)
+
+    def together(self, kind: type[_Gathered]) -> _Gathered:
+        """Give the transaction's one of a kind of look-up, for as long as it holds."""
+        if kind not in self._gathered:
+            self._gathered[kind] = kind(self.connection)
+        return cast(_Gathered, self._gathered[kind])
+
+    def look_again(self) -> None:
+        """Write what waits, and take nothing that was looked up for so any more."""
+        self.flush()
+        self._gathered.clear()
 
     def release(self, owner: str) -> None:
         """Let an owner's holds go when the transaction ends: it has what it needs."""
@@ -93,6 +118,8 @@ class Transaction:
             owners, self._released = self._released, []
             gone = holds.holds_of(self.connection, owners)
             holds.change(self.connection, gone=gone)
+        for gathered in self._gathered.values():
+            gathered.flush()
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -116,6 +143,7 @@ class Transaction:
             self.inventory.restore(*self._before.pop())
         self.inventory.number = number
         self._unwritten, self._log, self._released = [], [], []
+        self._gathered.clear()
 
 
 class Provisioning:

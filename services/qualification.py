@@ -37,7 +37,8 @@ from provisioning.refusal import Refusal
 from services.actor import Actor
 from services.provisioning import ObjectChange, Transaction, log_changes
 from storage import holds, line_leases, qualifications
-from storage.holds import Hold
+from storage.holds import Held, Hold
+from storage.qualifications import OpenAnswers
 from storage.sites import Site, sites_like, sites_named
 
 BATCH: Final = 128
@@ -250,8 +251,10 @@ class _Batch:
                 resources.add(f"node:{place.node.name}")
             isps = [query.isp] if query.isp else self._transaction.inventory.isp
             resources |= {f"addresses:{isp}/{place.area}" for isp in isps}
-        self._held = holds.sums(connection, resources)
-        known = qualifications.open_at(connection, places)
+        self._held = Held(connection).sums(resources)
+        answers = OpenAnswers(connection)
+        answers.look_ahead(places)
+        known = [one for place in sorted(places) for one in answers.find(place) or ()]
         self._open = {(one.tenant, one.place): one.id for one in known}
         for one in holds.holds_of(connection, [one.id for one in known]):
             self._holds.setdefault(one.owner, []).append(one)

@@ -12,6 +12,7 @@ from services.actor import Actor
 from services.provisioning import Transaction
 from services.qualification import Qualification
 from storage import holds, qualifications
+from storage.qualifications import OpenAnswers
 
 _EXPIRED_AT_ONCE: Final = 500
 _TEXT: Final = 500
@@ -41,6 +42,7 @@ def end(transaction: Transaction, ids: list[str], state: str) -> None:
     if ids:
         qualifications.close(connection, ids, state)
         holds.change(connection, gone=holds.holds_of(connection, ids))
+        transaction.look_again()
 
 
 def invalidate(
@@ -48,7 +50,8 @@ def invalidate(
 ) -> None:
     """End the green answers for places that are ordered; ``ordered`` are those that the
     order names."""
-    known = [one.id for one in qualifications.open_at(transaction.connection, places)]
+    answers = transaction.together(OpenAnswers)
+    known = [one.id for place in places for one in answers.find(place) or ()]
     end(transaction, [one for one in known if one not in ordered], "invalidated")
     end(transaction, [one for one in known if one in ordered], "ordered")
 

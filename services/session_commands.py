@@ -5,7 +5,7 @@ from __future__ import annotations
 from config.offers import Service
 from services import coa
 from services.provisioning import Transaction
-from storage import service_records
+from storage.service_records import LiveSessions
 
 
 class SessionCommands:
@@ -22,8 +22,8 @@ class SessionCommands:
 
         Most services have none yet when this is asked: then one look is enough.
         """
-        connection, users = transaction.connection, service.user_names
-        if users and not service_records.signs_of_users(connection, users):
+        users = service.user_names
+        if users and not transaction.together(LiveSessions).signs_of(users):
             return
         transaction.flush()  # it reads the service where everyone else does
         coa.request_coa(

@@ -6,17 +6,21 @@ the services that there are.
 
 from __future__ import annotations
 
-from typing import Final
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from config.offers import Service
 from provisioning.outcomes import Done, Outcome, Refused
 from services.provisioning import Transaction
+from storage.looked_up import LookedUp
 from storage.provisioning_tables import subscription
 
-_OPEN: Final = select(subscription.c.offering).where(
-    subscription.c.service == bindparam("of"), subscription.c.closed_at.is_(None)
+_OPEN: Final = select(subscription.c.service, subscription.c.offering).where(
+    subscription.c.service.in_(bindparam("keys", expanding=True)),
+    subscription.c.closed_at.is_(None),
 )
 _CLOSE: Final = (
     update(subscription)
@@ -28,30 +32,70 @@ _CLOSE: Final = (
 _INSERT: Final = insert(subscription)
 
 
+class OpenSubscriptions(LookedUp[str, set[str]]):
+    """The offerings that are open for each service."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._closed: list[dict[str, Any]] = []
+        self._opened: dict[str, dict[str, Any]] = {}
+
+    def read(self, keys: list[str]) -> Mapping[str, set[str]]:
+        """Read from the database."""
+        found: defaultdict[str, set[str]] = defaultdict(set)
+        for service, offering in self.connection.execute(_OPEN, {"keys": keys}):
+            found[service].add(offering)
+        return found
+
+    def open(self, row: dict[str, Any]) -> None:
+        """Open one; whatever else of the service is open is closed before."""
+        self.known[row["service"]] = {row["offering"]}
+        self._opened[row["service"]] = row
+
+    def close(self, service: str, now: int) -> None:
+        """Close whatever of a service is open."""
+        if service in self._opened:
+            self.flush()
+        if self.find(service):
+            self._closed.append({"of": service, "at": now})
+            self.known[service] = None
+
+    def flush(self) -> None:
+        """Write what was closed, then what was opened."""
+        closed, self._closed = self._closed, []
+        opened, self._opened = self._opened, {}
+        if closed:
+            self.connection.execute(_CLOSE, closed)
+        if opened:
+            self.connection.execute(_INSERT, list(opened.values()))
+
+
 class Subscriptions:
     """The rating port of the provisioning manager, in the order's transaction."""
+
+    def look_ahead(self, transaction: Transaction, services: Sequence[str]) -> None:
+        """Read together what is open of these services."""
+        transaction.together(OpenSubscriptions).look_ahead(services)
 
     def open(self, transaction: Transaction, service: Service) -> Outcome:
         """Open the subscription of a service's offering, and close one of another."""
         if service.offering not in transaction.inventory.offering:
             return Refused("unknown_offering", f"{service.offering!r} is not sold")
-        connection, name = transaction.connection, {"of": service.name}
-        open_ones = set(connection.scalars(_OPEN, name))
-        if open_ones == {service.offering}:
+        subscriptions = transaction.together(OpenSubscriptions)
+        if subscriptions.find(service.name) == {service.offering}:
             return Done()
-        if open_ones:
-            connection.execute(_CLOSE, {**name, "at": transaction.now})
-        row = {
-            "service": service.name,
-            "offering": service.offering,
-            "opened_at": transaction.now,
-            "tenant": service.isp,
-        }
-        connection.execute(_INSERT, row)
+        subscriptions.close(service.name, transaction.now)
+        subscriptions.open(
+            {
+                "service": service.name,
+                "offering": service.offering,
+                "opened_at": transaction.now,
+                "tenant": service.isp,
+            }
+        )
         return Done()
 
     def close(self, transaction: Transaction, service: Service) -> Outcome:
         """Close whatever of a service is open; nothing is fine."""
-        given = {"of": service.name, "at": transaction.now}
-        transaction.connection.execute(_CLOSE, given)
+        transaction.together(OpenSubscriptions).close(service.name, transaction.now)
         return Done()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+import msgspec
 import sqlalchemy
 from pysqlite3 import dbapi2 as sqlite
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -33,6 +34,17 @@ StorageError = sqlalchemy.exc.SQLAlchemyError
 # to 8 us. They are the cheapest callables that give None for None, bytes for bytes.
 sqlite.register_adapter(type(None), {}.get)
 sqlite.register_adapter(bytes, bytes)
+
+
+def _encoded(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+# The standard library's encoder and decoder take five times as long.
+_JSON: Final[dict[str, Any]] = {
+    "json_serializer": _encoded,
+    "json_deserializer": msgspec.json.decode,
+}
 
 _BUSY_MS: Final = 10_000
 _READERS: Final = 8
@@ -140,6 +152,7 @@ def _open_sqlite(path: Path) -> Database:
             poolclass=QueuePool,
             pool_size=pool,
             max_overflow=0,
+            **_JSON,
         )
 
         def prepare(connection: Any, _record: object) -> None:
@@ -187,6 +200,7 @@ def _open_postgresql(url: URL) -> Database:
             max_overflow=0,
             pool_pre_ping=True,
             pool_timeout=_BUSY_MS / 1000,
+            **_JSON,
             **options,
         )
 

@@ -13,9 +13,8 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
+from storage.looked_up import AT_ONCE, LookedUp
 from storage.provisioning_tables import held, hold
-
-_AT_ONCE: Final = 500
 
 
 class Hold(NamedTuple):
@@ -45,17 +44,23 @@ _ADD: Final = (
 
 def _parts(keys: Iterable[str]) -> Iterable[list[str]]:
     listed = sorted(set(keys))
-    for start in range(0, len(listed), _AT_ONCE):
-        yield listed[start : start + _AT_ONCE]
+    for start in range(0, len(listed), AT_ONCE):
+        yield listed[start : start + AT_ONCE]
 
 
-def sums(connection: Connection, resources: Iterable[str]) -> Counter[str]:
-    """Say how much of each resource is held."""
-    found: Counter[str] = Counter()
-    for keys in _parts(resources):
-        for resource, quantity in connection.execute(_SUMS, {"keys": keys}):
-            found[resource] = quantity
-    return found
+class Held(LookedUp[str, int]):
+    """How much of each resource is held."""
+
+    def read(self, keys: list[str]) -> Mapping[str, int]:
+        """Read from the database."""
+        rows = self.connection.execute(_SUMS, {"keys": keys})
+        return {row.resource: row.quantity for row in rows}
+
+    def sums(self, resources: Iterable[str]) -> Counter[str]:
+        """Give the sums of these resources, to be counted on."""
+        wanted = set(resources)
+        self.look_ahead(wanted)
+        return Counter({key: self.known[key] or 0 for key in wanted})
 
 
 def holds_of(connection: Connection, owners: Iterable[str]) -> list[Hold]:

@@ -12,6 +12,7 @@ from provisioning.order import Item, Order
 from provisioning.order_rules import Wanted
 from provisioning.order_states import Action, Assessment, State
 from provisioning.task_graph import Kind, Task, TaskState
+from storage.looked_up import LookedUp
 from storage.provisioning_tables import (
     OPEN_ITEM,
     order_task,
@@ -34,9 +35,9 @@ _ITEMS: Final = _in(select(service_order_item), service_order_item.c.order_id)
 _TASKS: Final = _in(select(order_task), order_task.c.order_id)
 
 
-_EXTERNAL: Final = select(service_order.c.id).where(
+_EXTERNAL: Final = select(service_order.c.external_id, service_order.c.id).where(
     service_order.c.tenant == bindparam("of"),
-    service_order.c.external_id == bindparam("called"),
+    service_order.c.external_id.in_(bindparam("keys", expanding=True)),
 )
 _BUSY: Final = {
     kind: select(service_order_item.c[kind], service_order_item.c.order_id).where(
@@ -97,9 +98,17 @@ def load(connection: Connection, ids: Iterable[str]) -> dict[str, Order]:
     return found
 
 
-def find_external(connection: Connection, tenant: str, external_id: str) -> str | None:
-    """Give the id of the order that an ISP calls so."""
-    return connection.scalar(_EXTERNAL, {"of": tenant, "called": external_id})
+class OrderIds(LookedUp[tuple[str, str], str]):
+    """The id of the order that an ISP calls so, by the ISP and its own id."""
+
+    def read(self, keys: list[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
+        """Read from the database."""
+        found: dict[tuple[str, str], str] = {}
+        for tenant, called in _by_first(keys):
+            bound = {"of": tenant, "keys": called}
+            rows = self.connection.execute(_EXTERNAL, bound)
+            found |= {(tenant, row[0]): row[1] for row in rows}
+        return found
 
 
 def due(connection: Connection, now: int, limit: int) -> list[str]:
@@ -117,18 +126,23 @@ def hurry(connection: Connection, services: Sequence[str], now: int) -> None:
             connection.execute(_HURRY_PROOFS, {"keys": ids, "now": now})
 
 
-def busy(
-    connection: Connection, claims: Iterable[tuple[str, str]]
-) -> dict[tuple[str, str], str]:
-    """Say which order has each of these lines, sites, services or user names open."""
-    found: dict[tuple[str, str], str] = {}
-    by_kind: dict[str, list[str]] = {}
-    for kind, name in claims:
-        by_kind.setdefault(kind, []).append(name)
-    for kind, names in sorted(by_kind.items()):
-        rows = connection.execute(_BUSY[kind], {"keys": names})
-        found |= {(kind, row[0]): row[1] for row in rows}
-    return found
+class OpenClaims(LookedUp[tuple[str, str], str]):
+    """The open order about each line, site, service or user name, by kind and name."""
+
+    def read(self, keys: list[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
+        """Read from the database."""
+        found: dict[tuple[str, str], str] = {}
+        for kind, names in _by_first(keys):
+            rows = self.connection.execute(_BUSY[kind], {"keys": names})
+            found |= {(kind, row[0]): row[1] for row in rows}
+        return found
+
+
+def _by_first(keys: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
+    grouped: dict[str, list[str]] = {}
+    for first, second in keys:
+        grouped.setdefault(first, []).append(second)
+    return sorted(grouped.items())
 
 
 def names_like(connection: Connection, start: str) -> set[str]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, bindparam, insert, select, text, update
 
+from storage.looked_up import LookedUp
 from storage.provisioning_tables import lead, qualification
-
-_AT_ONCE: Final = 500
 
 
 class Open(NamedTuple):
@@ -35,13 +35,15 @@ _CLOSE: Final = (
 )
 
 
-def open_at(connection: Connection, places: Iterable[str]) -> list[Open]:
-    """Give the green answers that are good for these places."""
-    listed, found = sorted(set(places)), []
-    for start in range(0, len(listed), _AT_ONCE):
-        part = {"places": listed[start : start + _AT_ONCE]}
-        found += [Open(*row) for row in connection.execute(_OPEN, part)]
-    return found
+class OpenAnswers(LookedUp[str, list[Open]]):
+    """The green answers that are good for each place."""
+
+    def read(self, keys: list[str]) -> Mapping[str, list[Open]]:
+        """Read from the database."""
+        found: defaultdict[str, list[Open]] = defaultdict(list)
+        for row in self.connection.execute(_OPEN, {"places": keys}):
+            found[row.place].append(Open(*row))
+        return found
 
 
 def close(connection: Connection, ids: Iterable[str], state: str) -> None:

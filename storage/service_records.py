@@ -3,67 +3,116 @@ work."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from provisioning.proof import Sign
+from storage.looked_up import LookedUp
 from storage.provisioning_tables import service_record
 from storage.tables import session
 
 _SIGNS: Final = 20
 _SESSIONS_AT_ONCE: Final = 5000
-_PUT: Final = insert(service_record)
-_FIND: Final = select(service_record).where(service_record.c.name == bindparam("which"))
+_COLUMNS: Final = tuple(service_record.c.keys())
+_FIND: Final = select(service_record).where(
+    service_record.c.name.in_(bindparam("keys", expanding=True))
+)
+_ADD: Final = insert(service_record)
 _DELETE: Final = delete(service_record).where(
     service_record.c.name == bindparam("which")
 )
-_MOVE: Final = (
+_CHANGE: Final = (
     update(service_record)
     .where(service_record.c.name == bindparam("which"))
-    .values(state=bindparam("new_state"), changed_at=bindparam("at"))
+    .values({name: bindparam(f"new_{name}") for name in _COLUMNS})
 )
 _USERS: Final = (
-    select(session.c.framed_ip_address, session.c.last_arrival_at)
+    select(session.c.user_name, session.c.framed_ip_address, session.c.last_arrival_at)
     .where(
         session.c.user_name.in_(bindparam("users", expanding=True)),
         session.c.state != "closed",
     )
     .order_by(session.c.id.desc())
-    .limit(_SIGNS)
+    .limit(bindparam("most"))
 )
 
 
-def find(connection: Connection, name: str) -> dict[str, Any] | None:
-    """Give the record of a service; None where no order made one."""
-    row = connection.execute(_FIND, {"which": name}).first()
-    return None if row is None else dict(row._mapping)
+class ServiceRecords(LookedUp[str, dict[str, Any]]):
+    """The record of each service that an order made, by name."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._stored: set[str] = set()
+        self._changed: set[str] = set()
+
+    def read(self, keys: list[str]) -> Mapping[str, dict[str, Any]]:
+        """Read from the database."""
+        rows = self.connection.execute(_FIND, {"keys": keys}).mappings()
+        found = {row["name"]: dict(row) for row in rows}
+        self._stored |= found.keys()
+        return found
+
+    def put(self, row: dict[str, Any]) -> None:
+        """Have a record in place of the one there was, if any was."""
+        self._set(row["name"], row)
+
+    def remove(self, name: str) -> None:
+        """Forget a service that never came to be."""
+        self._set(name, None)
+
+    def move(self, name: str, state: str, now: int) -> None:
+        """Give a record, where there is one, another state (TMF638)."""
+        row = self.find(name)
+        if row is not None:
+            self._set(name, {**row, "state": state, "changed_at": now})
+
+    def _set(self, name: str, row: dict[str, Any] | None) -> None:
+        self.look_ahead([name])
+        self.known[name] = row
+        self._changed.add(name)
+
+    def flush(self) -> None:
+        """Write what changed, many in one statement."""
+        names, self._changed = sorted(self._changed), set()
+        rows = {name: row for name in names if (row := self.known[name]) is not None}
+        gone = [name for name in names if name not in rows and name in self._stored]
+        changed = [
+            {"which": name, **{f"new_{key}": value for key, value in row.items()}}
+            for name, row in rows.items()
+            if name in self._stored
+        ]
+        made = [row for name, row in rows.items() if name not in self._stored]
+        if gone:
+            self.connection.execute(_DELETE, [{"which": name} for name in gone])
+        if changed:
+            self.connection.execute(_CHANGE, changed)
+        if made:
+            self.connection.execute(_ADD, made)
+        self._stored = (self._stored - set(gone)) | rows.keys()
 
 
-def put(connection: Connection, row: dict[str, Any], *, is_new: bool = False) -> None:
-    """Write a record in place of the one there was, if any was."""
-    if not is_new:
-        connection.execute(_DELETE, {"which": row["name"]})
-    connection.execute(_PUT, row)
+class LiveSessions(LookedUp[str, list[Sign]]):
+    """The live sessions of each user name, the newest first."""
 
+    def read(self, keys: list[str]) -> Mapping[str, list[Sign]]:
+        """Read from the database; some of one user's are as good as all."""
+        found: defaultdict[str, list[Sign]] = defaultdict(list)
+        most = _SIGNS * len(keys)
+        rows = self.connection.execute(_USERS, {"users": keys, "most": most}).all()
+        if len(rows) == most and len(keys) > 1:  # one may have left others none
+            for key in keys:
+                found[key] = list(self.read([key]).get(key, ()))
+            return found
+        for user, address, seen_at in rows:
+            found[user].append(Sign(address, seen_at))
+        return found
 
-def remove(connection: Connection, name: str) -> None:
-    """Forget a service that never came to be."""
-    connection.execute(_DELETE, {"which": name})
-
-
-def move(connection: Connection, name: str, state: str, now: int) -> None:
-    """Give a record another state (TMF638)."""
-    row = {"which": name, "new_state": state, "at": now}
-    connection.execute(_MOVE, row)
-
-
-def signs_of_users(connection: Connection, users: tuple[str, ...]) -> list[Sign]:
-    """Give the live sessions of user names, the newest first."""
-    if not users:
-        return []
-    rows = connection.execute(_USERS, {"users": list(users)})
-    return [Sign(*row) for row in rows]
+    def signs_of(self, users: Iterable[str]) -> list[Sign]:
+        """Give the live sessions of a service's user names."""
+        return [sign for user in users for sign in self.find(user) or ()]
 
 
 def new_sessions(connection: Connection, after: int) -> tuple[int, list[str]]:

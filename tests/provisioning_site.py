@@ -7,7 +7,7 @@ a test tells them; a subscriber whose packets come when a test says so.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from netaddr import IPAddress
@@ -212,6 +212,9 @@ class _Coa:
 class _Rating:
     def __init__(self, parties: Parties) -> None:
         self._parties = parties
+
+    def look_ahead(self, _transaction: Transaction, _services: Sequence[str]) -> None:
+        """Read together what will be asked: nothing is."""
 
     def open(self, _transaction: Transaction, service: Service) -> Outcome:
         """Open an account."""

@@ -26,9 +26,9 @@ from services.actor import Actor
 from services.order_manager import settle
 from services.orders import Command, Placed
 from services.provisioning import ObjectChange
-from storage import service_records
 from storage.columns import metadata
 from storage.outbox import events_since
+from storage.service_records import ServiceRecords
 
 
 def refusals(site: Site, sent: Any, actor: Actor = AURORA) -> list[tuple[str, str]]:
@@ -59,7 +59,7 @@ def test_an_order_becomes_active_when_accounting_tells_of_its_session(
     assert State.COMPLETED == done.state
     assert ["provisioned", "active"] == [one["name"] for one in done.milestones]
     with site.database.read.connect() as connection:
-        record = service_records.find(connection, "aurora-line1")
+        record = ServiceRecords(connection).find("aurora-line1")
     assert record is not None
     assert "active" == record["state"]
 
