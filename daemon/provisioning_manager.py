@@ -17,7 +17,7 @@ from daemon import clock
 from provisioning.outcomes import Outcome, Trouble
 from provisioning.task_graph import Kind
 from services.adapters import Ports
-from services.order_manager import Call, Step, ring, settle, step
+from services.order_manager import ORDERS_AT_ONCE, Call, Step, ring, settle, step
 from services.provisioning import Provisioning
 from services.qualification_life import expire
 from storage import service_records
@@ -29,6 +29,10 @@ log = logs.get_logger("daemon.provisioning_manager")
 IDLE_SECONDS: Final = 0.2
 """Between two looks when nothing is due: a fifth of the second in which a change of
 service has to be effective."""
+
+GATHER_SECONDS: Final = 0.02
+"""Between two steps while there is work: orders that come meanwhile share the next one,
+whose statements and commit cost the same for one as for a hundred."""
 
 CALLS_AT_ONCE: Final = 256
 """Questions that are under way; more wait, and their deadlines with them."""
@@ -89,6 +93,8 @@ class ProvisioningManager:
                     task_.add_done_callback(self._calls.discard)
                 if not made.orders and not self._answers:
                     await self._rest()
+                if made.orders < ORDERS_AT_ONCE:
+                    await asyncio.sleep(GATHER_SECONDS)
         finally:
             for task_ in self._calls:
                 task_.cancel()
