@@ -290,7 +290,7 @@ def needs(case: Case) -> list[Need]:
 
 def decide(case: Case, *, alternatives: bool = True) -> Answer:
     """Answer for one offering at one place."""
-    found = [rule for rule in (rule(case) for rule in RULES) if rule is not None]
+    found = [one for rule in RULES if (one := rule(case)) is not None]
     color, reasons = Color.GREEN, tuple[Reason, ...]()
     if found:
         color = max((f[0] for f in found), key=_SEVERITY.__getitem__)
@@ -340,7 +340,8 @@ def _alternates(case: Case) -> list[str]:
 
 
 def _refused(case: Case, other: Offering) -> bool:
-    found = (rule(case._replace(offering=other)) for rule in RULES)
+    asked = case._replace(offering=other)
+    found = (rule(asked) for rule in RULES)
     return any(one is not None and one[0] is Color.RED for one in found)
 
 

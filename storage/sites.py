@@ -56,8 +56,8 @@ def sites_named(connection: Connection, names: Iterable[str]) -> dict[str, Site]
     found: dict[str, Site] = {}
     for start in range(0, len(wanted), _NAMES_AT_ONCE):
         keys = wanted[start : start + _NAMES_AT_ONCE]
-        rows = connection.execute(_BY_NAME, {"keys": keys})
-        found |= {row.name: Site(*row) for row in rows}
+        rows = connection.execute(_BY_NAME, {"keys": keys}).all()
+        found |= {row[0]: Site(*row) for row in rows}
     return found
 
 
@@ -91,7 +91,7 @@ def _grouped(
     for start in range(0, len(wanted), _NAMES_AT_ONCE):
         part = wanted[start : start + _NAMES_AT_ONCE]
         bound = {"keys": part, "most": _FOUND * len(part)}
-        for row in connection.execute(query, bound):
+        for row in connection.execute(query, bound).all():
             by_key[row[0]].append(Site(*row[1:]))
     return {address: by_key[key] for address, key in keys.items() if key in by_key}
 
