@@ -20,7 +20,7 @@ from ipserver.records import Declined, entries
 from storage import leases
 from storage.database import Database
 from storage.journal import Block, JournalError, JournalReader
-from storage.lease_rows import bound_of, excess_of, month_text
+from storage.lease_rows import bound_of, ended_of, excess_of, month_text
 from storage.sessions import read_positions
 
 _BLOCK_RECORDS = 10_000
@@ -65,6 +65,8 @@ class LeaseLoader:
             for rows in leases.all_leases(connection):
                 for row in rows:
                     restore(bound_of(row), now)
+                    if (ended := ended_of(row)) is not None:
+                        restore(ended, now)
             for quarantined in leases.quarantined(connection, int(now)):
                 restore(Declined._make(quarantined), now)
             month = month_text(month_of(now))

@@ -21,6 +21,7 @@ from ipserver.lease_table import (
     DECLINED,
     FREE,
     GARDEN,
+    GIVEN_UP,
     LEASED,
     NEW,
     NONE,
@@ -295,6 +296,10 @@ class Allocation(Offering):
         if state == LEASED:
             self._bindings.lapse(slot, now)
             state = table.state[slot]
+        if ask.message is not Message.INIT_REBOOT and table.flags[slot] & GIVEN_UP:
+            # RFC 2131 section 4.4.6: who has released its lease renews nothing; this
+            # was sent before, and came later, or twice.
+            return Nak(Reason.ENDED)
         if (
             state in (COOLING, FREE)
             and self._space.status[table.block[slot]] == OPEN

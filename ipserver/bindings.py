@@ -17,6 +17,7 @@ from ipserver.lease_table import (
     COOLING,
     DECLINED,
     FREE,
+    GIVEN_UP,
     IN_WHEEL,
     LEASED,
     NEW,
@@ -65,8 +66,9 @@ class Bindings:
         table.started[slot] = table.extended[slot] = table.seen[slot] = now
         if table.state[slot] != LEASED:
             self._free.move(slot, LEASED)
-        if not table.flags[slot] & IN_WHEEL:
-            table.flags[slot] |= IN_WHEEL
+        flags = table.flags[slot]
+        table.flags[slot] = flags & ~GIVEN_UP | IN_WHEEL
+        if not flags & IN_WHEEL:
             self._wheel.add(slot, until)
         block = table.block[slot]
         number = space.pool[block]
@@ -120,6 +122,7 @@ class Bindings:
     def end(self, slot: int, now: int, reason: Reason) -> bytes:
         """End a binding before its time; its line keeps the memory of it."""
         self._free.give_back(slot, now, now)
+        self._table.flags[slot] |= GIVEN_UP
         return records.ended(now + self.skew, self._table.address[slot], reason)
 
     def decline(self, slot: int, now: int, until: int) -> bytes:
@@ -176,8 +179,10 @@ class Bindings:
                 table.extended[slot] = table.seen[slot] = entry.at - skew
                 if entry.expires - skew > now and state != LEASED:
                     self._lease_again(slot)
-            case records.Ended() if state == LEASED:
-                self._free.give_back(slot, entry.at - skew, now)
+            case records.Ended() if state in (LEASED, COOLING, FREE):
+                if state == LEASED:
+                    self._free.give_back(slot, entry.at - skew, now)
+                table.flags[slot] |= GIVEN_UP
             case records.Declined():
                 table.unlink(slot)
                 self._free.quarantine(slot, entry.until - skew)
@@ -204,6 +209,7 @@ class Bindings:
 
     def _lease_again(self, slot: int) -> None:
         table = self._table
+        table.leave(slot, GIVEN_UP)
         if table.state[slot] != LEASED:
             self._free.move(slot, LEASED)
         if table.enter(slot, IN_WHEEL):

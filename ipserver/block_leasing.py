@@ -105,13 +105,21 @@ class BlockLeasing:
         else:
             self._free.change_status(number, OPEN)
 
-    def hold_block(self, block: Block) -> None:
-        """Make no new bindings in a block; renewals go on."""
-        self._free.change_status(self._number(block), HELD)
+    def hold_block(self, block: Block, lease_seconds_max: int = 0) -> None:
+        """Make no new bindings in a block; its holder's clients go on renewing."""
+        self._free.change_status(self._held(block, lease_seconds_max), HELD)
 
     def drain_block(self, block: Block) -> None:
         """Let the leases in a block end with the time that they have."""
-        self._free.change_status(self._number(block), DRAINING)
+        self._free.change_status(self._held(block, 0), DRAINING)
+
+    def _held(self, block: Block, lease_seconds_max: int) -> int:
+        """Give a block's number, in its holder's hands: a start has it at home."""
+        number = self._number(block)
+        holder = self._space.by_name.get(block.holder)
+        if holder is not None and self._space.pool[number] != holder.number:
+            self.open_block(block, block.holder, lease_seconds_max)
+        return number
 
     def close_block(self, block: Block) -> None:
         """Take a block out of its pool, and forget who had what in it.

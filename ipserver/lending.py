@@ -78,7 +78,7 @@ class Lending:
             if self._figures.slack(lender) < block.size or block.size != size:
                 continue
             if lender.kind == "pool":
-                self._space.hold_block(block)
+                self._space.hold_block(block, 0)
             number = draft.state.last_loan + 1
             ends = draft.now + terms.policy.loan_seconds
             generation = block.generation + 1

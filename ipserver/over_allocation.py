@@ -35,7 +35,7 @@ from ipserver.holdings import Holder, terms_of
 from ipserver.lending import Lending
 from ipserver.over_allocation_change import Applied
 from ipserver.over_allocation_command import Command, Commands
-from ipserver.over_allocation_request import UNDER_WAY, RequestState
+from ipserver.over_allocation_request import TERMINAL, UNDER_WAY, RequestState
 from ipserver.over_allocation_state import State
 from ipserver.pressure import (
     EVENTS,
@@ -84,6 +84,8 @@ class OverAllocation:
         self._now = 0
         self._steps: deque[Step] = deque()
         self._waiting = 0
+        self._granting: dict[str, str] = {}
+        """By pool, the request that is granted by a step which is not durable yet."""
 
     def agree(self, network: Network, now: float) -> None:
         """Take a network's terms, and tell the allocation of the blocks not at home.
@@ -118,6 +120,8 @@ class OverAllocation:
         holder = self._pool(pool)
         if holder is None:
             return None
+        if pool in self._granting:
+            return self._granting[pool]
         self._watch(pool).failed = True
         request = self.state.request_of(pool)
         if self._busy() or (request is not None and request.state not in UNDER_WAY):
@@ -179,6 +183,9 @@ class OverAllocation:
                 each.tell(self.space)
         for number in step.connecting:
             self._connecting(number, now)
+        for pool, request in list(self._granting.items()):
+            if request in step.granted:
+                del self._granting[pool]
         return step.granted
 
     def connected(self, number: int, now: float, *, reachable: bool) -> None:
@@ -216,7 +223,12 @@ class OverAllocation:
         return len(self._steps) + self._waiting >= STEPS_MAX
 
     def _close(self, draft: Draft) -> None:
-        self._steps.extend(draft.close())
+        steps = draft.close()
+        self._steps.extend(steps)
+        for step in steps:
+            for request in step.change.requests:
+                if request.state in TERMINAL and request.granted:
+                    self._granting[request.pool] = str(request.number)
 
     def _pool(self, name: str) -> Holder | None:
         holder = self.state.terms and self.state.terms.holders.get(name)
@@ -245,7 +257,9 @@ class OverAllocation:
         watch.high_since = (watch.high_since or now) if level >= Level.HIGH else 0
         hurry = pressure.seconds_left < policy.high_exhaustion_seconds
         lasts = level >= Level.HIGH and now - watch.high_since >= policy.high_seconds
-        if level is Level.CRITICAL or lasts or hurry:
+        # What is being granted comes first; then the pool is seen anew.
+        pressing = level is Level.CRITICAL or lasts or hurry
+        if pressing and pool.name not in self._granting:
             urgent = level is Level.CRITICAL
             self._requests.raise_for(draft, pool, urgent=urgent, by="threshold")
         self._low(draft, pool, pressure, watch)

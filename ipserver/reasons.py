@@ -56,6 +56,8 @@ class Reason(StrEnum):
     """Nobody knows of this binding."""
     NOT_YOURS = "not_yours"
     """The binding is another client's: nothing changes."""
+    ENDED = "ended"
+    """The binding was ended before its time: a renewal of it is an old one."""
     SERVICE_CHANGED = "service_changed"
     """The line has the right to other addresses now."""
     CHOSEN_ELSEWHERE = "chosen_elsewhere"

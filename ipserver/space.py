@@ -41,12 +41,12 @@ class Space(Protocol):
         """Let a pool bind in a block, for so long at most; 0 for as long as usual."""
         ...
 
-    def hold_block(self, block: Block) -> None:
-        """Bind nothing new in a block; renewals go on."""
+    def hold_block(self, block: Block, lease_seconds_max: int) -> None:
+        """Bind nothing new in a block; its holder's clients go on renewing."""
         ...
 
     def drain_block(self, block: Block) -> None:
-        """Let no lease in a block be extended."""
+        """Let no lease of its holder in a block be extended."""
         ...
 
     def close_block(self, block: Block) -> None:
@@ -81,7 +81,7 @@ class Effect(NamedTuple):
         if self.condition == "open":
             space.open_block(block, block.holder, self.lease_seconds)
         elif self.condition == "hold":
-            space.hold_block(block)
+            space.hold_block(block, self.lease_seconds)
         elif self.condition == "drain":
             space.drain_block(block)
         else:

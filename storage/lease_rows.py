@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from ipserver.records import Bound, Excess
+from ipserver.reasons import Reason
+from ipserver.records import Bound, Ended, Excess
 from storage.lease_tables import HISTORY_COLUMNS, LEASE_COLUMNS
 
 _AT: Final = {name: place for place, name in enumerate(LEASE_COLUMNS)}
@@ -49,6 +50,12 @@ def bound_of(row: Sequence[Any]) -> Bound:
         *(address, generation, kind, pool, isp or "", owner, borrower or "", line),
         *(service or "", bytes(hardware), bytes(client_id), bytes(agent)),
     )
+
+
+def ended_of(row: Sequence[Any]) -> Ended | None:
+    """Make the end of the binding that a row keeps; None when it was not ended."""
+    at, reason = row[ENDED], row[REASON]
+    return None if at is None else Ended(at, row[0], Reason(reason))
 
 
 def history_row(row: Sequence[Any]) -> tuple[Any, ...]:

@@ -161,7 +161,7 @@ class Leasing:
             line = f"{name}-{number}"
             if len(self.bound(name)) >= count:
                 break
-            if line not in self.bound(name) and not isinstance(self.bind(line), Ack):
+            if not self.has(line) and not isinstance(self.bind(line), Ack):
                 break
         return len(self.bound(name))
 
@@ -172,6 +172,10 @@ class Leasing:
             for line, (_, ends) in self.leases.items()
             if line.startswith(f"{name}-") and ends > self.now
         ]
+
+    def has(self, line: str) -> bool:
+        """Whether a line has a lease that has not ended."""
+        return self.leases.get(line, (0, 0))[1] > self.now
 
     def _ask(self, message: Message, line: str, address: int = 0) -> Answer:
         agent = Agent(circuit_id=line.encode())

@@ -13,7 +13,9 @@ from sqlalchemy import select
 from config.schema import Settings
 from daemon.lease_ledger import LeaseLedger
 from daemon.lease_loading import LeaseLoader, tail
+from ipserver.answer import Nak
 from ipserver.ask import Message
+from ipserver.reasons import Reason
 from ipserver.records import entries
 from storage.database import Database, StorageError, migrate, open_database
 from storage.journal import JournalError, JournalReader, JournalWriter
@@ -131,6 +133,8 @@ def test_a_start_knows_every_lease(
     after = again.allocation.pool_usage("aurora-harbour")
     assert before._replace(new_bindings=0) == after._replace(new_bindings=0)
     assert again.lease("line-0", 1) == held
+    late = again.ask(Message.REBINDING, "line-1", 2, address=released)
+    assert late == Nak(Reason.ENDED)
     assert again.lease("line-1", 9) == released
     assert again.lease("line-2", 3) not in {0, declined, held, released}
 

@@ -206,6 +206,35 @@ def test_a_released_address_waits_for_its_line() -> None:
     assert (kind(again), again.lease.address) == ("Offer returned", address)  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("message", [Message.RENEWING, Message.REBINDING])
+def test_a_renewal_from_before_a_release_revives_nothing(message: Message) -> None:
+    """RFC 2131 section 4.4.6: ISC's relay passes on a copy of what clients send by
+    unicast, and a copy may come last. Who comes back with the address still gets it.
+    """
+    site = Site()
+    address = site.lease()
+    unicast = message is Message.RENEWING
+    site.ask(Message.RELEASE, address=address, unicast=True)
+    late = site.ask(message, address=address, unicast=unicast)
+    assert kind(late) == "Nak ended"
+    assert site.allocation.pool_usage(POOL).leased == 0
+    assert kind(site.ask(Message.INIT_REBOOT, address=address)) == "Ack returned"
+    assert kind(site.ask(message, address=address, unicast=unicast)) == "Ack cached"
+
+
+def test_a_renewal_of_an_address_that_was_left_for_another_revives_nothing() -> None:
+    """The client has moved on, and keeps the address that it moved to."""
+    policy = OverAllocation(block_prefix_length=26)
+    site = Site(network(prefix="100.64.0.0/25", over_allocation=(policy,)))
+    first = site.lease()
+    start = first - first % 64
+    site.allocation.hold_block(Block(start, start + 63, POOL, POOL))
+    second = site.lease()
+    assert first != second
+    assert kind(site.ask(Message.REBINDING, address=first)) == "Nak ended"
+    assert kind(site.renew(address=second)) == "Ack cached"
+
+
 def test_addresses_cannot_be_foretold() -> None:
     """Neighbours in time are not neighbours in number."""
     site = Site(network(lines=400, prefix="100.72.0.0/20"))

@@ -64,6 +64,29 @@ def test_a_parked_client_is_answered_when_the_block_is_there() -> None:
     assert isinstance(server.bind("a-90"), Ack)
 
 
+def test_who_comes_while_a_request_is_granted_waits_for_that_one() -> None:
+    """The threshold asked, and the grant is on its way to the disk: who comes then is
+    answered with it, and no second request is raised, by a client or by the clock.
+    """
+    server = Leasing(network())
+    server.fill("a", OWN - 1)
+    server.jump(1)
+    server.manager.tick(server.now)
+    (number,) = server.state.requests
+    assert isinstance(server.bind("a-88", commit=False), Ack)  # the last one
+    waiting = {server.bind("a-90", commit=False)}
+    while not server.granted:
+        steps = server.manager.take()
+        waiting.add(server.bind("a-91", commit=False))
+        server.manager.tick(server.now + 1)
+        for step in steps:
+            server.granted += server.manager.durable(step, server.now)
+    assert {Park(str(number))} == waiting
+    assert [str(number)] == server.granted
+    assert number == server.state.last_request
+    assert isinstance(server.bind("a-90"), Ack)
+
+
 def test_nothing_is_leased_from_a_block_before_its_loan_is_durable() -> None:
     """I6: while the disk is slow the block is nobody's, and a death forgets it all."""
     server = Leasing(network())
@@ -399,6 +422,48 @@ def test_the_clock_may_be_set_while_it_is_down(jump: int) -> None:
     server.tick(200)
     assert {} == server.state.loans
     assert 64 == server.state.tally("b").capacity
+
+
+@pytest.mark.parametrize("state", [BlockState.ATTRITION, BlockState.DRAINING])
+@pytest.mark.parametrize("lender", ["b", "r"])
+def test_a_start_knows_the_leases_of_a_block_on_its_way_home(
+    state: BlockState, lender: str
+) -> None:
+    """I2: the borrower's clients keep what they have, as short as it was, and the block
+    is not home before they are gone.
+    """
+    server = lender_only() if lender == "b" else Leasing(network())
+    server.fill("a", OWN + 5)
+    (loan,) = server.state.loans.values()
+    for line in server.bound("a")[:30]:  # who is in the block has room elsewhere
+        server.release(line)
+    server.do(Action.RECALL, "network", target=loan.number)
+    for _ in range(720):
+        if server.state.blocks[loan.first].state is state:
+            break
+        ten_seconds(server)
+        for line in server.bound("a"):
+            if server.leases[line][1] - server.now < 600:
+                server.renew(line)
+    borrowers = {
+        line
+        for line in server.bound("a")
+        if loan.first <= server.leases[line][0] <= loan.last
+    }
+    assert borrowers
+    before = {line: server.leases[line][1] for line in borrowers}
+    server.restart()
+    usage = server.allocation.block_usage(server.state.blocks[loan.first])
+    assert len(borrowers) == usage.leased
+    server.jump(1)
+    for line in borrowers:
+        answer = server.renew(line)
+        assert isinstance(answer, Ack)
+        assert answer.lease.seconds <= loan.lease_seconds
+        extended = server.leases[line][1] > before[line]
+        assert extended is (state is BlockState.ATTRITION)
+    server.tick(3)
+    assert server.state.blocks[loan.first].state is state
 
 
 def test_a_prefix_that_is_taken_out_ends_its_loans() -> None:
