@@ -69,6 +69,7 @@ class Game:
         self.total = sum(b.size for b in self.server.state.blocks.values())
         self.seen = 0
         self.counts: Counter[str] = Counter()
+        self.awake_since = START
         self.operations = 0
         """Asks of lines, seconds, commands, changes and deaths so far."""
 
@@ -135,6 +136,7 @@ class Game:
         self.server.leases = {line: known[line] for line in bound}
         self.server.now = max(START, self.server.now + seconds)
         self.server.restart()
+        self.awake_since = self.server.now
 
     def check(self) -> None:
         """Hold everything there is against the rules."""
@@ -183,7 +185,8 @@ class Game:
         for request in state.requests.values():
             if request.state in UNDER_WAY:
                 assert now - request.since <= 60, request
-            assert now - request.raised_at <= state.terms.policy.queue_seconds + 60 * 60
+            waited = now - max(request.raised_at, self.awake_since)
+            assert waited <= state.terms.policy.queue_seconds + 60 * 60
         for loan in state.loans.values():
             if loan.cause in ("recall", "guarantee") and now > loan.deadline + 2:
                 assert loan.state in (
