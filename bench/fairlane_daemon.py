@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Self
 
 from prometheus_client.parser import text_string_to_metric_families
-from pysqlite3 import dbapi2 as sqlite
 
 from daemon.dependents import ending_with_parent
+from storage.database import open_database
 
 __all__ = ["SECRET", "FairlaneDaemon", "Totals"]
 
@@ -58,6 +58,7 @@ class FairlaneDaemon:
         self.address = "127.0.0.1", _free_port(socket.SOCK_DGRAM)
         self.authentication = "127.0.0.1", _free_port(socket.SOCK_DGRAM)
         self.dhcp_port = _free_port(socket.SOCK_DGRAM)
+        self._database = database
         self._environment = environment or {}
         self._http = _free_port(socket.SOCK_STREAM)
         self._process: subprocess.Popen[bytes] | None = None
@@ -223,16 +224,14 @@ secret = "{SECRET}"
 
     def totals(self, table: str) -> tuple[int, Totals]:
         """Rows of the table `session` or `usage`, and their sums, from the database."""
-        path = self.folder / "data" / "fairlane.db"
-        with contextlib.closing(
-            sqlite.connect(f"file:{path}?mode=ro", uri=True)
-        ) as connection:
-            rows, *sums = connection.execute(
+        database = open_database(self._database, self.folder / "data")
+        with contextlib.closing(database), database.read.connect() as connection:
+            rows, *sums = connection.exec_driver_sql(
                 "SELECT count(*), coalesce(sum(seconds), 0),"  # noqa: S608
                 " coalesce(sum(input_octets), 0), coalesce(sum(output_octets), 0)"
                 f" FROM {table}"
-            ).fetchone()
-        return rows, (sums[0], sums[1], sums[2])
+            ).one()
+        return rows, (int(sums[0]), int(sums[1]), int(sums[2]))
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + _START_SECONDS

@@ -293,10 +293,6 @@ def _circuits(value: bytes) -> tuple[str | None, str | None]:
     return found[0], found[1]
 
 
-def _some_text(value: bytes) -> str | None:
-    return _text(value) if value else None
-
-
 def _number(value: bytes) -> int | None:
     return int.from_bytes(value) if len(value) == 4 else None
 
@@ -309,31 +305,32 @@ def _whole_class(value: bytes) -> bytes:
     return bytes((25, len(value) + 2)) + value
 
 
+_new_description = partial(tuple.__new__, Description)
 _AT = {name: place for place, name in enumerate(Description._fields)}
 # Behind the fields: what stands in for an absent one, and both halves of the circuit.
 _IPV4, _IPV6, _PORT, _CIRCUITS, _SLOTS = range(len(_AT), len(_AT) + 5)
 
-_READERS: dict[int, tuple[int, Callable[[bytes], Any], Any]] = {
-    1: (_AT["user_name"], _some_text, None),
+_READERS: dict[int, tuple[int, Callable[[bytes], Any] | None, Any]] = {
+    1: (_AT["user_name"], None, None),
     4: (_IPV4, _ipv4, None),
     5: (_PORT, _number_as_text, None),
     8: (_AT["framed_ip_address"], _ipv4, None),
     25: (_AT["class_"], _whole_class, b""),
     26: (_CIRCUITS, _circuits, ()),
-    30: (_AT["called_station_id"], _some_text, None),
-    31: (_AT["calling_station_id"], _some_text, None),
-    32: (_AT["nas_identity"], _some_text, None),
-    50: (_AT["acct_multi_session_id"], _some_text, None),
+    30: (_AT["called_station_id"], None, None),
+    31: (_AT["calling_station_id"], None, None),
+    32: (_AT["nas_identity"], None, None),
+    50: (_AT["acct_multi_session_id"], None, None),
     51: (_AT["link_count"], _number, None),
-    87: (_AT["nas_port_id"], _some_text, None),
+    87: (_AT["nas_port_id"], None, None),
     95: (_IPV6, _ipv6, None),
     96: (_AT["framed_interface_id"], _interface_id, None),
     97: (_AT["framed_ipv6_prefixes"], _ipv6_prefix, " "),
     123: (_AT["delegated_ipv6_prefixes"], _ipv6_prefix, " "),
     168: (_AT["framed_ipv6_addresses"], _ipv6, " "),
 }
-"""Attribute to the place of its value, how that is read (None: it does not fit its
-type), and what joins several; where nothing does, the first one counts."""
+"""Attribute to the place of its value, how that is read (None: as text; what gives None
+does not fit its type), and what joins several; where nothing does, the first counts."""
 
 
 def describe(standing: bytes) -> Description:
@@ -345,7 +342,15 @@ def describe(standing: bytes) -> Description:
         slot, read, joint = readers[standing[place]]
         known = found[slot]
         if known is None or joint is not None:
-            value = read(standing[place + 2 : behind])
+            value: Any = standing[place + 2 : behind]
+            if read is not None:
+                value = read(value)
+            elif value:  # as _text; half of all attributes are, so without its call
+                value = value.decode("utf-8", "backslashreplace")
+                if "\0" in value:
+                    value = value.replace("\0", "\\x00")
+            else:
+                value = None
             if known is None:
                 found[slot] = value
             elif value is not None:
@@ -355,7 +360,8 @@ def describe(standing: bytes) -> Description:
         found[_AT["nas_identity"]] = found[_IPV4] or found[_IPV6] or ""
     if found[_AT["nas_port_id"]] is None:
         found[_AT["nas_port_id"]] = found[_PORT]
-    circuits = found[_CIRCUITS] or ()
-    found[_AT["agent_circuit_id"]] = next(filter(None, circuits[::2]), None)
-    found[_AT["agent_remote_id"]] = next(filter(None, circuits[1::2]), None)
-    return Description._make(found[: len(_AT)])
+    circuits = found[_CIRCUITS]
+    if circuits:
+        found[_AT["agent_circuit_id"]] = next(filter(None, circuits[::2]), None)
+        found[_AT["agent_remote_id"]] = next(filter(None, circuits[1::2]), None)
+    return _new_description(found[: len(_AT)])

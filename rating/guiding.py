@@ -87,48 +87,53 @@ class Guide:
 
     def guide(self, nas: str, session: Description, at: int) -> Guided | Unguided:
         """Find the service of a session that a NAS reported, as of a time."""
-        for by, services in self._candidates(nas, session, at):
-            if len(services) == 1:
-                service = services[0]
-                return Guided(service, self._isps[service], by)
-            if services:
-                return Unguided.SEVERAL_SERVICES
-        return Unguided.NOTHING_KNOWN
-
-    def _candidates(
-        self, nas: str, session: Description, at: int
-    ) -> Iterator[tuple[GuidedBy, list[str]]]:
-        yield GuidedBy.CLASS, self._of_class(session.class_)
-        name = self._by_user_name.get((session.user_name or "").casefold())
-        yield GuidedBy.USER_NAME, [name] if name else []
-        yield GuidedBy.CIRCUIT, self._on(self._circuit_lines(nas, session))
-        addresses = list(_addresses(session))
-        own = {self._own_addresses[a] for a in addresses if a in self._own_addresses}
-        yield GuidedBy.ADDRESS, sorted(own & self._isps.keys())
-        lines = [self._line_of(address, at) for address in addresses]
-        yield GuidedBy.LEASE, self._on({line for line in lines if line is not None})
+        by, services = GuidedBy.CLASS, self._of_class(session.class_)
+        if not services and session.user_name is not None:
+            name = self._by_user_name.get(session.user_name.casefold())
+            by, services = GuidedBy.USER_NAME, [name] if name else []
+        if not services:
+            by, services = GuidedBy.CIRCUIT, self._of_circuit(nas, session)
+        if not services:
+            by, services = self._of_addresses(session, at)
+        if len(services) == 1:
+            service = services[0]
+            return Guided(service, self._isps[service], by)
+        return Unguided.SEVERAL_SERVICES if services else Unguided.NOTHING_KNOWN
 
     def _of_class(self, attributes: bytes | None) -> list[str]:
-        services = []
-        for value in class_values(attributes or b""):
+        services: list[str] = []
+        for value in class_values(attributes) if attributes else ():
             service = self._read_class(value)
             if service in self._isps and service not in services:
                 services.append(service)
-        return [service for service in services if service is not None]
+        return services
 
-    def _circuit_lines(self, nas: str, session: Description) -> set[str]:
-        """Give the lines of a circuit; ids are unique within an area, not beyond."""
-        area = self._areas.get(nas, "")
-        found: set[str] = set()
+    def _of_circuit(self, nas: str, session: Description) -> list[str]:
+        """Give what is on a circuit's lines; ids are unique in an area, not beyond."""
         for known, value in (
             (self._circuits, session.agent_circuit_id),
             (self._circuits, session.nas_port_id),
             (self._remotes, session.agent_remote_id),
         ):
-            if value is not None and not found:
-                places = known.get(value, [])
+            places = known.get(value) if value is not None else None
+            if places:
+                area = self._areas.get(nas, "")
                 found = {line for its, line in places if not area or its == area}
-        return found
+                if found:
+                    return self._on(found)
+        return []
+
+    def _of_addresses(
+        self, session: Description, at: int
+    ) -> tuple[GuidedBy, list[str]]:
+        """Give the services whose own the addresses are, else those they are lent."""
+        own_addresses, line_of = self._own_addresses, self._line_of
+        addresses = _addresses(session)
+        own = {own_addresses[a] for a in addresses if a in own_addresses}
+        if own and (services := sorted(own & self._isps.keys())):
+            return GuidedBy.ADDRESS, services
+        lines = {line for a in addresses if (line := line_of(a, at)) is not None}
+        return GuidedBy.LEASE, self._on(lines) if lines else []
 
     def _on(self, lines: set[str]) -> list[str]:
         return [s for line in sorted(lines) for s in self._by_line.get(line, ())]
@@ -143,12 +148,12 @@ def class_values(attributes: bytes) -> Iterator[bytes]:
         place += max(length, 2)
 
 
-def _addresses(session: Description) -> Iterator[str]:
+def _addresses(session: Description) -> list[str]:
     """Give every address and prefix of a session, each as its report wrote it."""
-    for several in (
+    several = (
         session.framed_ip_address,
         session.delegated_ipv6_prefixes,
         session.framed_ipv6_prefixes,
         session.framed_ipv6_addresses,
-    ):
-        yield from (several or "").split()
+    )
+    return " ".join(filter(None, several)).split()

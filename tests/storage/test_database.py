@@ -148,6 +148,22 @@ def test_a_reader_never_checkpoints(tmp_path: Path) -> None:
     assert settings == [0, 1, 0]
 
 
+def test_checkpoints_are_small(tmp_path: Path) -> None:
+    """The log begins anew every few MiB: what a checkpoint writes and syncs at once is
+    what a journal's commit on the same disk has to wait for."""
+    database = open_database("sqlite", tmp_path)
+    with database.write.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE filling (octets BLOB)")
+    for _ in range(40):
+        with database.write.begin() as connection:
+            row = (bytes(2**20),)
+            connection.exec_driver_sql("INSERT INTO filling VALUES (?)", row)
+    log = (tmp_path / f"{SQLITE_FILE}-wal").stat().st_size
+    database.close()
+
+    assert log < 12 * 2**20
+
+
 @pytest.mark.parametrize(
     "url", ["", "mysql://a:hidden@b/c", "postgresql+asyncpg://a/b", "sqlite:///x.db"]
 )
