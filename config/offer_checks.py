@@ -21,6 +21,7 @@ def find_offer_conflicts(document: Mapping[str, Any]) -> list[Finding]:
         *_components(document),
         *_uncontracted(document),
         *_replaced(document),
+        *_unpriced(document),
     ]
 
 
@@ -73,6 +74,13 @@ def _uncontracted(document: Mapping[str, Any]) -> Iterator[Finding]:
         if contracts and isinstance(area, str) and area not in contracts:
             message = f"{row['isp']!r} has no contract in the area {area!r}"
             yield Finding(("service", place, "isp"), message)
+
+
+def _unpriced(document: Mapping[str, Any]) -> Iterator[Finding]:
+    for place, row in _rows(document, "offering"):
+        if row.get("excess_price_micro") and row.get("tariff") is None:
+            message = "sells addresses without a tariff, which says in which currency"
+            yield Finding(("offering", place, "excess_price_micro"), message)
 
 
 def _replaced(document: Mapping[str, Any]) -> Iterator[Finding]:

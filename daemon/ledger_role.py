@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from config.network import Network, network_of
 from daemon import clock
 from daemon.appliers import (
     ACCOUNTING,
@@ -25,13 +24,13 @@ from daemon.appliers import (
     kind_of,
     single_records,
 )
+from daemon.fees import Fees
 from daemon.isolation import REFUSED_DATA, apply_around
 from daemon.journal_lag import JournalLag, journals
 from daemon.ledger import Ledger
 from daemon.ledger_trace import show
 from daemon.network_feed import POLL_SECONDS, NetworkFeed, Objects
 from daemon.role import RoleContext
-from services.periodic_charges import PeriodicCharges
 from storage.balances import REJECTED, reject_unrated, unrated_by_reason, waiting
 from storage.database import StorageError, open_database
 from storage.journal import Block, JournalError, JournalReader
@@ -62,7 +61,6 @@ _MOST_OF_THE_TIME = 10
 _BROKEN = "broken"
 """The reason of what was rejected, whose own words have no bound."""
 _CHARGE_SECONDS = 3600.0
-_CHARGE_SERVICES = 500
 _ROLL_UP_SLICES = 10
 _ROLL_UP_SECONDS = 3600.0
 _FOLLOW_SECONDS = 1.0
@@ -90,8 +88,7 @@ class Worker:
         self._sweep_after = 0
         self._recycle_after: int | None = 0
         self._recycle_records = _RECYCLE_RECORDS
-        self._periodic = PeriodicCharges(Network())
-        self._charge_after: str | None = None
+        self._fees = Fees(self._database)
         self._unrated: set[tuple[str, str]] = set()
         self._limiter = logs.RateLimiter(10)
         self._log = logs.get_logger("ledger")
@@ -114,14 +111,15 @@ class Worker:
             self._every(_FOLLOW_SECONDS, self._follow_quotas)
             self._every(_SWEEP_SECONDS, self._count_unrated)
             self._recycle()
-            self._every(_CHARGE_SECONDS, self._charge_isps)
-            self._charge()
+            self._every(_CHARGE_SECONDS, self._begin_fees)
+            self._fees.charge_some()
+            self._every(_SWEEP_SECONDS, self._book_sales)
             self._every(_ROLL_UP_SECONDS, self._roll_up)
         except (StorageError, JournalError) as error:
             self._failed(error)
             return False
         self.failure = None
-        left = self._recycle_after is not None or self._charge_after is not None
+        left = self._recycle_after is not None or self._fees.unfinished
         return more or left
 
     def _current(self) -> Ledger:
@@ -239,8 +237,8 @@ class Worker:
             self._objects = objects
             self._current().know(objects)
             self._recycle_after = 0  # a service may be there now
-            self._periodic = PeriodicCharges(network_of(objects))
-            self._due[self._charge_isps.__name__] = 0.0
+            self._fees.know(objects)
+            self._due[self._begin_fees.__name__] = 0.0
 
     def _follow_journals(self) -> None:
         folder = self._data_dir / "journal"
@@ -306,32 +304,11 @@ class Worker:
                     reject_unrated(connection, usage.usage_id, reason)
                 self._log.exception("usage is rejected", usage_id=usage.usage_id)
 
-    def _charge_isps(self) -> None:
-        """Charge what has become due, and begin a round of the services' fees."""
-        now = int(clock.now())
-        self._guarded(lambda: self._periodic.charge_isps(self._database, now))
-        self._charge_after = ""
+    def _begin_fees(self) -> None:
+        self._fees.begin()
 
-    def _charge(self) -> None:
-        """Charge the fees of a slice of services."""
-        after, now = self._charge_after, int(clock.now())
-        if after is not None:
-            self._charge_after = self._guarded(
-                lambda: self._periodic.charge_services(
-                    self._database, now, after, _CHARGE_SERVICES
-                )
-            )
-
-    def _guarded(self, work: Callable[[], Result]) -> Result | None:
-        """Do work that the journals must not wait for; what breaks it is logged, and
-        its transaction is undone."""
-        try:
-            return work()
-        except Exception as error:
-            if isinstance(error, StorageError) and not isinstance(error, REFUSED_DATA):
-                raise
-            self._log.exception("fees are not charged")
-            return None
+    def _book_sales(self) -> None:
+        self._fees.book_sales()
 
     def _roll_up(self) -> None:
         days = self._settings.accounting.rollup_after_days

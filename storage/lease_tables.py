@@ -20,6 +20,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    text,
 )
 
 from storage.columns import KEY, metadata, partial_index, tenant
@@ -72,7 +73,8 @@ lease_history: Final = Table(
 Index("lease_history_by_address", lease_history.c.address, lease_history.c.started_at)
 
 # One row for each address beyond a service's own, for rating: what it costs, or that it
-# is free, and until when. Rows are only added.
+# is free, and until when. Rows are only added; ``state`` is TMF635's, as the ledger
+# books them.
 address_sale: Final = Table(
     "address_sale",
     metadata,
@@ -89,8 +91,13 @@ address_sale: Final = Table(
     Column("spent_micro", BigInteger, nullable=False),
     Column("grace_until", BigInteger, nullable=False),
     tenant(),
+    Column("state", Text, nullable=False, server_default=text("'received'")),
+    Column("reason", Text),
 )
 Index("address_sale_by_month", address_sale.c.month)
+SALE_WAITS: Final = "state <> 'rated'"
+"""Of sales that the ledger has not booked."""
+partial_index("address_sale_waiting", SALE_WAITS, address_sale.c.id)
 
 address_quarantine: Final = Table(
     "address_quarantine",
@@ -113,5 +120,7 @@ LEASE_COLUMNS: Final = tuple(c.name for c in lease.c)
 HISTORY_COLUMNS: Final = tuple(c.name for c in lease_history.c if c.name != "id")
 """The order of an ended binding's values wherever they travel as tuples."""
 
-SALE_COLUMNS: Final = tuple(c.name for c in address_sale.c if c.name != "id")
-"""The order of a sale's values."""
+SALE_COLUMNS: Final = tuple(
+    c.name for c in address_sale.c if c.name not in ("id", "state", "reason")
+)
+"""The order of a sale's values as it was made."""

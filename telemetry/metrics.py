@@ -239,6 +239,11 @@ UNRATED_USAGE = _gauge(
     "state",
     "reason",
 )
+UNBOOKED_SALES = _gauge(
+    "fairlane_unbooked_address_sales",
+    "livemostrecent",
+    "Addresses sold beyond a plan that are not in the ledger yet.",
+)
 QUOTA_ACTIONS = _counter(
     "fairlane_quota_actions_total",
     "Quota events carried out, by kind and action.",

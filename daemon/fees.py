@@ -1,0 +1,96 @@
+"""What the ledger's thread charges between batches: fees, and addresses that were sold.
+
+A slice at a time, so that the journals never wait long; what breaks one is logged, its
+transaction is undone, and the journals go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from config.network import Network, network_of
+from daemon import clock
+from daemon.isolation import REFUSED_DATA
+from daemon.network_feed import Objects
+from services.address_sales import book_sales
+from services.periodic_charges import PeriodicCharges
+from storage.address_sales import count_waiting_sales
+from storage.database import Database, StorageError
+from telemetry import logs, metrics
+
+Result = TypeVar("Result")
+
+_SERVICES: Final = 500
+_SALES: Final = 1000
+
+log = logs.get_logger("ledger")
+
+
+class Fees:
+    """Charges on a database what the network of the moment says; all of it blocks."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._objects: Objects = {}
+        self._periodic = PeriodicCharges(Network())
+        self._charge_after: str | None = None
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a round of fees goes on."""
+        return self._charge_after is not None
+
+    def know(self, objects: Objects) -> None:
+        """Take the network's objects by kind and name."""
+        self._objects = objects
+        self._periodic = PeriodicCharges(network_of(objects))
+
+    def begin(self) -> None:
+        """Charge ISPs what has become due, and begin a round of the services' fees."""
+        now = int(clock.now())
+        _guarded(lambda: self._periodic.charge_isps(self._database, now))
+        self._charge_after = ""
+
+    def charge_some(self) -> None:
+        """Charge the fees of a slice of services."""
+        after, now = self._charge_after, int(clock.now())
+        if after is not None:
+            self._charge_after = _guarded(
+                lambda: self._periodic.charge_services(
+                    self._database, now, after, _SERVICES
+                )
+            )
+
+    def book_sales(self) -> None:
+        """Book the addresses that were sold; what cannot be waits, and is counted."""
+        with self._database.read.connect() as connection:
+            count = count_waiting_sales(connection)
+        metrics.UNBOOKED_SALES.set(count)
+        if not count:
+            return
+        network, behind = network_of(self._objects), 0
+
+        def book() -> int | None:
+            with self._database.write.begin() as connection:
+                return book_sales(
+                    connection,
+                    network,
+                    self._objects,
+                    behind=behind,
+                    limit=_SALES,
+                    now=int(clock.now()),
+                )
+
+        while more := _guarded(book):
+            behind = more
+
+
+def _guarded(work: Callable[[], Result]) -> Result | None:
+    try:
+        return work()
+    except Exception as error:
+        if isinstance(error, StorageError) and not isinstance(error, REFUSED_DATA):
+            raise
+        log.exception("fees are not charged")
+        return None
