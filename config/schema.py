@@ -82,7 +82,8 @@ class DhcpSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     queue_seconds: Annotated[int, Meta(ge=1, le=60)] = 3
     """Seconds after which what waits is dropped: its client has sent it again."""
     subnet_selection: bool = False
-    """Whether option 118 (RFC 3011) is believed, which any client can send."""
+    """Whether options 118 (RFC 3011) and 221 (RFC 6607) are believed, which any client
+    can send."""
     leasequery_from: list[Prefix] = field(default_factory=list)
     """Prefixes of who may ask for leases of others (RFC 4388 section 7)."""
 

@@ -63,6 +63,7 @@ class Option(IntEnum):
     ASSOCIATED_ADDRESS = 92
     IPV6_ONLY_PREFERRED = 108
     SUBNET_SELECTION = 118
+    VPN = 221
     DOMAIN_SEARCH = 119
     END = 255
 

@@ -57,6 +57,11 @@ class Told(NamedTuple):
     options: bytes = b""
 
 
+_ASSOCIATED: Final = 255
+"""Addresses of one client that a reply tells of: what a frame holds, and far more than
+a client has, unless its hardware address is everybody's."""
+
+
 class LeaseQueries:
     """Answers lease queries from ``allowed`` prefixes.
 
@@ -109,7 +114,8 @@ def _active(leases: list[KnownLease], wanted: bytes) -> Told:
     if Option.LAST_TRANSACTION_TIME in wanted:
         octets += encode(Option.LAST_TRANSACTION_TIME, lease.seen.to_bytes(4))
     if Option.ASSOCIATED_ADDRESS in wanted and len(leases) > 1:
-        addresses = b"".join(other.address.to_bytes(4) for other in leases)
+        others = leases[:_ASSOCIATED]
+        addresses = b"".join(other.address.to_bytes(4) for other in others)
         octets += encode(Option.ASSOCIATED_ADDRESS, addresses)
     agent = b""
     if lease.agent and Option.AGENT_INFORMATION in wanted:

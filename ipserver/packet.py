@@ -28,6 +28,8 @@ _MESSAGE_TYPE: Final = int(Option.MESSAGE_TYPE)
 _CLIENT_IDENTIFIER: Final = int(Option.CLIENT_IDENTIFIER)
 _SNAME, _FILE, _COOKIE_PLACE = 44, 108, 236
 
+_OPTION_OCTETS: Final = 255
+
 Options = dict[int, bytes]
 """Option code to content; one that is repeated is concatenated (RFC 3396 section 7)."""
 
@@ -61,6 +63,8 @@ class Malformed(StrEnum):
     """A message that servers send, or one that nobody knows."""
     NO_IDENTITY = "no_identity"
     """Neither a hardware address nor a client identifier."""
+    CLIENT_IDENTIFIER = "client_identifier"
+    """Longer than an option is (RFC 2132 section 9.14): no reply could return it."""
 
 
 class Query(Struct, frozen=True, gc=False):
@@ -100,6 +104,8 @@ def read(octets: bytes, hops_max: int) -> Query | Malformed:
     named = octets[2] or _CLIENT_IDENTIFIER in options
     if not named and kind[0] != MessageType.LEASEQUERY:
         return Malformed.NO_IDENTITY
+    if len(options.get(_CLIENT_IDENTIFIER, b"")) > _OPTION_OCTETS:
+        return Malformed.CLIENT_IDENTIFIER
     return Query(octets, kind[0], options, truncated)
 
 

@@ -2,8 +2,8 @@
 
 RFC 2131 tells a REQUEST's meaning by which of three fields are filled in (section
 4.3.2, table 4); what a message must have and has not is dropped. Subnets are found in
-the order VPN (RFC 6607), link selection (RFC 3527), subnet selection (RFC 3011) where
-that is believed, giaddr.
+the order VPN (RFC 6607), link selection (RFC 3527), subnet selection (RFC 3011),
+giaddr; what a client itself says of its VPN and subnet counts where that is believed.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ _CLIENT_ID: Final = int(Option.CLIENT_IDENTIFIER)
 _AGENT: Final = int(Option.AGENT_INFORMATION)
 _IPV6_ONLY: Final = int(Option.IPV6_ONLY_PREFERRED)
 _SUBNET: Final = int(Option.SUBNET_SELECTION)
+_VPN: Final = int(Option.VPN)
 _NOWHERE: Final = bytes(4)
 
 
@@ -66,14 +67,18 @@ class Questions:
         area, giaddr, link, repeated = "", 0, relayed.link, b""
         if relay is not None:
             area, giaddr = relay.area, relay.giaddr
-            if relayed.vpn is not None:
-                known = self._relays.area_of(relay, relayed.vpn)
+            vpn, believed = relayed.vpn, self._subnet_selection
+            if vpn is None and believed and _VPN in options:
+                vpn = options[_VPN]
+                repeated = encode(_VPN, vpn)  # RFC 6607 section 7
+            if vpn is not None:
+                known = self._relays.area_of(relay, vpn)
                 if known is None:
                     return Drop.VPN
                 area = known
-            if not link and self._subnet_selection and _SUBNET in options:
+            if not link and believed and len(options.get(_SUBNET, b"")) == 4:
                 link = options[_SUBNET]
-                repeated = encode(_SUBNET, link)  # RFC 3011 section 3
+                repeated += encode(_SUBNET, link)  # RFC 3011 section 3
         if kind == _DISCOVER:
             message = Message.DISCOVER
             address = options.get(_REQUESTED, _NOWHERE)

@@ -112,7 +112,9 @@ def squeeze(request: bytes, content: Content, pieces: Sequence[bytes]) -> Squeez
     The options area is filled first, then file and sname (RFC 2131 section 4.1). Option
     82 may not be split nor be put there, so its room is kept.
     """
-    room = content.limit - HEADER_OCTETS - len(content.own) - 1
+    # A client with an identifier of hundreds of octets gets it back all the same.
+    limit = max(content.limit, HEADER_OCTETS + len(content.own) + 1)
+    room = limit - HEADER_OCTETS - len(content.own) - 1
     without_agent = len(content.echo) > room
     echo = b"" if without_agent else content.echo
     rooms = {
@@ -130,13 +132,15 @@ def squeeze(request: bytes, content: Content, pieces: Sequence[bytes]) -> Squeez
         rooms[area] -= len(piece)
         areas[area].append(piece)
     used = (_FILE if areas[_FILE] else 0) | (_SNAME if areas[_SNAME] else 0)
+    if used and rooms[0] < 0:  # no room for option 52, which tells of the others
+        areas, used, left = {area: [] for area in rooms}, 0, True
     overload = encode(Option.OVERLOAD, bytes((used,))) if used else b""
-    whole = build(request, replace(content, echo=echo), overload + b"".join(areas[0]))
-    # Own options alone are too long with a client identifier of hundreds of octets.
-    octets = bytearray(whole or b"")
-    if whole is not None:
-        octets[44:108] = _field(areas[_SNAME], _SNAME_OCTETS)
-        octets[108:236] = _field(areas[_FILE], _FILE_OCTETS)
+    tail = overload + b"".join(areas[0])
+    whole = build(request, replace(content, echo=echo, limit=limit), tail)
+    assert whole is not None
+    octets = bytearray(whole)
+    octets[44:108] = _field(areas[_SNAME], _SNAME_OCTETS)
+    octets[108:236] = _field(areas[_FILE], _FILE_OCTETS)
     return Squeezed(bytes(octets), without_agent, left)
 
 

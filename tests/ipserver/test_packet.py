@@ -47,6 +47,10 @@ def options_of(octets: bytes) -> dict[int, bytes]:
             for kind in (OFFER, ACK, NAK, 0, 99)
         ),
         (message(DISCOVER, hardware=b""), Malformed.NO_IDENTITY),
+        (
+            message(DISCOVER, option(61, bytes(200)) + option(61, bytes(56))),
+            Malformed.CLIENT_IDENTIFIER,
+        ),
     ],
 )
 def test_what_is_no_request_has_its_reason_rfc_2131_section_2(

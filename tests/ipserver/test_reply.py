@@ -174,6 +174,21 @@ def test_an_agent_s_option_without_room_is_left_out_whole_rfc_3046_section_2_2()
     assert 82 not in answer(squeezed.octets).options
 
 
+@pytest.mark.parametrize("own", [250, 300, 306, 307, 310, 600])
+def test_what_the_protocol_needs_is_in_the_reply_whatever_its_length(own: int) -> None:
+    """More than a client said to take, rather than nothing."""
+    needed = option(53, b"\2") + option(61, bytes(248)) * (own // 248)
+    needed += option(224, bytes(max(0, own - len(needed) - 2)))
+    pieces = [option(code, bytes(60)) for code in range(200, 204)]
+
+    squeezed = squeeze(
+        message(DISCOVER), Content(needed, option(82, b"x"), 548), pieces
+    )
+
+    assert needed == squeezed.octets[240 : 240 + len(needed)]
+    assert b"\2" == answer(squeezed.octets).octets[:1]
+
+
 @given(
     st.lists(st.tuples(st.integers(100, 200), st.binary(max_size=120)), max_size=20),
     st.binary(max_size=255),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from access_network import network
@@ -407,16 +408,41 @@ def test_options_that_break_off_are_counted_and_the_rest_is_served(site: Site) -
     assert 1 == site.server.statistics.truncated
 
 
-def test_a_vpn_names_the_area_rfc_6607_section_3_5(tmp_path: Path) -> None:
-    """And sub-option 152 is taken out, which tells the relay that it does."""
-    areas = (Area(name="harbour"), Area(name="hill", vpn="red"))
-    decided = Scripted(Offer(LEASE))
-    site = Site(tmp_path, network(area=None), answers=decided)
-    site.network = type(site.network)(area=areas, relay=site.network.relay)
+def vpn_site(tmp_path: Path, decided: Scripted, **changes: Any) -> Site:
+    """A relay's own area, and one that is a VPN."""
     from ipserver.network_options import NetworkOptions
     from ipserver.relays import RelayTable
 
+    areas = (Area(name="harbour"), Area(name="hill", vpn="red"))
+    site = Site(tmp_path, network(area=None), answers=decided, **changes)
+    site.network = type(site.network)(area=areas, relay=site.network.relay)
     site.server.change_network(RelayTable(site.network), NetworkOptions(site.network))
+    return site
+
+
+@pytest.mark.parametrize("believed", [True, False])
+def test_a_client_names_its_vpn_where_it_is_believed_rfc_6607_section_3_1(
+    tmp_path: Path, believed: bool
+) -> None:
+    """Option 221 is given back when it was followed, and the relay's word is above."""
+    decided = Scripted(Offer(LEASE), Offer(LEASE))
+    site = vpn_site(tmp_path, decided, subnet_selection=believed)
+    vss = option(221, b"\0red")
+
+    (offer,) = site.ask(relayed(DISCOVER, options=vss))
+    site.ask(relayed(DISCOVER, options=vss, more=option(151, b"\xff")))
+
+    assert ["hill" if believed else "harbour", "harbour"] == [
+        asked.area for asked in decided.asks
+    ]
+    assert (b"\0red" if believed else None) == offer.options.get(221)
+    site.close()
+
+
+def test_a_vpn_names_the_area_rfc_6607_section_3_5(tmp_path: Path) -> None:
+    """And sub-option 152 is taken out, which tells the relay that it does."""
+    decided = Scripted(Offer(LEASE))
+    site = vpn_site(tmp_path, decided)
     vss = option(151, b"\0red")
 
     (offer,) = site.ask(relayed(DISCOVER, more=vss + option(152, b"")))
