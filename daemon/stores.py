@@ -14,7 +14,7 @@ from config.tariff_checks import frozen
 from daemon import clock
 from daemon.preparation import Plan
 from services.actor import NETWORK, Actor
-from services.inventory_csv import managed
+from services.inventory import managed
 from services.provisioning import ObjectChange, log_changes
 from storage import network as stored
 from storage.database import (

@@ -59,12 +59,12 @@ _ISP: Final = _ISP_READ | {
     Scope.ORDERS_WRITE,
     Scope.ADDRESSES_STEER,
     Scope.EVENTS,
+    Scope.INVENTORY_WRITE,
 }
 _NETWORK: Final = _ISP | {
     Scope.OVERRIDE,
     Scope.ON_BEHALF,
     Scope.TASKS,
-    Scope.INVENTORY_WRITE,
 }
 
 SCOPES: Final[dict[Role, frozenset[Scope]]] = {

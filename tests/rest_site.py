@@ -40,6 +40,7 @@ def bare_context(database: Database, now: Callable[[], float]) -> Context:
         orders=Desk(lambda commands: [], 1),
         qualifications=Desk(lambda queries: [], 1),
         new_id=lambda: "id",
+        seal=lambda isp, service, password: f"{isp}/{service}",
     )
 
 
@@ -100,6 +101,7 @@ class RestSite(Site):
             orders=Desk(order, 32),
             qualifications=Desk(answer, 32),
             new_id=self.new_id,
+            seal=self.keys.seal,
         )
 
     def ask(

@@ -24,6 +24,7 @@ from controlplane.desk import DeskBusyError
 from controlplane.rest import (
     addresses,
     hub,
+    inventory,
     money,
     service_orders,
     service_qualification,
@@ -141,6 +142,7 @@ def build(
         openapi,
         token,
         *hub.routes(context),
+        *inventory.routes(context),
         *service_orders.routes(context),
         *service_qualification.routes(context),
         *usage.routes(context),

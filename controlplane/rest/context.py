@@ -57,7 +57,8 @@ class _Networks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """Handed to every module of routes; ``new_id`` gives an id that nobody guesses."""
+    """Handed to every module of routes; ``new_id`` gives an id that nobody guesses,
+    ``seal`` enciphers a password for an ISP's service (isp, service, password)."""
 
     database: Database
     clocks: Clocks
@@ -65,6 +66,7 @@ class Context:
     orders: Desk[Command, Placed | list[Refusal]]
     qualifications: Desk[Query, Qualification | Refusal]
     new_id: Callable[[], str]
+    seal: Callable[[str, str, str], str]
     insecure_callbacks: bool = False
     """Whether webhooks may go to http:// and to addresses inside the network."""
     _networks: _Networks = field(default_factory=lambda: _Networks())

@@ -19,7 +19,7 @@ from daemon.commands.options import (
 from daemon.commands.orders import staff, transaction_of
 from daemon.stores import StoreError, opened
 from provisioning.order_view import moment
-from services import inventory_csv
+from services import inventory, inventory_csv
 from services.inventory_csv import ALL_KINDS
 
 _LOG = ("at", "actor", "channel", "action", "kind", "name", "reason")
@@ -70,7 +70,7 @@ def import_(
         found = inventory_csv.mistakes_between(transaction, changes, rows)
         _tell(file, found)
         if not dry_run:
-            inventory_csv.take(transaction, staff(), kind, changes)
+            inventory.take(transaction, staff(), kind, changes, "CSV import")
     for change in changes:
         click.echo(inventory_csv.shown(change))
     verb = "would change" if dry_run else "changed"
@@ -106,7 +106,7 @@ def log(
     plan = load_or_exit(configuration)
     try:
         with opened(plan) as database, database.read.connect() as connection:
-            rows = inventory_csv.log_of(
+            rows = inventory.log_of(
                 connection, kind=kind, name=name, tenant=isp, limit=limit
             )
     except StoreError as error:

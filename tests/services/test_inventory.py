@@ -7,8 +7,8 @@ from provisioning_site import AURORA, BOREALIS, STAFF, Site, about
 from config.network import KINDS
 from provisioning.order_states import State
 from provisioning.reconciliation import Drift, monthly_fees
+from services import inventory, isp_exit
 from services import inventory_csv as csv
-from services import isp_exit
 from services.reconciliation import report
 from services.subscriptions import Subscriptions
 
@@ -21,7 +21,7 @@ def take(site: Site, kind: str, text: str, *, complete: bool = False) -> list[st
         changes, wrong = csv.difference(transaction, kind, rows, complete=complete)
         assert [] == wrong
         assert [] == csv.mistakes_between(transaction, changes, rows)
-        csv.take(transaction, STAFF, kind, changes)
+        inventory.take(transaction, STAFF, kind, changes, "CSV import")
     return [csv.shown(change) for change in changes]
 
 
@@ -43,7 +43,7 @@ def test_an_import_shows_its_difference_and_is_logged(site: Site) -> None:
     shown = take(site, "line", "name,state\nline1,faulty\n")
     added = take(site, "customer", "name,tenant,full_name\nC-1,aurora,Ann Lee\n")
     with site.database.read.connect() as connection:
-        log = csv.log_of(connection, kind="line", name="line1")
+        log = inventory.log_of(connection, kind="line", name="line1")
 
     assert ["~ line line1  state: None -> 'faulty'"] == shown
     assert 1 == len(added)
@@ -52,6 +52,20 @@ def test_an_import_shows_its_difference_and_is_logged(site: Site) -> None:
     ]
     assert "faulty" == log[0]["after"]["state"]
     assert "state" not in log[0]["before"]
+
+
+def test_two_isps_may_call_a_customer_alike(site: Site) -> None:
+    """A customer's name is its ISP's own: one row is not the other's, nor taken away
+    with it."""
+    take(site, "customer", "name,tenant,full_name\nC-1,aurora,Ann\nC-1,borealis,Bo\n")
+    changed = take(site, "customer", "name,tenant,contact\nC-1,aurora,a@example.net\n")
+
+    assert 1 == len(changed)
+    assert [
+        "name,tenant,full_name,contact",
+        "C-1,aurora,Ann,a@example.net",
+        "C-1,borealis,Bo,",
+    ] == sorted(export(site, "customer").splitlines(), key=lambda one: one[0] != "n")
 
 
 def test_every_mistake_of_a_file_is_told_with_its_line(site: Site) -> None:
@@ -84,7 +98,7 @@ def test_what_orders_changed_is_no_longer_the_network_file_s(site: Site) -> None
     site.place(about("A-2", "delete", "aurora-line1"))
     site.run()
     with site.database.read.connect() as connection:
-        assert {("service", "aurora-line1")} == csv.managed(connection)
+        assert {("service", "aurora-line1")} == inventory.managed(connection)
 
 
 def test_reconciliation_finds_what_differs(site: Site) -> None:
