@@ -44,6 +44,7 @@ from storage.quarantine import (
 )
 from storage.rollup import roll_up
 from storage.sessions import sessions_by_state
+from storage.usage_states import RECYCLED
 from telemetry import logs, metrics
 
 Result = TypeVar("Result")
@@ -273,7 +274,10 @@ class Worker:
             found = unrated_by_reason(connection)
         counts = Counter(dict.fromkeys(self._unrated, 0))
         for (state, reason), count in found.items():
-            counts[state, _BROKEN if state == REJECTED else reason] += count
+            broken = state in (REJECTED, RECYCLED)  # their words have no bound
+            counts[state, _BROKEN if broken else reason] += count
+            if state == RECYCLED and self._recycle_after is None:
+                self._recycle_after = 0
         self._unrated = set(counts)
         for labels, count in counts.items():
             metrics.UNRATED_USAGE.labels(*labels).set(count)

@@ -7,9 +7,11 @@ the commands print, and stay what they are.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -27,7 +29,9 @@ from sqlalchemy import (
 )
 
 from radius.mac_address import mac_address
+from storage.rating_tables import unrated_usage
 from storage.tables import USAGE_RUN, session, usage, usage_run
+from storage.usage_states import RATED, WAITING, states_of
 
 _ROWS_AT_ONCE: Final = 1000
 _DAY_SECONDS: Final = 86_400
@@ -81,6 +85,9 @@ class Filter:
     since: int | None = None
     until: int | None = None
     limit: int | None = None
+    status: str | None = None
+    """How far the rating of usage is (``storage.usage_states``)."""
+    with_status: bool = False
 
 
 def list_sessions(connection: Connection, wanted: Filter) -> Iterator[dict[str, Any]]:
@@ -130,11 +137,41 @@ def list_usage(connection: Connection, wanted: Filter) -> Iterator[dict[str, Any
         session.c.user_name,
         session.c.framed_ip_address,
         session.c.calling_station_id,
+        session.c.service,
     )
     query: Select[Any] = select(*usage.c, *columns).select_from(both)
-    query = _newest(query, both, conditions, usage.c.id, wanted.limit)
-    for row in _stream(connection, query):
-        yield _usage_object(row)
+    if wanted.status in WAITING:
+        waits = select(unrated_usage.c.usage_id)
+        waits = waits.where(unrated_usage.c.state == wanted.status)
+        conditions.append(usage.c.id.in_(waits))
+    if wanted.status is None or wanted.status in WAITING:
+        query = _newest(query, both, conditions, usage.c.id, wanted.limit)
+    else:  # it is found out row by row
+        query = _newest(query, both, conditions, usage.c.id, None)
+    rows = _stream(connection, query)
+    if wanted.status is None and not wanted.with_status:
+        yield from map(_usage_object, rows)
+        return
+    found = _with_status(connection, rows, wanted.status)
+    if wanted.limit is None:
+        yield from found
+    else:
+        yield from deque(found, maxlen=wanted.limit)
+
+
+def _with_status(
+    connection: Connection, rows: Iterator[Row[Any]], status: str | None
+) -> Iterator[dict[str, Any]]:
+    while some := list(islice(rows, _ROWS_AT_ONCE)):
+        states = states_of(connection, some[0].id, some[-1].id)
+        for row in some:
+            state, reason = states.get(row.id, RATED)
+            if status in (None, state):
+                yield _usage_object(row) | {
+                    "service": row.service,
+                    "status": state,
+                    "reason": reason,
+                }
 
 
 def _first_since(since: int) -> ScalarSelect[Any]:

@@ -15,15 +15,19 @@ from daemon.ledger import Ledger
 from radius import class_token
 from radius.packet import attribute
 from rating.quota import Action, Effect, Kind
+from services.periods import close_months
 from services.rerated_usage import own_service
 from services.rerating import apply as rerate
 from services.rerating import dry_run
+from storage.balances import reject_unrated
 from storage.database import Database
 from storage.lease_tables import lease_history
 from storage.network import Change, apply
 from storage.quota_events import acted, quota_events_since
 from storage.rating_tables import quota_event
 from storage.tables import usage as usages
+from storage.usage_queries import Filter, list_usage
+from storage.usage_states import recycle_rejected
 
 
 def without(network: Any, *kinds: str) -> Any:
@@ -241,3 +245,44 @@ def test_a_running_ledger_goes_on_from_what_a_rerating_wrote(
     assert [] == difference(site)
     retail = -sum(entry[2] for entry in site.entries())
     assert 11 * 100_000 == retail
+
+
+def test_usage_says_how_far_its_rating_is(database: Database) -> None:
+    """Received, rejected, recycled, rated, rerated and billed are TMF635's words."""
+    site = Site(database, without(NETWORK, "service"))
+    site.use(10)
+    assert [("received", "nothing_known")] == statuses(site)
+    with database.write.begin() as connection:
+        reject_unrated(connection, 1, "it broke")
+    assert [("rejected", "it broke")] == statuses(site)
+    assert None is site.ledger.recycle(NOON, 0, 10)
+    assert 1 == len(statuses(site, status="rejected"))
+    with database.write.begin() as connection:
+        assert 1 == recycle_rejected(connection)
+    assert ["recycled"] == [state for state, _ in statuses(site, status="recycled")]
+    site.apply_network(NETWORK)
+    site.ledger.recycle(NOON, 0, 10)
+    site.report(interim(2, 20 * GB))
+    assert [("rated", None)] * 2 == statuses(site)
+    tariffs = tuple(
+        msgspec.convert(
+            msgspec.json.decode(
+                msgspec.json.encode(t).replace(b'"price":"0.01"', b'"price":"0.02"')
+            ),
+            type(t),
+        )
+        for t in NETWORK.tariff
+    )
+    dear = msgspec.structs.replace(NETWORK, tariff=tariffs)
+    rerate(database, dear, own_service, "2026-11", NOON)
+    assert [("rerated", None)] * 2 == statuses(site, limit=2)
+    close_months(database, dear, "2026-11", NOON + 30 * 86_400)
+    assert [("billed", None)] * 2 == statuses(site, status="billed")
+    assert [] == statuses(site, status="rated")
+
+
+def statuses(site: Site, **values: Any) -> list[tuple[str, str | None]]:
+    """Give state and reason of each usage record."""
+    with site.database.read.connect() as connection:
+        wanted = Filter(with_status=True, **values)
+        return [(u["status"], u["reason"]) for u in list_usage(connection, wanted)]
