@@ -29,6 +29,7 @@ from daemon.isolation import REFUSED_DATA, apply_around
 from daemon.journal_lag import JournalLag, journals
 from daemon.ledger import Ledger
 from daemon.ledger_trace import show
+from daemon.money_metrics import MoneyMetrics
 from daemon.network_feed import POLL_SECONDS, NetworkFeed, Objects
 from daemon.role import RoleContext
 from storage.balances import REJECTED, reject_unrated, unrated_by_reason, waiting
@@ -90,6 +91,7 @@ class Worker:
         self._recycle_after: int | None = 0
         self._recycle_records = _RECYCLE_RECORDS
         self._fees = Fees(self._database)
+        self._money = MoneyMetrics(self._database)
         self._unrated: set[tuple[str, str]] = set()
         self._limiter = logs.RateLimiter(10)
         self._log = logs.get_logger("ledger")
@@ -115,6 +117,7 @@ class Worker:
             self._every(_CHARGE_SECONDS, self._begin_fees)
             self._fees.charge_some()
             self._every(_SWEEP_SECONDS, self._book_sales)
+            self._every(_SWEEP_SECONDS, self._count_money)
             self._every(_ROLL_UP_SECONDS, self._roll_up)
         except (StorageError, JournalError) as error:
             self._failed(error)
@@ -313,6 +316,9 @@ class Worker:
 
     def _book_sales(self) -> None:
         self._fees.book_sales()
+
+    def _count_money(self) -> None:
+        self._money.count()
 
     def _roll_up(self) -> None:
         days = self._settings.accounting.rollup_after_days

@@ -43,31 +43,58 @@ class Proof(NamedTuple):
     problems: list[str]
 
 
+class Prover:
+    """Reads the ledger batch by batch, from its first; what it found is kept."""
+
+    def __init__(self) -> None:
+        self.entries = self.batches = self.last = 0
+        self.digest = GENESIS
+        self.problems: list[str] = []
+
+    def go_on(
+        self,
+        connection: Connection,
+        *,
+        entries_max: int | None = None,
+        problems_max: int = 100,
+    ) -> bool:
+        """Read the next batches, about so many entries; say whether more are left."""
+        behind = select(ledger_batch).where(ledger_batch.c.id > self.batches)
+        query = behind.order_by(ledger_batch.c.id)
+        until = None if entries_max is None else self.entries + entries_max
+        with connection.execute(query, execution_options={"yield_per": 500}) as stream:
+            for batch in stream:
+                if len(self.problems) >= problems_max:
+                    return False
+                self._take(connection, batch)
+                if until is not None and self.entries >= until:
+                    return True
+        return False
+
+    def _take(self, connection: Connection, batch: Any) -> None:
+        problems = self.problems
+        name = f"batch {batch.id}"
+        if batch.id != self.batches + 1 or batch.first_entry_id != self.last + 1:
+            problems.append(f"{name}: entries or batches before it are missing")
+        found, value = _prove_batch(connection, batch, self.digest, problems)
+        if bytes(batch.digest) != value:
+            problems.append(
+                f"{name}: entries {batch.first_entry_id} to {batch.last_entry_id}"
+                " are not what was written: the digest differs"
+            )
+        self.batches, self.last = batch.id, batch.last_entry_id
+        self.entries += found
+        self.digest = bytes(batch.digest)
+
+
 def prove(connection: Connection, *, problems_max: int = 100) -> Proof:
     """Read the whole ledger; after so many problems it stops looking."""
-    problems: list[str] = []
-    entries = batches = last = 0
-    digest = GENESIS
-    ordered = select(ledger_batch).order_by(ledger_batch.c.id)
-    with connection.execute(ordered, execution_options={"yield_per": 500}) as stream:
-        for batch in stream:
-            if len(problems) >= problems_max:
-                break
-            name = f"batch {batch.id}"
-            if batch.id != batches + 1 or batch.first_entry_id != last + 1:
-                problems.append(f"{name}: entries or batches before it are missing")
-            found, value = _prove_batch(connection, batch, digest, problems)
-            if bytes(batch.digest) != value:
-                problems.append(
-                    f"{name}: entries {batch.first_entry_id} to {batch.last_entry_id}"
-                    " are not what was written: the digest differs"
-                )
-            batches, last = batch.id, batch.last_entry_id
-            entries += found
-            digest = bytes(batch.digest)
-    problems += _ends(connection, last, batches, digest)
+    prover = Prover()
+    prover.go_on(connection, problems_max=problems_max)
+    digest, problems = prover.digest, prover.problems
+    problems += _ends(connection, prover.last, prover.batches, digest)
     problems += _reversals(connection)
-    return Proof(entries, batches, digest, problems[:problems_max])
+    return Proof(prover.entries, prover.batches, digest, problems[:problems_max])
 
 
 def _prove_batch(

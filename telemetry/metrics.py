@@ -239,6 +239,32 @@ UNRATED_USAGE = _gauge(
     "state",
     "reason",
 )
+LEDGER_ENTRIES = _counter(
+    "fairlane_ledger_entries_total",
+    "Entries posted to the ledger since its role began, by kind.",
+    "kind",
+)
+STATEMENTS = _gauge(
+    "fairlane_statements",
+    "livemostrecent",
+    "Statements by state.",
+    "state",
+)
+LAST_CLOSE = _gauge(
+    "fairlane_ledger_last_close_timestamp_seconds",
+    "livemostrecent",
+    "When a month was closed last; 0 before the first.",
+)
+LEDGER_PROVED = _gauge(
+    "fairlane_ledger_proved_entry",
+    "livemostrecent",
+    "The entry up to which the standing proof has read; it begins again each day.",
+)
+LEDGER_PROBLEMS = _gauge(
+    "fairlane_ledger_problems",
+    "livemostrecent",
+    "What the standing proof of the ledger has found wrong; 0 is right.",
+)
 UNBOOKED_SALES = _gauge(
     "fairlane_unbooked_address_sales",
     "livemostrecent",
