@@ -41,7 +41,8 @@ from storage.tables import SESSION_COLUMNS, session
 _ACTOR = Actor("bench", "aurora", "rest")
 
 
-def _fill(database: Database, lines: int) -> None:
+def fill(database: Database, lines: int) -> None:
+    """Make the network: an ISP, its pool and offering, and so many lines."""
     objects: dict[tuple[str, str], dict[str, Any]] = {
         ("area", "city"): {"name": "city"},
         ("isp", "aurora"): {"name": "aurora", "realms": ["aurora.example"]},
@@ -70,7 +71,8 @@ def _fill(database: Database, lines: int) -> None:
         network.apply(connection, [], 0)
 
 
-def _body(number: int) -> dict[str, Any]:
+def order_body(number: int) -> dict[str, Any]:
+    """Give the order for one of the lines."""
     said = {"userName": f"sub{number}@aurora.example", "password": f"word-{number}"}
     return {
         "externalId": f"A-{number}",
@@ -90,7 +92,7 @@ def _body(number: int) -> dict[str, Any]:
     }
 
 
-class _Subscribers(threading.Thread):
+class Subscribers(threading.Thread):
     """Come on when their service is there: the sessions that a ledger would write."""
 
     def __init__(self, database: Database) -> None:
@@ -176,7 +178,7 @@ async def _run(
     manager = ProvisioningManager(provisioning, ports(settings, make=True), {})
     keys = order_keys(settings)
     working = asyncio.create_task(manager.run())
-    subscribers, follower = _Subscribers(database), _Follower(database)
+    subscribers, follower = Subscribers(database), _Follower(database)
     subscribers.start()
     follower.start()
     placed: dict[str, float] = {}
@@ -186,7 +188,7 @@ async def _run(
     placing = set()
 
     async def place(number: int, due: float) -> None:
-        made = await desk.ask(Command(_ACTOR, _body(number)))
+        made = await desk.ask(Command(_ACTOR, order_body(number)))
         assert isinstance(made, Placed), made
         assert not made.refusals, made.refusals
         placed[made.order.id] = due
@@ -258,7 +260,7 @@ def main() -> None:
     settings = Settings(data_dir=str(folder), database=given.postgresql)
     database = open_database(settings.database, folder)
     migrate(database)
-    _fill(database, int(given.rate * given.seconds))
+    fill(database, int(given.rate * given.seconds))
     asyncio.run(_run(database, settings, given.rate, given.seconds))
     database.close()
     shutil.rmtree(folder)

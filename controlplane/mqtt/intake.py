@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from itertools import groupby
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -21,9 +22,9 @@ from provisioning.order_view import service_order
 from provisioning.refusal import Refusal
 from services import desired_state, orders
 from services.actor import Actor
-from services.desired_state import Outcome, Waiting
+from services.desired_state import Outcome, Stale, Waiting
 from services.order_assessment import Keys
-from services.orders import Placed
+from services.orders import Command, Placed
 from services.provisioning import Provisioning, Transaction
 from storage.database import StorageError
 from telemetry import logs, metrics
@@ -32,6 +33,11 @@ WAITING_MAX: Final = 100_000
 """Desired states that wait for an open order: a line has one at most."""
 
 log = logs.get_logger("mqtt")
+
+
+class _Held(NamedTuple):
+    version: int
+    payload: bytes
 
 
 class Intake:
@@ -55,7 +61,7 @@ class Intake:
         self._now = now
         self._ring = ring
         self._devices = devices
-        self._waiting: dict[tuple[str, str], bytes] = {}
+        self._waiting: dict[tuple[str, str], _Held] = {}
 
     async def handle(self, messages: Sequence[Message]) -> Sequence[News]:
         """Take up a batch; raises StorageError, and then nothing of it was done."""
@@ -70,45 +76,78 @@ class Intake:
     async def look_again(self) -> Sequence[News]:
         """Take up the desired states that waited for an order to end."""
         again = [
-            Message(f"{topics.PREFIX}/{isp}/lines/{line}/desired", payload, True)
-            for (isp, line), payload in self._waiting.items()
+            Message(f"{topics.PREFIX}/{isp}/lines/{line}/desired", held.payload, True)
+            for (isp, line), held in self._waiting.items()
         ]
         return await asyncio.to_thread(self._take, again) if again else []
 
     def _take(self, messages: Sequence[Message]) -> list[News]:
         told: list[News] = []
         with self._provisioning.transaction(int(self._now())) as transaction:
-            for message in messages:
+            for are_orders, run in groupby(messages, _is_order):
+                part = list(run)
+                if not are_orders:
+                    told += self._one_by_one(transaction, part)
+                    continue
                 try:
                     with transaction.savepoint():
-                        told += self._one(transaction, message)
+                        told += self._orders(transaction, part)
                 except StorageError:
                     raise
-                except Exception:
-                    log.exception("message failed", topic=message.topic)
-                    isp = topics.order_of(message.topic)
-                    place = topics.desired_of(message.topic)
-                    whose = isp or (place[0] if place else None)
-                    if whose is not None:  # it is acknowledged, so its sender is told
-                        about = place[1] if place else None
-                        told += _refused(whose, about, [_FAULT])
+                except Exception as error:  # noqa: BLE001  a bug: told below, by itself
+                    log.error("messages failed together", error=type(error).__name__)
+                    told += self._one_by_one(transaction, part)
+        return told
+
+    def _one_by_one(
+        self, transaction: Transaction, messages: Sequence[Message]
+    ) -> list[News]:
+        """Take up each in a savepoint of its own, so that a bug in one stays there."""
+        told: list[News] = []
+        for message in messages:
+            try:
+                with transaction.savepoint():
+                    told += self._one(transaction, message)
+            except StorageError:
+                raise
+            except Exception:
+                log.exception("message failed", topic=message.topic)
+                isp = topics.order_of(message.topic)
+                place = topics.desired_of(message.topic)
+                # It is acknowledged, so its sender is told.
+                if isp is not None:
+                    body = _decoded(message.payload) or {}
+                    told += _refused(isp, body.get("externalId"), [_FAULT])
+                elif place is not None:
+                    told += _refused(*place, [_FAULT])
+        return told
+
+    def _orders(
+        self, transaction: Transaction, messages: Sequence[Message]
+    ) -> list[News]:
+        """Place orders together, in their order."""
+        isps = [topics.order_of(message.topic) or "" for message in messages]
+        bodies = [_decoded(message.payload) for message in messages]
+        sent = list(zip(isps, bodies, strict=True))
+        commands = [
+            Command(Actor(MQTT, isp, MQTT), body)
+            for isp, body in sent
+            if body is not None
+        ]
+        placed = orders.place_all(
+            transaction, commands, keys=self._keys, new_id=self._new_id
+        )
+        outcomes, told = iter(placed), list[News]()
+        for isp, body in sent:
+            if body is None:
+                told += _refused(isp, None, [_NOT_JSON])
+            else:
+                told += _told(isp, body.get("externalId"), next(outcomes))
         return told
 
     def _one(self, transaction: Transaction, message: Message) -> list[News]:
-        isp = topics.order_of(message.topic)
-        if isp is not None:
-            body = _decoded(message.payload)
-            if body is None:
-                return _refused(isp, None, [_NOT_JSON])
-            external_id = body.get("externalId")
-            placed = orders.place(
-                transaction,
-                Actor(MQTT, isp, MQTT),
-                body,
-                keys=self._keys,
-                new_id=self._new_id,
-            )
-            return _told(isp, external_id, placed)
+        if _is_order(message):
+            return self._orders(transaction, [message])
         place = topics.desired_of(message.topic)
         if place is None or not message.payload:
             return []  # a desired state that was taken back says nothing
@@ -132,15 +171,30 @@ class Intake:
             keys=self._keys,
             new_id=self._new_id,
         )
-        if isinstance(outcome, Waiting) and len(self._waiting) < WAITING_MAX:
-            self._waiting[place] = payload
-        else:
-            self._waiting.pop(place, None)
+        self._remember(place, payload, body.get("version"), outcome)
         return _told(isp, line, outcome)
+
+    def _remember(
+        self, place: tuple[str, str], payload: bytes, version: Any, outcome: Outcome
+    ) -> None:
+        """Keep the newest version that waits, whatever comes late or twice."""
+        held = self._waiting.get(place)
+        if isinstance(outcome, Waiting):
+            known = held is not None or len(self._waiting) < WAITING_MAX
+            if known and (held is None or held.version < version):
+                self._waiting[place] = _Held(version, payload)
+            return
+        decided = outcome.version if isinstance(outcome, Stale) else version
+        if held is not None and isinstance(decided, int) and decided >= held.version:
+            del self._waiting[place]
 
 
 _FAULT: Final = Refusal("internal_error", "", "nothing was done; send it again")
 _NOT_JSON: Final = Refusal("not_json", "", "the message is not a JSON object")
+
+
+def _is_order(message: Message) -> bool:
+    return topics.order_of(message.topic) is not None
 
 
 def _decoded(payload: bytes) -> dict[str, Any] | None:

@@ -31,11 +31,19 @@ from storage.database import StorageError
 from telemetry import logs, metrics
 
 BATCH_MESSAGES: Final = 200
-RECEIVE_MAXIMUM: Final = 1000
+PUBLISHED_AT_ONCE: Final = 100
+"""Publications that wait for the broker together, each not longer than an answer may
+take; one by one they cost a round trip each."""
+RECEIVE_MAXIMUM: Final = 400
+"""Two batches: one is handled while the next comes. After a connection has broken, all
+that was not acknowledged comes before any answer of the broker's."""
 SESSION_SECONDS: Final = 7 * 86_400
 """How long a broker keeps our session while we are away (MQTT 5)."""
 KEEPALIVE_SECONDS: Final = 20
-ANSWER_SECONDS: Final = 5.0
+ANSWER_SECONDS: Final = 30.0
+"""Until a broker that does not answer is given up: more than it takes to read what
+comes before its answer on a busy machine. With five seconds, a session with a backlog
+was given up and connected again without end."""
 BACK_OFF_SECONDS: Final = (0.2, 10.0)
 
 # A refusal of the version: 1 in MQTT 3.1.1, 132 in MQTT 5 (section 3.1.2.2).
@@ -180,8 +188,7 @@ class Link:
             batch = [first]
             while len(messages) and len(batch) < BATCH_MESSAGES:
                 batch.append(await anext(messages))
-            for one in await self._handled([_message(m) for m in batch]):
-                await self.publish(one)
+            await self.publish_all(await self._handled([_message(m) for m in batch]))
             for message in batch:
                 if message.qos:
                     client._client.ack(message.mid, message.qos)
@@ -197,6 +204,13 @@ class Link:
                 log.error("messages wait", error=str(error).splitlines()[0])
             await asyncio.sleep(wait)
             wait = min(wait * 2, BACK_OFF_SECONDS[1])
+
+    async def publish_all(self, news: Sequence[News]) -> None:
+        """Publish in order, many under way at once; raises MqttError."""
+        for start in range(0, len(news), PUBLISHED_AT_ONCE):
+            part = news[start : start + PUBLISHED_AT_ONCE]
+            # A task begins in its turn, and sends before it waits.
+            await asyncio.gather(*(self.publish(one) for one in part))
 
     async def publish(self, news: News) -> None:
         """Publish and wait until the broker has it; raises MqttError without one."""

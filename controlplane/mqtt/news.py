@@ -52,12 +52,10 @@ class NewsDesk:
             try:
                 await self._link.connected.wait()
                 number, told = await asyncio.to_thread(self._read)
-                for news in told:
-                    await self._link.publish(news)
+                await self._link.publish_all(told)
                 if number is not None:
                     await asyncio.to_thread(self._keep, number)
-                    for news in await self._intake.look_again():
-                        await self._link.publish(news)
+                    await self._link.publish_all(await self._intake.look_again())
             except StorageError as error:
                 log.error("news waits", error=str(error).splitlines()[0])
             except MqttError:
