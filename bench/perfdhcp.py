@@ -21,7 +21,8 @@ __all__ = ["Exchange", "Run", "free_port", "run"]
 
 _PERFDHCP = shutil.which("perfdhcp", path="/usr/sbin:/usr/bin") or "perfdhcp"
 _EXCHANGE = re.compile(
-    r"\*\*\*Statistics for: ([A-Z-]+)\*\*\*\n(.*?)(?=\n\*\*\*|\Z)", re.DOTALL
+    r"\*\*\*Statistics for: ([A-Z-]+(?: \(renewal\))?)\*\*\*\n(.*?)(?=\n\*\*\*|\Z)",
+    re.DOTALL,
 )
 _DRAIN_MICROSECONDS = 1_000_000
 
@@ -54,6 +55,11 @@ class Run:
     def done(self) -> int:
         """Four-way exchanges that ended with an ACK."""
         return self.exchanges["REQUEST-ACK"].received
+
+    @property
+    def answered(self) -> int:
+        """Replies of any kind."""
+        return sum(exchange.received for exchange in self.exchanges.values())
 
     @property
     def lost(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from config.over_allocation import OverAllocation
 from config.over_allocation_checks import find_promises
 
 POOL = {"name": "a", "area": "x", "prefixes": ["10.0.0.0/28"]}
@@ -59,3 +60,30 @@ def test_there_is_one_policy_and_names_must_be_known() -> None:
             pool=[{**POOL, "routable_in": ["x", "z"]}],
         )
     )
+
+
+def test_the_defaults_are_those_agreed_on() -> None:
+    """Marks and where they clear, times in seconds, parts in per cent."""
+    policy = OverAllocation()
+    marks = {
+        "warn": (policy.warn_percent, policy.warn_clear_percent),
+        "high": (policy.high_percent, policy.high_clear_percent),
+        "critical": (policy.critical_percent, policy.critical_clear_percent),
+    }
+    assert {"warn": (80, 75), "high": (90, 80), "critical": (97, 92)} == marks
+    assert (30, 15 * 60) == (policy.high_seconds, policy.high_exhaustion_seconds)
+    assert (120, 70) == (policy.critical_exhaustion_seconds, policy.low_percent)
+    assert (3600, 600) == (policy.low_seconds, policy.lease_seconds_min)
+    growth = policy.growth_half_life_seconds, policy.growth_mean_seconds
+    assert (300, 3600) == growth
+    assert (125, 115) == (policy.demand_percent, policy.lender_percent)
+    assert (600, 3600) == (policy.lead_seconds, policy.slow_start_seconds)
+    rationing = policy.rationing_percent, policy.rationing_seconds
+    assert (5, 20, 3600) == (policy.emergency_percent, *rationing)
+    approval = policy.approval_urgent_seconds, policy.approval_normal_seconds
+    assert (120, 1800) == approval
+    assert (600, 30) == (policy.cancel_seconds, policy.requeue_seconds)
+    assert (86_400, 60) == (policy.queue_seconds, policy.activation_seconds)
+    waits = policy.back_off_seconds, policy.back_off_seconds_max
+    assert (3, 300, 3600) == (policy.activation_attempts, *waits)
+    assert (600, 600) == (policy.ageing_seconds, policy.declined_seconds)
