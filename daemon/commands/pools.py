@@ -44,7 +44,27 @@ def command(configuration: Path | None, isp: str | None, as_json: bool) -> None:
     else:
         rows = answer["pools"]
     rows = [row for row in rows if isp in (None, row["tenant"])]
+    if not as_json:
+        rows = [for_people(row) for row in sorted(rows, key=_need)]
     show_rows(rows, COLUMNS, as_json=as_json)
+
+
+def _need(row: dict[str, Any]) -> tuple[float, str]:
+    return -(row["utilisation"] or 0), row["pool"]
+
+
+def for_people(row: dict[str, Any]) -> dict[str, Any]:
+    """Write a pool's parts for reading: per cent, and seconds as minutes or hours."""
+    used, left = row["utilisation"], row["seconds_left"]
+    if left is not None:
+        size, unit = next(
+            (s, u)
+            for s, u in ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+            if left >= 2 * s or s == 1
+        )
+        left = f"{left // size} {unit}"
+    share = None if used is None else f"{used:.1%}"
+    return row | {"utilisation": share, "seconds_left": left}
 
 
 def _stored(connection: Connection) -> list[dict[str, Any]]:

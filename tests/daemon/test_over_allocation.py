@@ -10,6 +10,7 @@ from leasing import GIADDR, network
 
 from config.schema import LeaseSettings
 from daemon.address_server import AddressServer
+from daemon.commands.pools import for_people
 from daemon.over_allocation import answer
 from ipserver.ask import Agent, Ask, Message
 from storage.database import migrate, open_database
@@ -61,3 +62,15 @@ def test_questions_without_an_answer_get_an_error(
 ) -> None:
     """The role goes on, whatever it is asked."""
     assert ["error"] == list(answer(addresses, question))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(None, None), (0, "0 s"), (119, "119 s"), (1031, "17 min"), (7200, "2 h")],
+)
+def test_a_pool_is_shown_in_per_cent_and_the_time_it_lasts(
+    seconds: int | None, shown: str | None
+) -> None:
+    """Read at a glance; --json has the plain numbers."""
+    row = for_people({"utilisation": 0.2982, "seconds_left": seconds})
+    assert {"utilisation": "29.8%", "seconds_left": shown} == row

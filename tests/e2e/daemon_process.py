@@ -78,6 +78,7 @@ class Daemon:
         settings: dict[str, str] | None = None,
         prefix: tuple[str, ...] = (),
         environment: dict[str, str] | None = None,
+        single: bool = False,
     ) -> None:
         self.folder = folder
         self.data_dir = data_dir or folder / "data"
@@ -91,6 +92,7 @@ class Daemon:
         self.dhcp_port = free_port()
         self.http_port = free_port()
         self.prefix = prefix
+        self.single = ("--single",) if single else ()
         self.environment = environment or {}
         self.process: subprocess.Popen[bytes] | None = None
         self._reader: Any = None
@@ -142,7 +144,7 @@ class Daemon:
                     [
                         *self.prefix,
                         *(sys.executable, "-m", "daemon.cli"),
-                        *("run", "-c", str(self.configuration)),
+                        *("run", "-c", str(self.configuration), *self.single),
                     ],
                     signal.SIGKILL,
                 ),

@@ -113,13 +113,19 @@ def fairlane(daemon: Daemon, *words: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.timeout(400)
-def test_a_full_pool_is_granted_a_block_and_gives_it_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("single", [False, True], ids=["processes", "single"])
+def test_a_full_pool_is_granted_a_block_and_gives_it_back(
+    tmp_path: Path, single: bool
+) -> None:
     """The client that found the pool full is answered by itself, all of it is there
-    after a kill, and what was lent is recalled by a command, once.
+    after a kill, and what was lent is recalled by a command, once; also with all roles
+    in one process.
     """
     environment = {REPLY_TO_SOURCE_VARIABLE: "1"}
     with (
-        Daemon(tmp_path, network=NETWORK, environment=environment) as daemon,
+        Daemon(
+            tmp_path, network=NETWORK, environment=environment, single=single
+        ) as daemon,
         contextlib.closing(Relay(daemon)) as relay,
     ):
         own = {relay.lease(f"l{n}") for n in range(OWN)}
