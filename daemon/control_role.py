@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -19,8 +20,9 @@ from controlplane.rest.application import Check, build
 from daemon import clock, dynamic_authorization, versions
 from daemon.control_plane import ControlPlane
 from daemon.role import RoleContext
+from storage.backup_mark import last_backup
 from storage.database import StorageError, check_writable, open_database
-from telemetry import logs, multiprocess
+from telemetry import logs, metrics, multiprocess
 
 log = logs.get_logger("control")
 
@@ -124,6 +126,7 @@ async def run(role: RoleContext) -> None:
     role.beat_status.update(healthy=True, ready=False, detail={})
     try:
         while not (serving.done() or told.done() or managing.done()):
+            metrics.LAST_BACKUP.set(last_backup(Path(settings.data_dir)) or 0)
             ready = server.started and all(check.healthy for check in checks())
             if ready != role.beat_status["ready"]:
                 role.beat_status["ready"] = ready

@@ -28,9 +28,11 @@ from pysqlite3 import dbapi2 as sqlite3
 from sqlalchemy import Connection, func, inspect, select
 
 from storage import access_state, keys, postgresql_dump, schema
+from storage.backup_mark import mark
 from storage.columns import metadata
 from storage.database import SQLITE_FILE, Database, StorageError, open_database
-from storage.journal import JournalError, copy_file, copy_journal
+from storage.journal import JournalError
+from storage.journal_copy import copy_file, copy_journal
 from storage.sessions import read_positions
 
 MANIFEST: Final = "manifest.json"
@@ -95,6 +97,7 @@ def back_up(
         _sync(packed)
         packed.rename(target)
         _sync(target.parent)
+        mark(data_dir, made_at)
     return manifest
 
 

@@ -19,7 +19,6 @@ else what is acknowledged at that position could be taken for what was read alre
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -68,53 +67,18 @@ class Backlog(NamedTuple):
     oldest_received_at_ns: int | None
 
 
-def _first_position(path: Path) -> int:
+def first_position(path: Path) -> int:
+    """Give the position of a file's first record."""
     return int(path.name.partition(".")[0])
 
 
-def _files(folder: Path) -> list[Path]:
+def journal_files(folder: Path) -> list[Path]:
+    """Give a journal's files in the order of their positions."""
     return sorted(folder.glob("*" + _SUFFIX))
 
 
-def copy_journal(folder: Path, target: Path) -> int | None:
-    """Copy a journal that is being written, so that a writer can go on from the copy.
-
-    ``target`` is an empty folder. Gives the first position that is there, or None where
-    there is no file. Raises JournalError.
-    """
-    whole: set[str] = set()
-    while True:
-        files = _files(folder)
-        for path, following in zip(files, [*files[1:], None], strict=True):
-            if path.name in whole:
-                continue
-            copy = target / path.name
-            copy.unlink(missing_ok=True)
-            try:
-                copy_file(path, copy)
-            except sqlite3.Error as error:
-                if path.exists():
-                    msg = f"{path.name} cannot be copied: {error}"
-                    raise JournalError(msg) from error
-                continue  # consumed, and discarded meanwhile
-            if following is not None:  # else it may have grown by the next round
-                whole.add(path.name)
-        if _files(folder) == files:
-            copies = _files(target)
-            return _first_position(copies[0]) if copies else None
-
-
-def copy_file(path: Path, target: Path) -> None:
-    """Copy one moment of a SQLite file that others write, log included.
-
-    Raises the driver's errors.
-    """
-    with closing(_open(path, "ro")) as source, closing(sqlite3.connect(target)) as copy:
-        target.chmod(0o600)
-        source.backup(copy)
-
-
-def _open(path: Path, mode: str) -> sqlite3.Connection:
+def open_file(path: Path, mode: str) -> sqlite3.Connection:
+    """Open a SQLite file to read (``ro``) or to write (``rw``) what is there."""
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
@@ -149,21 +113,21 @@ class JournalWriter:
         self._start_file()
 
     def _recover(self) -> int:
-        newest = _files(self.folder)[-1:]
+        newest = journal_files(self.folder)[-1:]
         if not newest:
             return 1
         try:
-            connection = _open(newest[0], "ro")
+            connection = open_file(newest[0], "ro")
             try:
                 end = _end(connection)
             finally:
                 connection.close()
         except sqlite3.Error as error:
             if _NO_TABLE in str(error):  # it ended while the file was being made
-                return _first_position(newest[0])
+                return first_position(newest[0])
             msg = f"{newest[0].name} cannot be recovered: {error}"
             raise JournalError(msg) from error
-        return _first_position(newest[0]) if end is None else end
+        return first_position(newest[0]) if end is None else end
 
     def _start_file(self) -> None:
         start = f"{self.next_position:020d}"
@@ -172,7 +136,7 @@ class JournalWriter:
         connection = None
         try:
             path.touch(mode=0o600)
-            connection = _open(path, "rw")
+            connection = open_file(path, "rw")
             for pragma in _PRAGMAS:
                 connection.execute(pragma)
             connection.execute(_TABLE)
@@ -225,7 +189,7 @@ class JournalWriter:
         if connection is None:
             return
         try:
-            witness = _open(self._path, "ro")
+            witness = open_file(self._path, "ro")
             try:
                 witness.execute("SELECT count(*) FROM sqlite_master").fetchone()
             finally:
@@ -292,8 +256,8 @@ class JournalReader:
         A block behind that position is one whose commit failed and that a crash brought
         back: nobody was told of it, and the next file has taken its positions.
         """
-        files = _files(self.folder)
-        ends = [*map(_first_position, files[1:]), _NO_END]
+        files = journal_files(self.folder)
+        ends = [*map(first_position, files[1:]), _NO_END]
         return list(zip(files, ends[: len(files)], strict=True))
 
     def _select(
@@ -302,7 +266,7 @@ class JournalReader:
         try:
             if path != self._path:
                 self.close()
-                self._connection = _open(path, "ro")
+                self._connection = open_file(path, "ro")
                 self._path = path
             assert self._connection is not None
             cursor = self._connection.execute(statement, bounds)
@@ -329,8 +293,8 @@ class JournalReader:
 
     def is_whole(self) -> bool:
         """Tell whether nothing was ever discarded: the first record is still there."""
-        files = _files(self.folder)
-        return not files or _first_position(files[0]) == 1
+        files = journal_files(self.folder)
+        return not files or first_position(files[0]) == 1
 
     def oldest(self) -> int | None:
         """Give when the oldest block that is kept was received (ns), if there is one.
@@ -361,11 +325,11 @@ class JournalReader:
 
         Gives how many were deleted. The file being written never is.
         """
-        files = _files(self.folder)
+        files = journal_files(self.folder)
         consumed = [
             path
             for path, following in pairwise(files)
-            if _first_position(following) <= position
+            if first_position(following) <= position
         ]
         kept = deleted = 0
         for path in reversed(consumed):

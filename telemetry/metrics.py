@@ -339,6 +339,11 @@ POOL_UTILISATION = _gauge(
     "Used part of the addresses that a pool may bind, 0 to 1.",
     "pool",
 )
+LAST_BACKUP = _gauge(
+    "fairlane_last_backup_timestamp_seconds",
+    "max",
+    "When the last backup of this node was made, in seconds since 1970; 0 for never.",
+)
 QUARANTINED_RECORDS = _counter(
     "fairlane_quarantined_records_total",
     "Journal records that could not be applied and were put aside, by journal.",

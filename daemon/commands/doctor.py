@@ -25,6 +25,7 @@ from daemon.control_socket import NotRunning, ask
 from daemon.preparation import Plan
 from daemon.stores import StoreError, opened
 from storage.access_state import AccessState
+from storage.backup_mark import last_backup
 from storage.database import StorageError, check_writable
 from storage.keys import KeyFileError, load_keys
 from storage.quarantine import newest_quarantined, quarantined
@@ -33,6 +34,7 @@ from storage.quarantine import newest_quarantined, quarantined
 SQLITE_OLDEST = (3, 51, 3)
 DISK_FREE_SHARE_MIN = 0.10
 LAG_RECORDS_MAX = 100_000
+BACKUP_DAYS_MAX = 7
 # 2025-01-01: no clock that was ever set shows less.
 CLOCK_EARLIEST = 1_735_689_600
 RMEM_MAX = Path("/proc/sys/net/core/rmem_max")
@@ -190,6 +192,15 @@ def _quarantine(plan: Plan) -> Finding:
     )
 
 
+def _backup(plan: Plan) -> Finding:
+    at = last_backup(plan.data_dir)
+    if at is None:
+        return Finding(Level.WARNING, "none was made: fairlane backup FILE")
+    days = int(clock.now() - at) // 86400
+    level = Level.WARNING if days > BACKUP_DAYS_MAX else Level.OK
+    return Finding(level, f"the last one is {days} days old")
+
+
 def _receive_buffer(plan: Plan) -> Finding:
     wanted = plan.settings.radius.receive_buffer_bytes
     limit = int(RMEM_MAX.read_text())
@@ -242,6 +253,7 @@ CHECKS: dict[str, Callable[[Plan], Finding]] = {
     "receive buffer": _receive_buffer,
     "database": _database,
     "quarantine": _quarantine,
+    "backup": _backup,
     "daemon": _daemon,
     "journal lag": _journal_lag,
 }

