@@ -29,6 +29,8 @@ class Isp(Row, frozen=True, kw_only=True):
     """The areas in which it has a contract; empty for every area."""
     approves_identities: bool = False
     """Whether it is asked, by a signed webhook, before a user id is made."""
+    open_qualifications: Count = 10_000
+    """Green answers that it may have open at once: each holds a port and addresses."""
     authentication_servers: Servers = ()
     """Its own RADIUS servers, host:port, asked in this order about users of its realms
     that have no service here (RFC 2865 section 2.3)."""

@@ -23,7 +23,7 @@ from services.actor import Actor
 from services.provisioning import ObjectChange, Transaction
 from storage import holds, line_leases, outbox
 from storage.outbox import Event
-from storage.service_records import LiveSessions, ServiceRecords
+from storage.service_records import LiveSessions, ServiceRecords, ended_sessions
 
 _LINE_SECONDS: Final = (60, 3600)
 _PROOF_SECONDS: Final = (1, 300)
@@ -297,9 +297,12 @@ def _is_seen(transaction: Transaction, service: Service, since: int) -> bool:
     if proves(service, inventory, sessions, since):
         return True
     leases = line_leases.signs_of(
-        connection, service.line, service.name, transaction.now
+        connection, service.line, service.name, transaction.now, since
     )
-    return proves(service, inventory, leases, since)
+    if proves(service, inventory, leases, since):
+        return True
+    ended = ended_sessions(connection, service.user_names, since)
+    return proves(service, inventory, ended, since)
 
 
 def _takeover(work: Work) -> Outcome:

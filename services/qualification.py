@@ -235,6 +235,7 @@ class _Batch:
         self._new_id = new_id
         self._held: Counter[str] = Counter()
         self._open: dict[tuple[str, str], str] = {}
+        self._count: Counter[str] = Counter()
         self._holds: dict[str, list[Hold]] = {}
         self._gone: list[Hold] = []
         self._superseded: list[str] = []
@@ -244,9 +245,11 @@ class _Batch:
         """Read what is held and what is open for the places, all at once."""
         connection = self._transaction.connection
         resources: set[str] = set()
-        places = set()
+        places, tenants = set(), set()
         for query, place in found:
             places.add(place.key)
+            if query.hold and query.isp is not None:
+                tenants.add(query.isp)
             if place.node is not None:
                 resources.add(f"node:{place.node.name}")
             isps = [query.isp] if query.isp else self._transaction.inventory.isp
@@ -256,11 +259,16 @@ class _Batch:
         answers.look_ahead(places)
         known = [one for place in sorted(places) for one in answers.find(place) or ()]
         self._open = {(one.tenant, one.place): one.id for one in known}
+        self._count = qualifications.count_open(connection, tenants)
         for one in holds.holds_of(connection, [one.id for one in known]):
             self._holds.setdefault(one.owner, []).append(one)
 
-    def answer(self, query: Query, found: _Found) -> Qualification:
-        """Answer one question, and hold what a green answer needs."""
+    def answer(self, query: Query, found: _Found) -> Qualification | Refusal:
+        """Answer one question, and hold what a green answer needs.
+
+        An ISP that holds as much as it may is refused, or it could keep every port from
+        the others; a question that holds nothing is answered all the same.
+        """
         now = self._transaction.now
         tenant = query.isp or query.actor.tenant
         base = Qualification(
@@ -279,6 +287,10 @@ class _Batch:
         place = found.place
         holding = query.hold and query.isp is not None
         if holding:
+            most = self._transaction.inventory.isp[tenant].open_qualifications
+            if (tenant, place.key) not in self._open and self._count[tenant] >= most:
+                reason = f"{tenant!r} has {most} green answers open; order, or wait"
+                return Refusal("too_many_open_qualifications", "", reason)
             self._supersede(tenant, place.key)
         isps, cases = self._cases(query, place)
         answers = tuple(decide(c, alternatives=query.alternatives) for c in cases)
@@ -308,6 +320,7 @@ class _Batch:
         )
         if whole.expires_at:
             self._open[tenant, place.key] = whole.id
+            self._count[tenant] += 1
             self._holds[whole.id] = [Hold(whole.id, *need, tenant) for need in made]
             for need in made:
                 self._held[need.resource] += need.quantity
@@ -336,6 +349,7 @@ class _Batch:
         old = self._open.pop((tenant, place), None)
         if old is None:
             return
+        self._count[tenant] -= 1
         released = self._holds.pop(old, [])
         for one in released:
             self._held[one.resource] -= one.quantity

@@ -16,16 +16,18 @@ _SIGNS_OF: Final = (
     .where(
         lease.c.line == bindparam("on"),
         lease.c.service == bindparam("of"),
-        lease.c.ended_at.is_(None),
-        lease.c.expires_at > bindparam("now"),
+        (lease.c.ended_at.is_(None) & (lease.c.expires_at > bindparam("now")))
+        | (lease.c.started_at >= bindparam("since")),
     )
     .limit(_SIGNS)
 )
 
 
-def signs_of(connection: Connection, line: str, service: str, now: int) -> list[Sign]:
-    """Give the leases in force that a line has for a service."""
-    given = {"on": line, "of": service, "now": now}
+def signs_of(
+    connection: Connection, line: str, service: str, now: int, since: int
+) -> list[Sign]:
+    """Give the leases that a line has for a service: in force, or given ``since``."""
+    given = {"on": line, "of": service, "now": now, "since": since}
     rows = connection.execute(_SIGNS_OF, given)
     return [Sign(str(IPAddress(row.address, 4)), row.extended_at) for row in rows]
 

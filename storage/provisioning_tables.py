@@ -130,6 +130,7 @@ qualification: Final = Table(
     tenant(),
 )
 partial_index("qualification_open_by_place", "state = 'open'", qualification.c.place)
+partial_index("qualification_open_by_tenant", "state = 'open'", qualification.c.tenant)
 partial_index(
     "qualification_open_by_expires_at", "state = 'open'", qualification.c.expires_at
 )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, select, text, update
+from sqlalchemy import Connection, bindparam, func, insert, select, text, update
 
 from storage.looked_up import LookedUp
 from storage.provisioning_tables import lead, qualification
@@ -28,6 +28,11 @@ _OPEN: Final = select(
     _IS_OPEN,
     qualification.c.place.in_(bindparam("places", expanding=True)),
 )
+_COUNT: Final = (
+    select(qualification.c.tenant, func.count())
+    .where(_IS_OPEN, qualification.c.tenant.in_(bindparam("tenants", expanding=True)))
+    .group_by(qualification.c.tenant)
+)
 _CLOSE: Final = (
     update(qualification)
     .where(qualification.c.id == bindparam("which"))
@@ -44,6 +49,15 @@ class OpenAnswers(LookedUp[str, list[Open]]):
         for row in self.connection.execute(_OPEN, {"places": keys}):
             found[row.place].append(Open(*row))
         return found
+
+
+def count_open(connection: Connection, tenants: Iterable[str]) -> Counter[str]:
+    """Count the green answers that are good of each tenant."""
+    rows = connection.execute(_COUNT, {"tenants": sorted(set(tenants))})
+    found: Counter[str] = Counter()
+    for tenant, count in rows:
+        found[tenant] = count
+    return found
 
 
 def close(connection: Connection, ids: Iterable[str], state: str) -> None:

@@ -39,6 +39,16 @@ _USERS: Final = (
     .limit(bindparam("most"))
 )
 
+_ENDED: Final = (
+    select(session.c.framed_ip_address, session.c.last_arrival_at)
+    .where(
+        session.c.user_name.in_(bindparam("users", expanding=True)),
+        session.c.state == "closed",
+        session.c.started_at >= bindparam("since"),
+    )
+    .limit(_SIGNS)
+)
+
 
 class ServiceRecords(LookedUp[str, dict[str, Any]]):
     """The record of each service that an order made, by name."""
@@ -113,6 +123,15 @@ class LiveSessions(LookedUp[str, list[Sign]]):
     def signs_of(self, users: Iterable[str]) -> list[Sign]:
         """Give the live sessions of a service's user names."""
         return [sign for user in users for sign in self.find(user) or ()]
+
+
+def ended_sessions(
+    connection: Connection, users: Iterable[str], since: int
+) -> list[Sign]:
+    """Give sessions of user names that began ``since`` and are over already: they came
+    and went between two looks, and were there all the same."""
+    given = {"users": list(users), "since": since}
+    return [Sign(*row) for row in connection.execute(_ENDED, given)]
 
 
 def new_sessions(connection: Connection, after: int) -> tuple[int, list[str]]:

@@ -17,6 +17,7 @@ from litestar.types import ControllerRouterHandler
 from controlplane.events import envelope
 from controlplane.rest.authentication import requires
 from controlplane.rest.context import Context, Number
+from controlplane.rest.idempotency import Idempotency
 from controlplane.rest.problems import Error, Problem, not_found
 from controlplane.webhooks.signature import shown
 from services import webhooks
@@ -68,27 +69,33 @@ def types_of(query: str) -> list[str]:
 def routes(context: Context) -> list[ControllerRouterHandler]:
     """Make the hub's routes."""
     guards = [requires(Scope.EVENTS)]
+    once = Idempotency(context.database, context.clocks.now).once
 
     @post(HUBS, guards=guards, tags=["events"], summary="Register a webhook")
     async def register(
         request: Request[Any, Any, Any], data: JSONBody[Registration]
     ) -> Response[Registered]:
         """Tell a callback of this tenant's events from now on, signed."""
-        made = await context.call(
-            webhooks.register,
-            context.database,
-            request.user,
-            data.callback,
-            types_of(data.query),
-            insecure=context.insecure_callbacks,
-        )
-        if isinstance(made, webhooks.Refusal):
-            error = Error("/callback", made.code, made.detail)
-            raise Problem(
-                HTTPStatus.UNPROCESSABLE_ENTITY, made.code, made.detail, errors=[error]
+
+        async def work() -> Response[Registered]:
+            made = await context.call(
+                webhooks.register,
+                context.database,
+                request.user,
+                data.callback,
+                types_of(data.query),
+                insecure=context.insecure_callbacks,
             )
-        body = Registered(str(made.id), made.callback, data.query, shown(made.secret))
-        return Response(body, status_code=HTTPStatus.CREATED)
+            if isinstance(made, webhooks.Refusal):
+                status = HTTPStatus.UNPROCESSABLE_ENTITY
+                error = Error("/callback", made.code, made.detail)
+                raise Problem(status, made.code, made.detail, errors=[error])
+            body = Registered(
+                str(made.id), made.callback, data.query, shown(made.secret)
+            )
+            return Response(body, status_code=HTTPStatus.CREATED)
+
+        return await once(request, "hub", work)
 
     @delete(
         [f"{hub}/{{number:int}}" for hub in HUBS],

@@ -19,6 +19,7 @@ from litestar.types import ControllerRouterHandler
 from controlplane.channels import actor_of
 from controlplane.rest.authentication import requires
 from controlplane.rest.context import Context
+from controlplane.rest.idempotency import Idempotency
 from controlplane.rest.problems import Problem, not_found, refused
 from provisioning.order_view import moment
 from provisioning.qualification import Answer
@@ -31,6 +32,9 @@ from services.qualification_life import find, leave_lead
 
 BASE: Final = "/tmf-api/serviceQualificationManagement/v4"
 ITEMS_MAX: Final = 50
+
+_REFUSED: Final = HTTPStatus.UNPROCESSABLE_ENTITY
+_STATUS: Final = {"too_many_open_qualifications": HTTPStatus.TOO_MANY_REQUESTS}
 
 _POINTERS: Final = {
     "/address": "/place",
@@ -194,6 +198,7 @@ def _reasons(reasons: Sequence[Any]) -> list[dict[str, str]]:
 def routes(context: Context) -> list[ControllerRouterHandler]:
     """Make the routes of qualification."""
     guards, tags = [requires(Scope.QUALIFY)], ["qualification"]
+    once = Idempotency(context.database, context.clocks.now).once
 
     def actor(principal: Principal, asked: Request645) -> Actor:
         named = [p.name or p.id for p in asked.related_party if p.role == "isp"]
@@ -217,7 +222,7 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
         if isinstance(made, Refusal):
             place = _POINTERS.get(made.pointer, made.pointer)
             told = made._replace(pointer=place)
-            raise refused(HTTPStatus.UNPROCESSABLE_ENTITY, [told])
+            raise refused(_STATUS.get(told.code, _REFUSED), [told])
         body = _shown(made, kind)
         return Response(
             body, status_code=HTTPStatus.CREATED, headers={"Location": body["href"]}
@@ -287,7 +292,7 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
     @post("/v1/leads", guards=guards, tags=tags, summary="Leave a lead")
     async def lead(
         request: Request[Any, Any, Any], data: JSONBody[Lead]
-    ) -> dict[str, str]:
+    ) -> Response[dict[str, str]]:
         """Keep whom to call back when the place can have what was wanted."""
         who, number = actor(request.user, Request645()), context.new_id()
 
@@ -301,9 +306,12 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
                 qualification=data.qualification_id,
             )
 
-        no = await context.transact(work)
-        if no is not None:
-            raise refused(HTTPStatus.UNPROCESSABLE_ENTITY, [no])
-        return {"id": number}
+        async def keep() -> Response[dict[str, str]]:
+            no = await context.transact(work)
+            if no is not None:
+                raise refused(_REFUSED, [no])
+            return Response({"id": number}, status_code=HTTPStatus.CREATED)
+
+        return await once(request, "lead", keep)
 
     return [check, query, show_check, show_query, lead]

@@ -101,14 +101,28 @@ def carry_out(
 
 def _result(database: Database, tenant: str, sent: Sent) -> Sent:
     """Look until it was applied and the ledger has written so."""
-    until = clock.monotonic() + _WAIT_SECONDS
-    while sent.result is None and clock.monotonic() < until:
-        time.sleep(_LOOK_SECONDS)
-        with database.read.connect() as connection:
-            found = outcome(connection, tenant=tenant, number=sent.number)
+
+    def look(connection: Connection) -> Sent:
+        found = outcome(connection, tenant=tenant, number=sent.number)
         assert found is not None
-        sent = found
-    return sent
+        return found
+
+    return look_until(database, look, lambda found: found.result is not None)
+
+
+def look_until(
+    database: Database,
+    look: Callable[[Connection], Answer],
+    is_done: Callable[[Answer], bool],
+) -> Answer:
+    """Look at the database until what is found is done, for ten seconds at the most."""
+    until = clock.monotonic() + _WAIT_SECONDS
+    while True:
+        with database.read.connect() as connection:
+            found = look(connection)
+        if is_done(found) or clock.monotonic() > until:
+            return found
+        time.sleep(_LOOK_SECONDS)
 
 
 def show_rows(

@@ -6,18 +6,16 @@ record belongs to. Asked while no daemon runs, it does so when one is started.
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row
 from sqlalchemy.exc import IntegrityError
 
-from daemon import clock
 from daemon.appliers import ACCOUNTING, kind_of
-from daemon.commands.asking import read, show_rows
+from daemon.commands.asking import look_until, read, show_rows
 from daemon.commands.listing import TABLE_ROWS
 from daemon.commands.options import (
     configuration_option,
@@ -32,8 +30,6 @@ from storage.database import Database
 from storage.quarantine import Place, ask_again, find_quarantined, list_quarantined
 
 COLUMNS = ("journal", "position", "records", "received_at", "state", "reason")
-_WAIT_SECONDS = 10.0
-_LOOK_SECONDS = 0.2
 
 
 @click.group()
@@ -135,15 +131,15 @@ def _check(database: Database, place: Place) -> None:
 
 def _outcome(database: Database, asked: list[Place]) -> list[Row[Any]]:
     """Look until the ledger has tried each; give those that are still here."""
-    until, wanted = clock.monotonic() + _WAIT_SECONDS, set(asked)
-    while True:
-        with database.read.connect() as connection:
-            rows = list_quarantined(connection, None)
-        left = [row for row in rows if (row.journal, row.position) in wanted]
-        waiting = any(row.retry_position is not None for row in left)
-        if not waiting or clock.monotonic() > until:
-            return left
-        time.sleep(_LOOK_SECONDS)
+    wanted = set(asked)
+
+    def look(connection: Connection) -> list[Row[Any]]:
+        rows = list_quarantined(connection, None)
+        return [row for row in rows if (row.journal, row.position) in wanted]
+
+    return look_until(
+        database, look, lambda left: all(row.retry_position is None for row in left)
+    )
 
 
 def _state(row: Row[Any]) -> str:

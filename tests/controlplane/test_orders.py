@@ -280,3 +280,38 @@ def test_orders_and_qualifications_have_the_fields_that_tm_forum_names(
         document = json.loads((CASES / file).read_text())
         known = document["definitions"][name]["properties"].keys()
         assert set() == answer.json().keys() - known - ours, name
+
+
+def test_a_lead_and_a_webhook_with_a_key_are_made_once(site: RestSite) -> None:
+    """Idempotency-Key: the same body gets the same answer, another body a conflict, and
+    what was refused may be tried again under its key."""
+    key = {"idempotency-key": "k-1"}
+    lead = {"contact": "ann@example.net", "wanted": "home-500"}
+    first, again, other, refused = (
+        site.ask("POST", "/v1/leads", json=sent, headers=sent_key)
+        for sent, sent_key in (
+            (lead, key),
+            (lead, key),
+            (lead | {"wanted": "other"}, key),
+            (lead | {"contact": ""}, {"idempotency-key": "k-2"}),
+        )
+    )
+    mended = site.ask(
+        "POST", "/v1/leads", json=lead, headers={"idempotency-key": "k-2"}
+    )
+    hub = "/tmf-api/serviceOrdering/v4/hub"
+    hooks = [
+        site.ask(
+            "POST",
+            hub,
+            json={"callback": "https://192.0.2.1/told"},
+            headers={"idempotency-key": "k-3"},
+        )
+        for _ in range(2)
+    ]
+
+    assert (201, 201, 409) == tuple(a.status_code for a in (first, again, other))
+    assert first.json() == again.json()
+    assert "idempotency_conflict" == other.json()["code"]
+    assert (422, 201) == (refused.status_code, mended.status_code)
+    assert hooks[0].json() == hooks[1].json()

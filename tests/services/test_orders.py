@@ -29,6 +29,7 @@ from services.provisioning import ObjectChange
 from storage.columns import metadata
 from storage.outbox import events_since
 from storage.service_records import ServiceRecords
+from storage.tables import session
 
 
 def refusals(site: Site, sent: Any, actor: Actor = AURORA) -> list[tuple[str, str]]:
@@ -62,6 +63,24 @@ def test_an_order_becomes_active_when_accounting_tells_of_its_session(
         record = ServiceRecords(connection).find("aurora-line1")
     assert record is not None
     assert "active" == record["state"]
+
+
+@pytest.mark.parametrize(("began", "state"), [(0, State.COMPLETED), (-900, None)])
+def test_a_session_that_came_and_went_between_two_looks_was_there(
+    site: Site, began: int, state: State | None
+) -> None:
+    """Start and Stop before anyone looked complete the order all the same; the Stop of
+    one that began before the service was written proves nothing."""
+    order = site.place(body())
+    site.run()
+    site.now += 1
+    site.connect("sub1@aurora.example")
+    with site.database.write.begin() as connection:
+        over = {"state": "closed", "started_at": site.now + began}
+        connection.execute(session.update().values(over))
+    site.run(seconds=2)
+
+    assert (state or State.IN_PROGRESS) == site.order(order.id).state
 
 
 @pytest.mark.parametrize("address", ["10.0.0.7", "100.64.16.9"])

@@ -13,6 +13,7 @@ from provisioning.order_states import State
 from provisioning.qualification import GREEN_SECONDS, Color, Result
 from provisioning.refusal import Refusal
 from services import qualification_life as life
+from services.provisioning import ObjectChange
 from services.qualification import Override, Qualification, Query, qualify
 from storage.provisioning_tables import held, hold, object_change
 
@@ -231,3 +232,24 @@ def test_a_question_that_makes_no_sense_is_refused(
 ) -> None:
     """With a code, before anything is looked up."""
     assert code == refused(site, asked)
+
+
+def test_an_isp_cannot_hold_more_than_it_may(site: Site) -> None:
+    """What is over its bound is refused with a code; the same place again replaces its
+    answer, another ISP is not touched, and what holds nothing is answered."""
+    limit = {"name": "aurora", "realms": ["aurora.example"], "open_qualifications": 2}
+    with site.transaction() as transaction:
+        transaction.change(STAFF, [ObjectChange("isp", "aurora", limit, limit)])
+    first = [ask(site, line=f"line{n}") for n in (1, 2, 2)]
+    code = refused(site, {"isp": "aurora", "line": "line3"})
+    other = ask(site, BOREALIS, line="line3")
+    open_to_all = ask(site, line="line3", hold=False)
+    site.now += GREEN_SECONDS + 1
+    with site.transaction() as transaction:
+        life.expire(transaction)
+    later = ask(site, line="line3")
+
+    assert "too_many_open_qualifications" == code
+    assert [Color.GREEN] * 3 == [one.color for one in first]
+    assert (Color.GREEN, Color.GREEN) == (other.color, open_to_all.color)
+    assert Color.GREEN == later.color
