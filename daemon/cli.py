@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "credential": ("daemon.commands.credential", "Hash or seal a password."),
     "qualify": ("daemon.commands.qualify", "Say what a place can have."),
     "orders": ("daemon.commands.orders", "List, place and steer orders."),
+    "isp": ("daemon.commands.isp", "Move the subscribers of an ISP that leaves."),
     "inventory": ("daemon.commands.inventory", "The inventory as CSV, in and out."),
     "reconcile": ("daemon.commands.reconcile", "Ordered against observed, in money."),
     "pools": ("daemon.commands.pools", "Show how full each pool is, and why."),

@@ -20,7 +20,7 @@ _SEALED = "aesgcm1$"
 NONCE_OCTETS = 12
 
 # A subscriber's password is checked when a line comes up, and after an outage all lines
-# do. 8 MiB and one pass take some 5 ms, which two threads repeat 400 times a second;
+# do. 8 MiB and one pass took 7.4 ms of CPU where decision 15 was measured;
 # the recommended 64 MiB and three passes take twenty times as long.
 _HASHER = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1)
 

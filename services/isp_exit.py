@@ -26,7 +26,8 @@ class Move(NamedTuple):
     """Who leaves, who takes over, with which offering, and how many at a time.
 
     ``offerings`` says by the leaver's offering what its subscribers get, ``user_names``
-    by the leaver's service which new user name, for those that log in.
+    by the leaver's service which new user name, for those that log in. ``at_a_step`` is
+    how many are placed in one step at the most.
     """
 
     leaver: str
@@ -34,6 +35,7 @@ class Move(NamedTuple):
     offerings: dict[str, str]
     at_once: int
     user_names: Mapping[str, str]
+    at_a_step: int = 10_000
 
 
 class Progress(NamedTuple):
@@ -69,7 +71,8 @@ def go_on(
     progress = Progress(len(left), len(under_way), [], [])
     moving = {order.external_id for order in under_way}
     for service in left:
-        if len(progress.placed) + progress.open >= move.at_once:
+        room = min(move.at_once - progress.open, move.at_a_step) - len(progress.placed)
+        if room <= 0:
             break
         offering = inventory.offering[move.offerings[service.offering]]
         body = _body(move, service, offering)

@@ -264,11 +264,8 @@ class _Batch:
             self._holds.setdefault(one.owner, []).append(one)
 
     def answer(self, query: Query, found: _Found) -> Qualification | Refusal:
-        """Answer one question, and hold what a green answer needs.
-
-        An ISP that holds as much as it may is refused, or it could keep every port from
-        the others; a question that holds nothing is answered all the same.
-        """
+        """Answer one question and hold what a green answer needs; refuse an ISP that
+        holds as much as it may, or it could keep every port from the others."""
         now = self._transaction.now
         tenant = query.isp or query.actor.tenant
         base = Qualification(

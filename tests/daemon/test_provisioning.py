@@ -123,6 +123,41 @@ def test_a_refused_order_is_told_on_standard_error(configuration: Path) -> None:
     assert "/serviceOrderItem/0/service/place: unknown_place" in result.output
 
 
+def test_an_isp_that_leaves_is_moved_by_a_command_that_may_be_called_again(
+    configuration: Path,
+) -> None:
+    """A dry run leaves nothing; a second call places no order twice; what stands for an
+    offering has to be said."""
+    more = """
+[[isp]]
+name = "borealis"
+[[offering]]
+name = "polar-100"
+isp = "borealis"
+down_kbps = 100_000
+up_kbps = 50_000
+"""
+    (configuration.parent / "network.toml").write_text(NETWORK + more)
+    c = ("-c", configuration)
+    said(fairlane("apply", *c))
+    leave = ("isp", "exit", *c, "aurora", "--to", "borealis", "--per-minute", "5")
+    unsaid = fairlane(*leave)
+    known = (*leave, "--offering", "home-500=polar-100")
+    dry = said(fairlane(*known, "--dry-run"))
+    nothing = said(fairlane("orders", "list", *c, "--json"))
+    moved = said(fairlane(*known))
+    again = said(fairlane(*known))
+    listed = said(fairlane("orders", "list", *c, "--json")).splitlines()
+
+    assert 1 == unsaid.exit_code
+    assert "/offerings/home-500: unknown_offering" in unsaid.output
+    assert "1 left, 0 under way, 1 would be placed, 0 refused\n" == dry
+    assert "" == nothing
+    assert "1 left, 0 under way, 1 placed, 0 refused\n" == moved
+    assert "1 left, 1 under way, 0 placed, 0 refused\n" == again
+    assert ["exit-aurora-old"] == [json.loads(line)["externalId"] for line in listed]
+
+
 def test_a_service_that_was_given_up_is_not_brought_back_by_the_file(
     configuration: Path,
 ) -> None:
