@@ -240,50 +240,33 @@ UNRATED_USAGE = _gauge(
     "reason",
 )
 LEDGER_ENTRIES = _counter(
-    "fairlane_ledger_entries_total",
-    "Entries posted to the ledger since its role began, by kind.",
-    "kind",
+    "fairlane_ledger_entries_total", "Entries posted since the role began.", "kind"
 )
 STATEMENTS = _gauge(
-    "fairlane_statements",
-    "livemostrecent",
-    "Statements by state.",
-    "state",
+    "fairlane_statements", "livemostrecent", "Statements by state.", "state"
 )
 LAST_CLOSE = _gauge(
-    "fairlane_ledger_last_close_timestamp_seconds",
-    "livemostrecent",
-    "When a month was closed last; 0 before the first.",
+    "fairlane_ledger_closed_timestamp_seconds", "livemostrecent", "The last close."
 )
 LEDGER_PROVED = _gauge(
     "fairlane_ledger_proved_entry",
     "livemostrecent",
-    "The entry up to which the standing proof has read; it begins again each day.",
+    "How far the daily proof has read.",
 )
 LEDGER_PROBLEMS = _gauge(
-    "fairlane_ledger_problems",
-    "livemostrecent",
-    "What the standing proof of the ledger has found wrong; 0 is right.",
+    "fairlane_ledger_problems", "livemostrecent", "What the daily proof found wrong."
 )
 UNBOOKED_SALES = _gauge(
-    "fairlane_unbooked_address_sales",
-    "livemostrecent",
-    "Addresses sold beyond a plan that are not in the ledger yet.",
+    "fairlane_unbooked_address_sales", "livemostrecent", "Addresses sold, not booked."
 )
 QUOTA_ACTIONS = _counter(
-    "fairlane_quota_actions_total",
-    "Quota events carried out, by kind and action.",
-    "kind",
-    "action",
+    "fairlane_quota_actions_total", "Quota events carried out.", "kind", "action"
 )
 QUOTA_EVENTS = _gauge(
     "fairlane_quota_events",
     "livemostrecent",
-    "Quota events by kind, action and what became of them: told, due, awaited, or the"
-    " effect that usage showed.",
-    "kind",
-    "action",
-    "effect",
+    "Quota events by kind, action, and effect (or told, due, awaited).",
+    *("kind", "action", "effect"),
 )
 ACCOUNTING_REPORTS = _counter(
     "fairlane_accounting_reports_total",

@@ -36,7 +36,7 @@ def test_metrics_say_what_was_posted_closed_stated_and_proved(
     posted = value("fairlane_ledger_entries_total", kind="access") - before
     assert len(site.entries()) - 1 == posted
     assert 1 == value("fairlane_statements", state="opened")
-    assert now == value("fairlane_ledger_last_close_timestamp_seconds")
+    assert now == value("fairlane_ledger_closed_timestamp_seconds")
     assert 2 <= value("fairlane_ledger_proved_entry")
     assert 0 == value("fairlane_ledger_problems")
     again = MoneyMetrics(database)
