@@ -110,7 +110,10 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
 
 def _renderer(form: Form, *, journal: bool) -> structlog.typing.Processor:
     if form == "console":
-        console: structlog.typing.Processor = structlog.dev.ConsoleRenderer(colors=True)
+        # Where rich is installed the default shows local variables: passwords too.
+        console: structlog.typing.Processor = structlog.dev.ConsoleRenderer(
+            colors=True, exception_formatter=structlog.dev.plain_traceback
+        )
         return console
     if form == "json":
         return structlog.processors.JSONRenderer()

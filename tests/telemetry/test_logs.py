@@ -56,6 +56,25 @@ def test_level_is_the_least_severe_that_is_written() -> None:
     assert ["loud"] == [json.loads(x)["event"] for x in stream.getvalue().splitlines()]
 
 
+@pytest.mark.parametrize("form", ["json", "logfmt", "console"])
+def test_a_traceback_shows_no_local_variable(form: logs.Form) -> None:
+    """What is in one may be a password."""
+    stream = io.StringIO()
+    logs.configure("info", form=form, stream=stream)
+
+    def refuse(password: str) -> None:
+        raise ValueError(f"{len(password)} characters")
+
+    secret = "hunter" + "2"
+    try:
+        refuse(secret)
+    except ValueError:
+        logs.get_logger("x").exception("refused")
+
+    assert "7 characters" in stream.getvalue()
+    assert "hunter2" not in stream.getvalue()
+
+
 def test_logfmt_keeps_a_traceback_on_one_line() -> None:
     """A line is an event, whatever is in it."""
     stream = io.StringIO()
