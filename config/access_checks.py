@@ -13,6 +13,7 @@ from config.problems import Finding, rows_of
 from config.values import prefix_of
 
 _CREDENTIALS = ("password", "password_hash", "password_sealed")
+_ISP_SECRETS = ("radius_secret", "radius_secret_file")
 _NAME_OCTETS = 230
 """A service's name is in its Class, which has 253 octets (``radius.class_token``)."""
 
@@ -34,9 +35,13 @@ def find_access_conflicts(document: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding(("nas", place, "message_authenticator"), message)
     for place, row in rows_of(document, "isp"):
         servers = row.get("authentication_servers") or row.get("accounting_servers")
-        if servers and "radius_secret" not in row:
-            message = "needs radius_secret, the secret shared with its servers"
-            yield Finding(("isp", place), message)
+        given = [key for key in _ISP_SECRETS if key in row]
+        if servers and not given:
+            message = "needs radius_secret or radius_secret_file, the secret shared "
+            yield Finding(("isp", place), message + "with its servers")
+        elif len(given) > 1:
+            message = f"{' and '.join(given)} exclude each other: give one"
+            yield Finding(("isp", place, given[1]), message)
 
 
 def _is_host(row: Mapping[str, Any]) -> bool:

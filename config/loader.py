@@ -3,7 +3,7 @@
 Settings come from the file, then from the environment: ``FAIRLANE_DATA_DIR`` is
 ``data_dir``, ``FAIRLANE_HTTP__LISTEN`` is ``listen`` of ``[http]``, and a list is
 written with commas. Relative paths: ``network`` lies beside the file that names it,
-``secret_file`` beside the network file, but ``data_dir`` is relative to the working
+secret files beside the network file, but ``data_dir`` is relative to the working
 directory, so that a clone's ``./var`` is the clone's whatever file it came from.
 """
 
@@ -13,7 +13,7 @@ import hashlib
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +23,6 @@ from msgspec import Struct, inspect
 from config.checker import field_type, find_mistakes
 from config.network import Network
 from config.network_checks import find_conflicts
-from config.plant import Nas
 from config.problems import (
     ConfigurationError,
     Finding,
@@ -33,6 +32,7 @@ from config.problems import (
     nearest,
 )
 from config.schema import Settings
+from config.secret_files import read_secrets, with_secrets
 from config.toml_lines import key_lines
 
 __all__ = [
@@ -49,7 +49,6 @@ DEFAULT_PATH = Path("/etc/fairlane/fairlane.toml")
 """Where settings are when no file is named; without it the defaults hold."""
 
 MAXIMUM_FILE_BYTES = 64 * 1024 * 1024
-MAXIMUM_SECRET_FILE_BYTES = 4096
 
 _ENVIRONMENT = "environment"
 _PREFIX = "FAIRLANE_"
@@ -118,17 +117,14 @@ def _problems_of_named_network(path: Path) -> list[Problem]:
 def load_network(path: Path) -> Network:
     """Load a network file; ConfigurationError has every problem.
 
-    Secrets that are kept in files are read too, into ``Nas.secrets``.
+    Secrets that are kept in files are read too, to where the rows have their own.
     """
     text, document = _parse(path)
     findings = find_mistakes(Network, document) + find_conflicts(document)
-    secrets, missing = _read_secrets(document, path.parent)
+    secrets, missing = read_secrets(document, path.parent)
     problems = _place(str(path), text, findings + missing, {})
     network = _build(Network, document, str(path), problems)
-    nas = tuple(
-        _with_secrets(nas, secrets.get(place)) for place, nas in enumerate(network.nas)
-    )
-    return msgspec.structs.replace(network, nas=nas)
+    return with_secrets(network, secrets)
 
 
 def digest(settings: Settings, network: Network | None = None) -> str:
@@ -299,45 +295,3 @@ def _find_setting_conflicts(document: Mapping[str, Any]) -> list[Finding]:
             message += f"stale_after_intervals ({stale})"
             findings.append(Finding(("accounting", key), message))
     return findings
-
-
-def _read_secrets(
-    document: Mapping[str, Any], folder: Path
-) -> tuple[dict[int, tuple[str, ...]], list[Finding]]:
-    """Read the secret files of a network document, by the position of their NAS."""
-    secrets, findings = {}, []
-    rows = document.get("nas")
-    for place, row in enumerate(rows if isinstance(rows, list) else ()):
-        name = row.get("secret_file") if isinstance(row, Mapping) else None
-        if not isinstance(name, str) or not name:
-            continue
-        try:
-            secrets[place] = _secrets_in(folder / name)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            path: KeyPath = ("nas", place, "secret_file")
-            findings.append(Finding(path, f"{name!r}: {reason}"))
-    return secrets, findings
-
-
-def _secrets_in(path: Path) -> tuple[str, ...]:
-    with path.open("rb") as file:
-        data = file.read(MAXIMUM_SECRET_FILE_BYTES + 1)
-    try:
-        lines = data.decode().splitlines()
-    except UnicodeDecodeError:
-        msg = "is not UTF-8"
-        raise ValueError(msg) from None
-    found = tuple(line for line in lines if line)
-    if not 1 <= len(found) <= 2 or len(data) > MAXIMUM_SECRET_FILE_BYTES:
-        msg = f"must hold one or two secrets, a line each, not {len(found)}"
-        raise ValueError(msg)
-    return found
-
-
-def _with_secrets(nas: Nas, from_file: tuple[str, ...] | None) -> Nas:
-    secrets = from_file or nas.secrets
-    if nas.secret is not None:
-        secrets = (nas.secret,)
-    replace: Callable[..., Nas] = msgspec.structs.replace
-    return replace(nas, secret=None, secret_file=None, secrets=secrets)

@@ -37,7 +37,9 @@ class Isp(Row, frozen=True, kw_only=True):
     accounting_servers: Servers = ()
     """Servers, host:port, that get a copy of its subscribers' accounting."""
     radius_secret: Text | None = None
-    """The secret shared with these servers."""
+    """The secret shared with these servers; a loaded one has it here."""
+    radius_secret_file: Annotated[str, Meta(min_length=1)] | None = None
+    """A file with that secret in its one line, relative to the network file."""
     message_authenticator: Literal["require", "no"] = "require"
     """Whether its servers' answers must be signed; one that is not patched against
     CVE-2024-3596 does not sign them, and its answers can be forged."""

@@ -28,6 +28,7 @@ from config.network import KINDS
 from config.network_checks import find_conflicts
 from config.problems import Finding
 from config.row import Body, Row
+from config.secret_files import SECRET_FILES
 from config.tariff_checks import frozen
 from config.values import Name
 from services.actor import NETWORK, Actor
@@ -228,7 +229,7 @@ def conflicts(
     for (kind, _), body in objects.items():
         document[kind].append(body)
     about = {(change.kind, change.name): change for change in changes}
-    found = []
+    found = list(_secret_files(changes))
     for finding in find_conflicts(document):
         of, place = str(finding.path[0]), int(finding.path[1])
         changed = about.get((of, name_of(document[of][place])))
@@ -236,6 +237,17 @@ def conflicts(
         found.append((changed, replace(finding, path=path)))
     in_force = frozen(before, objects, transaction.now)
     return [*found, *((None, Finding((), message)) for message in in_force)]
+
+
+def _secret_files(
+    changes: Sequence[ObjectChange],
+) -> Iterator[tuple[ObjectChange | None, Finding]]:
+    """Find files of secrets: they lie beside a network file, and are read with it."""
+    for one in changes:
+        key, _ = SECRET_FILES.get(one.kind, ("", 0))
+        if one.after and key in one.after:
+            message = "is for the network file: give the secret itself"
+            yield one, Finding((key,), message)
 
 
 def _unknown(

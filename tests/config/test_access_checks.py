@@ -26,6 +26,11 @@ from config.plant import Nas
             "range",
         ),
         ({"isp": [{"accounting_servers": ["127.0.0.1:1"]}]}, ("isp", 0), "secret"),
+        (
+            {"isp": [{"radius_secret": "x", "radius_secret_file": "y"}]},
+            ("isp", 0, "radius_secret_file"),
+            "exclude",
+        ),
     ],
 )
 def test_what_access_could_not_work_with_is_told(

@@ -134,6 +134,32 @@ def test_a_secret_file_without_one_or_two_secrets_is_a_problem(
     assert problem.startswith("4: nas[0].secret_file: 'keys': ")
 
 
+def test_the_secret_of_an_isp_s_servers_is_loaded_from_a_file(
+    write: Write, tmp_path: Path
+) -> None:
+    """One secret, since it is we who ask; the file's name stays behind."""
+    (tmp_path / "aurora").write_text("shared with aurora\n")
+    isp = '[[isp]]\nname = "aurora"\naccounting_servers = ["192.0.2.1:1813"]\n'
+    path = write(isp + 'radius_secret_file = "aurora"\n')
+    (loaded,) = load_network(path).isp
+
+    assert "shared with aurora" == loaded.radius_secret
+    assert loaded.radius_secret_file is None
+
+
+@pytest.mark.parametrize("content", [None, b"", b"new\nold\n", b"\xff"])
+def test_a_file_without_the_one_secret_of_an_isp_is_a_problem(
+    write: Write, tmp_path: Path, content: bytes | None
+) -> None:
+    """Which of two an ISP's servers take is not tried out."""
+    if content is not None:
+        (tmp_path / "aurora").write_bytes(content)
+    path = write('[[isp]]\nname = "aurora"\nradius_secret_file = "aurora"\n')
+    (problem,) = problems_of(path)
+
+    assert problem.startswith("3: isp[0].radius_secret_file: 'aurora': ")
+
+
 @pytest.mark.parametrize(
     "address",
     ["10.0.0.0/33", "10.0/8", "::1/129", "10.0.0.0/255.0.0.0", "x", "", "1::/x"],

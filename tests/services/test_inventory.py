@@ -9,6 +9,7 @@ from provisioning.order_states import State
 from provisioning.reconciliation import Drift, monthly_fees
 from services import inventory, isp_exit
 from services import inventory_csv as csv
+from services.provisioning import ObjectChange
 from services.reconciliation import report
 from services.subscriptions import Subscriptions
 
@@ -86,6 +87,20 @@ def test_every_mistake_of_a_file_is_told_with_its_line(site: Site) -> None:
     assert "moon" in between[0].message
 
 
+def test_files_of_secrets_are_for_the_network_file_alone(site: Site) -> None:
+    """Nobody would read them here, and there would be no secret."""
+    bodies = {
+        "nas": {"name": "bng9", "address": "192.0.2.9", "secret_file": "keys"},
+        "isp": {"name": "cirrus", "radius_secret_file": "keys"},
+    }
+    with site.transaction() as transaction:
+        for kind, body in bodies.items():
+            change = ObjectChange(kind, body["name"], None, body)
+            found = inventory.conflicts(transaction, [change])
+            paths = [finding.path for _, finding in found]
+            assert [(list(body)[-1],)] == paths
+
+
 def test_every_object_of_the_network_that_is_exported_has_its_columns() -> None:
     """The kinds of a file are those of the network, and the tables beside it."""
     assert set(csv.IMPORTED) <= set(KINDS)
@@ -110,8 +125,6 @@ def test_reconciliation_finds_what_differs(site: Site) -> None:
     with site.transaction() as transaction:
         own = transaction.inventory.service["aurora-line1"]
         Subscriptions().open(transaction, own)
-        from services.provisioning import ObjectChange
-
         ghost = ObjectChange(
             "service", "aurora-line1", site.services()["aurora-line1"], None
         )
