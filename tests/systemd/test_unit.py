@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from config.schema import Settings
+from storage.keys import CREDENTIAL
 
 UNITS = Path(__file__).resolve().parents[2] / "systemd"
 
@@ -69,6 +70,16 @@ def test_sockets_are_those_of_the_default_settings() -> None:
     datagrams += settings.dhcp.listen
     assert datagrams == lines("fairlane.socket", "ListenDatagram")
     assert [settings.http.listen] == lines("fairlane.socket", "ListenStream")
+
+
+def test_master_key_is_a_credential_and_may_be_missing() -> None:
+    """It has the name that is looked for. A path that is not absolute is searched for
+    in the credential stores, and the unit starts without it (systemd.exec(5)).
+    """
+    (loaded,) = lines("fairlane.service", "LoadCredential")
+    name, _, path = loaded.partition(":")
+
+    assert CREDENTIAL == name == path
 
 
 def test_units_are_well_formed() -> None:
