@@ -27,8 +27,9 @@ class Tax(Row, frozen=True, kw_only=True):
     """The ISP or BSP that owes it, or "network"; every one where none is named."""
     percent: Percent
     first_day: Day | None = None
-    """The day, in ``zone``, from which it holds; None is from always."""
-    zone: Zone = "UTC"
+    """The day from which it holds; None is from always."""
+    zone: Zone | None = None
+    """Where that day begins; None is the zone of the tariff or BSP that is taxed."""
 
 
 class Product(Row, frozen=True, kw_only=True):

@@ -4,7 +4,9 @@ What is rated is booked without tax, because a tax rounded on each of a million 
 charges would depend on how the usage was cut. A levy is the tax on a service's total of
 the month so far, less what was levied before: asked for again it is nothing, and asked
 for each day it adds up to what one at the end would have been (law 6). A BSP's metered
-use is levied in the same way, its commissions with the tax.
+use is levied in the same way, its commissions with the tax. Where the rate changes
+within a month, the days before and those behind have a total each: a levy lies in the
+days that it is on, and an entry belongs to the day that it is of.
 """
 
 from __future__ import annotations
@@ -37,7 +39,6 @@ class Basis(NamedTuple):
 class Cut(NamedTuple):
     """Who takes which part of a total, in hundredths of a per cent of it."""
 
-    tax_party: str
     tax: int
     isp_commission: int = 0
     network_fee: int = 0
@@ -54,8 +55,8 @@ def bases_of(book: Book) -> Iterator[Basis]:
         yield Basis(*common, book.tax_class, book.currency, False)
 
 
-def book_of(basis: Basis, cut: Cut) -> Book:
-    """Give the book that the levies on a basis are in."""
+def book_of(basis: Basis, tax_party: str) -> Book:
+    """Give the book that the levies on a basis are in, by who owes the tax."""
     return Book(
         basis.tenant,
         basis.zone,
@@ -63,7 +64,7 @@ def book_of(basis: Basis, cut: Cut) -> Book:
         basis.kind,
         Source.PERIOD.value,
         basis.party,
-        cut.tax_party,
+        tax_party,
         "" if basis.wholesale else basis.tax_class,
         basis.currency,
         "",

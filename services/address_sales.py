@@ -103,7 +103,8 @@ def _posting(
         wholesale_tax_class="",
     )
     price = sale.price_micro
-    tax = tax_on(price, taxes.rate(tariff.tax_class, sale.isp, sale.at))
+    held = taxes.span(tariff.tax_class, sale.isp, tariff.zone, sale.at)
+    tax = tax_on(price, held.rate)
     late_from = None if month == own else own
     legs = (-price - tax, price, 0, 0, tax)
     return sold, Posting(sale.service, *legs, sale.at, late_from, sale.id, None, None)

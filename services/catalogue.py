@@ -105,7 +105,7 @@ class Catalogue:
             seller.zone,
             tax_class,
             owes,
-            self._taxes.rate(tax_class, owes, at),
+            self._taxes.span(tax_class, owes, seller.zone, at).rate,
             _percent(commission or seller.isp_commission),
             _percent(fee or seller.network_fee),
         )

@@ -21,6 +21,7 @@ from radius.accounting import Report, read_report
 from radius.records import RecordReader
 from rating.entry import Account, Entry, Source
 from rating.posting import Line, detail_of
+from rating.taxes import Taxes
 from services.levied import Basis, basis_behind
 from storage.bsp_usage import find_records
 from storage.entry_queries import find_entry, reversed_by
@@ -114,7 +115,7 @@ def explain(
         its_session,
         bought,
         events,
-        basis_behind(connection, entry) if is_levy else None,
+        basis_behind(connection, Taxes(network.tax), entry) if is_levy else None,
         packets,
         gone,
     )

@@ -6,7 +6,7 @@ the transaction that closes it nobody else can post, so nothing slips in between
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
@@ -20,7 +20,7 @@ from config.quantities import per_myriad_of
 from rating.entry import Book, Posting
 from rating.levies import Basis, Cut, bases_of, book_of, levied, owed_by, total_of
 from rating.months import span_of
-from rating.taxes import Taxes
+from rating.taxes import Taxes, TaxSpan
 from storage.database import Database
 from storage.entries import close_month, lock_head, post, read_closed
 from storage.entry_queries import (
@@ -58,11 +58,13 @@ class Closing(NamedTuple):
 
 @dataclass(slots=True)
 class _Share:
-    """A basis, how it is cut, the books it is in, the book of its levies by id, and
-    the last entry in that which we know of (0 when there is none)."""
+    """A basis, the book of its levies, how it is cut while each rate of tax holds, the
+    books it is in and the one of its levies by id, and the last entry in that which we
+    know of (0 when there is none)."""
 
     basis: Basis
-    cut: Cut
+    book: Book
+    cuts: list[tuple[TaxSpan, Cut]]
     charged: list[int]
     levies: list[int]
     last_levy: int
@@ -144,7 +146,7 @@ def _levy(
 
 def _post(database: Database, share: _Share, postings: list[Posting], now: int) -> bool:
     """Post levies unless another run has posted such; say whether they were."""
-    basis, book = share.basis, book_of(share.basis, share.cut)
+    basis, book = share.basis, share.book
     with database.write.begin() as connection:
         head = lock_head(connection)
         closed = read_closed(connection).get((basis.tenant, basis.zone), "")
@@ -169,35 +171,39 @@ def _shares(
 ) -> Iterator[_Share]:
     taxes = Taxes(network.tax)
     bsps = {bsp.name: bsp for bsp in network.bsp}
-    at = span_of(zone, month).starts_at
     found = [b for b in _month_of(connection, tenant, month) if b.book.zone == zone]
     charged: dict[Basis, list[int]] = {}
     for balance in found:
         for basis in bases_of(balance.book):
             charged.setdefault(basis, []).append(balance.id)
     for basis, books in charged.items():
-        cut = _cut(basis, bsps, taxes, at)
-        own = _levies_in(found, book_of(basis, cut))
+        bsp = bsps.get(basis.party)
+        party = owed_by(basis, "bsp" if bsp is None else bsp.tax_owed_by)
+        spans = taxes.spans(basis.tax_class, party, zone)
+        cuts = [(span, _cut(bsp, span.rate)) for span in spans]
+        book = book_of(basis, party)
+        own = _levies_in(found, book)
         last = max((b.last_entry_id for b in own), default=0)
-        yield _Share(basis, cut, books, [b.id for b in own], last)
+        yield _Share(basis, book, cuts, books, [b.id for b in own], last)
 
 
-def _cut(basis: Basis, bsps: Mapping[str, Bsp], taxes: Taxes, at: int) -> Cut:
-    bsp = bsps.get(basis.party)
-    party = owed_by(basis, "bsp" if bsp is None else bsp.tax_owed_by)
-    tax = taxes.rate(basis.tax_class, party, at)
+def _cut(bsp: Bsp | None, tax: int) -> Cut:
     if bsp is None:
-        return Cut(party, tax)
+        return Cut(tax)
     given = (bsp.isp_commission, bsp.network_fee)
     commission, fee = (0 if g is None else per_myriad_of(g) for g in given)
-    return Cut(party, tax, commission, fee)
+    return Cut(tax, commission, fee)
 
 
 def _missing(connection: Connection, share: _Share) -> Iterator[Posting]:
-    at = span_of(share.basis.zone, share.basis.month).starts_at
-    totals = totals_of_services(connection, share.charged, share.levies)
-    for service, amounts, before in totals:
+    starts_at = span_of(share.basis.zone, share.basis.month).starts_at
+    changes = [span.since for span, _ in share.cuts[1:]]
+    totals = totals_of_services(connection, share.charged, share.levies, changes)
+    for service, place, amounts, before in totals:
+        span, cut = share.cuts[place]
+        # It is found again by its time, so that has to lie in the span it is on.
+        at = min(max(starts_at, span.since), span.until - 1)
         total = total_of(share.basis, amounts)
-        more = levied(share.basis, share.cut, service, total, before, at)
+        more = levied(share.basis, cut, service, total, before, at)
         if more is not None:
             yield more

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Select,
     case,
     func,
+    literal,
     not_,
     or_,
     select,
@@ -179,12 +180,19 @@ def months_of(connection: Connection, month: str) -> list[tuple[str, str, bool]]
 
 
 def totals_of_services(
-    connection: Connection, charged: Sequence[int], levied: Sequence[int]
-) -> Iterator[tuple[str | None, tuple[int, ...], tuple[int, ...]]]:
+    connection: Connection,
+    charged: Sequence[int],
+    levied: Sequence[int],
+    changes: Sequence[int],
+) -> Iterator[tuple[str | None, int, tuple[int, ...], tuple[int, ...]]]:
     """The sums of the legs of each service in some books, and in those of its levies.
 
-    In the order of service; both are ids of books, of one month and currency.
+    In the order of service; both are ids of books, of one month and currency. They are
+    apart by how many of the ``changes`` (epoch seconds, in order) lie before or at the
+    entry's own time, which is told behind the service.
     """
+    passed = [(entry.c.at < at, place) for place, at in enumerate(changes)]
+    place = (case(*passed, else_=len(changes)) if passed else literal(0)).label("place")
     is_levy = entry.c.book_id.in_(levied)
     sums = [
         func.sum(case((condition, entry.c[name]), else_=0))
@@ -192,19 +200,19 @@ def totals_of_services(
         for name in AMOUNTS
     ]
     query = (
-        select(entry.c.service, *sums)
+        select(entry.c.service, place, *sums)
         .select_from(
             block.join(
                 entry, entry.c.id.between(block.c.first_entry_id, block.c.last_entry_id)
             )
         )
         .where(block.c.book_id.in_([*charged, *levied]))
-        .group_by(entry.c.service)
-        .order_by(entry.c.service)
+        .group_by(entry.c.service, "place")
+        .order_by(entry.c.service, "place")
     )
-    half = 1 + len(AMOUNTS)
+    half = 2 + len(AMOUNTS)
     for row in connection.execute(query, execution_options=_STREAMED):
-        yield row[0], tuple(map(int, row[1:half])), tuple(map(int, row[half:]))
+        yield row[0], row[1], tuple(map(int, row[2:half])), tuple(map(int, row[half:]))
 
 
 class ServiceSums(NamedTuple):
@@ -218,9 +226,17 @@ class ServiceSums(NamedTuple):
 
 
 def sums_of_service(
-    connection: Connection, books: Sequence[int], service: str | None, until_entry: int
+    connection: Connection,
+    books: Sequence[int],
+    service: str | None,
+    until_entry: int,
+    since: int,
+    until: int,
 ) -> list[ServiceSums]:
-    """The sums of a service's entries up to one, in each of some books that has any."""
+    """The sums of a service's entries up to one, in each of some books that has any.
+
+    Only those whose own time (epoch seconds) is from ``since`` and before ``until``.
+    """
     sums = [func.sum(entry.c[name]) for name in AMOUNTS]
     query = (
         select(
@@ -239,6 +255,8 @@ def sums_of_service(
             block.c.book_id.in_(books),
             block.c.first_entry_id <= until_entry,
             entry.c.id <= until_entry,
+            entry.c.at >= since,
+            entry.c.at < until,
             entry.c.service.is_not_distinct_from(service),
         )
         .group_by(block.c.book_id)

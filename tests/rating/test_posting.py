@@ -15,7 +15,7 @@ from rating.months import booked_in, following, span_at, span_of
 from rating.posting import Poster, UnknownTariffError, detail_of
 
 AMOUNTS = st.integers(-(10**9), 10**9)
-CUT = Cut("filmhouse", 2_500, 1_000, 500)
+CUT = Cut(2_500, 1_000, 500)
 
 
 def basis(kind: Kind = Kind.BSP_USAGE, *, wholesale: bool = False) -> Basis:

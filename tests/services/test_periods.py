@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
+from datetime import UTC, datetime
 
 from settlement_network import DECEMBER, NOVEMBER, ZONES, charge, network
 
+from config.settlement import Tax
+from rating.entry import Source
 from rating.posting import Poster
 from rating.purchase import Action
 from rating.statement import Role, State, Step
+from rating.taxes import Taxes
 from services.catalogue import Catalogue
+from services.levied import basis_behind
 from services.periods import Refusal, close_months, levy_month
 from services.purchases import Event, handle
 from services.statements import (
@@ -79,6 +84,101 @@ def test_tax_is_of_the_month_s_total_not_of_each_record(database: Database) -> N
     assert -20 - 5 - 20 - 4 == sums(database)[0]
     with database.read.connect() as connection:
         assert [] == prove(connection).problems
+
+
+CHANGED = network(
+    tax=(
+        Tax(name="vat", percent="25"),
+        Tax(name="less-vat", percent="10", first_day="2026-11-16"),
+    ),
+    bsp=(),
+)
+"""With a tax that changes within November."""
+
+LAST_OF_OLD = int(datetime(2026, 11, 15, 22, 59, 59, tzinfo=UTC).timestamp())
+FIRST_OF_NEW = LAST_OF_OLD + 1
+"""Either side of the midnight of Oslo in which it does."""
+
+
+def taxes_of(database: Database, month: str = MONTH) -> dict[int, int]:
+    """What aurora owes of its subscriber's access, by the second that a levy is of."""
+    wanted = EntryFilter(month=month, source=Source.PERIOD, party="aurora")
+    found: dict[int, int] = {}
+    with database.read.connect() as connection:
+        for entry, _ in list_entries(connection, wanted):
+            at = entry.posting.at
+            found[at] = found.get(at, 0) + entry.posting.tax_amount
+    return found
+
+
+def fee(database: Database, amount: int, at: int) -> None:
+    """Book a fee of aurora-101 for the days from a moment on."""
+    with database.write.begin() as connection:
+        poster = Poster(ZONES, read_closed(connection))
+        poster.fees("aurora", [charge(amount, usage_id=None, at=at)])
+        post(connection, lock_head(connection), poster.take(), at)
+
+
+def test_a_tax_that_changes_within_a_month_holds_for_its_own_days(
+    database: Database,
+) -> None:
+    """Usage and fees have the rate of their day in the tariff's zone, levied by the
+    day or at once, and what is reversed takes its own tax back."""
+    use(database, 1000, at=LAST_OF_OLD)
+    fee(database, 400, LAST_OF_OLD)
+    assert 0 < levy_month(database, CHANGED, MONTH, NOVEMBER)
+    assert [250 + 100] == list(taxes_of(database).values())
+    use(database, 3000, at=FIRST_OF_NEW)
+    fee(database, 500, FIRST_OF_NEW)
+    levy_month(database, CHANGED, MONTH, NOVEMBER)
+    assert [250 + 100, 300 + 50] == list(taxes_of(database).values())
+    use(database, -1000, at=LAST_OF_OLD)
+    levy_month(database, CHANGED, MONTH, NOVEMBER)
+    assert [100, 300 + 50] == list(taxes_of(database).values())
+    assert 0 == levy_month(database, CHANGED, MONTH, NOVEMBER)
+    assert 0 == sum(sums(database))
+    with database.read.connect() as connection:
+        assert [] == prove(connection).problems
+
+
+def test_a_levy_is_explained_by_the_days_that_it_is_on(database: Database) -> None:
+    """What the tax of the first days was levied on is no part of the last ones'."""
+    use(database, 1000, at=LAST_OF_OLD)
+    use(database, 3000, at=FIRST_OF_NEW)
+    levy_month(database, CHANGED, MONTH, NOVEMBER)
+    use(database, 500, at=FIRST_OF_NEW)
+    levy_month(database, CHANGED, MONTH, NOVEMBER)
+    wanted = EntryFilter(source=Source.PERIOD, party="aurora")
+    with database.read.connect() as connection:
+        told = [
+            basis_behind(connection, Taxes(CHANGED.tax), levy)
+            for levy, _ in list_entries(connection, wanted)
+        ]
+    assert [(1000, 0), (3000, 0), (3500, 300)] == [
+        (sum(part.amount for part in basis.levied_on), basis.levied_before[4])
+        for basis in told
+    ]
+
+
+def test_a_tax_that_was_entered_late_is_levied_anew(database: Database) -> None:
+    """What was levied by the old rate on days of the new one comes back."""
+    use(database, 1000, at=LAST_OF_OLD)
+    use(database, 3000, at=FIRST_OF_NEW)
+    levy_month(database, network(bsp=()), MONTH, NOVEMBER)
+    assert [1000] == list(taxes_of(database).values())
+    levy_month(database, CHANGED, MONTH, NOVEMBER)
+    assert [250, 300] == list(taxes_of(database).values())
+
+
+def test_what_is_late_has_the_tax_of_its_own_day(database: Database) -> None:
+    """Booked behind its closed month, but taxed by the rate of then."""
+    use(database, 100, at=LAST_OF_OLD)
+    close_months(database, CHANGED, MONTH, DECEMBER)
+    use(database, 1000, at=LAST_OF_OLD)
+    use(database, 3000, at=FIRST_OF_NEW)
+    use(database, 5000, at=DECEMBER)
+    levy_month(database, CHANGED, "2026-12", DECEMBER)
+    assert [250, 300 + 500] == sorted(taxes_of(database, "2026-12").values())
 
 
 def test_a_month_closes_once_and_when_it_is_over(database: Database) -> None:
