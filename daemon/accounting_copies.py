@@ -4,7 +4,8 @@ The journal is the store: every ISP has its own position in it and its own task,
 whose server is slow or away falls behind alone. A position moves on when every copy
 before it was acknowledged; until then the same is sent again, to the next server too,
 for as long as it takes. What bounds it is the journal's retention: an ISP that is away
-for longer loses what was discarded, and that is counted.
+for longer loses what was discarded, and that is counted. The journals are read once for
+all (``daemon.journaled_reports``): an ISP costs what is its own.
 """
 
 from __future__ import annotations
@@ -12,40 +13,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from config.values import host_and_port
+from daemon.journaled_reports import JournaledReports, Report, Whose
 from daemon.network_feed import Objects
-from radius.accounting_copy import copy_of_report, isp_of_report
+from radius.accounting_copy import copy_of_report
 from radius.dynamic_authorization import ATTEMPTS, waits
 from radius.packet import Code, is_response_authentic
-from radius.records import RecordReader
 from storage.accounting_copies import read_copy_positions, write_copy_position
 from storage.database import Database, StorageError
-from storage.journal import Block, JournalError, JournalReader
+from storage.journal import JournalError
 from telemetry import logs, metrics
 
-_RECORDS = 2000
-"""Records looked at for one ISP at a time."""
+_UNWRITTEN = 20_000
+"""Records of others that an ISP's position may pass without being written."""
 _IDLE_SECONDS = 0.5
 _UNDER_WAY = 128
 """Copies under way to one server: fewer than its port has identifiers."""
 _PAUSE_SECONDS = 5.0
 
 log = logs.get_logger("copies")
-
-
-class _Report(NamedTuple):
-    """A packet of a journal: its position, and when its block came (ns since 1970)."""
-
-    position: int
-    received_at_ns: int
-    packet: bytes
-
-
-class _Whose(NamedTuple):
-    isp_of_service: Mapping[str, str]
-    isp_of_realm: Mapping[str, str]
 
 
 class _Link(asyncio.DatagramProtocol):
@@ -72,7 +60,7 @@ class _Link(asyncio.DatagramProtocol):
         if is_response_authentic(data, request, self._secret) and not answered.done():
             answered.set_result(None)
 
-    async def deliver(self, record: _Report) -> bool | None:
+    async def deliver(self, record: Report) -> bool | None:
         """Send a copy until it is acknowledged; False when nobody answers.
 
         None when there can be no copy: it would be longer than a packet.
@@ -118,25 +106,22 @@ class _Copier:
         self,
         isp: Mapping[str, Any],
         database: Database,
-        folder: Path,
-        class_key: bytes,
+        reports: JournaledReports,
     ) -> None:
         self.name: str = isp["name"]
         self._servers = [host_and_port(where) for where in isp["accounting_servers"]]
         self._secret = isp["radius_secret"].encode()
         self._database = database
-        self._folder = folder
-        self._class_key = class_key
-        self._readers: dict[str, JournalReader] = {}
-        self._records = RecordReader()
+        self._reports = reports
         self._positions: dict[str, int] = {}
-        self.whose = _Whose({}, {})
+        self._written: dict[str, int] = {}
 
     async def run(self) -> None:
         """Copy until cancelled."""
         while True:
             try:
-                self._positions = await asyncio.to_thread(self._read_positions)
+                self._written = await asyncio.to_thread(self._read_positions)
+                self._positions = dict(self._written)
                 while True:
                     if not await self._round():
                         await asyncio.sleep(_IDLE_SECONDS)
@@ -153,55 +138,38 @@ class _Copier:
 
     async def _round(self) -> bool:
         """Look at the next records of each journal; say whether there were any."""
-        journals = await asyncio.to_thread(self._journals)
+        ends = dict(await self._reports.ends())
         # Before anything is delivered: that may take as long as the ISP is away.
-        lag = await asyncio.to_thread(self._lag, journals)
+        lag = sum(end - self._positions.get(name, 1) for name, end in ends.items())
         metrics.ACCOUNTING_COPIES_LAG_RECORDS.labels(self.name).set(lag)
-        for journal, reader in journals.items():
+        moved = False
+        for journal, end in ends.items():
             position = self._positions.get(journal, 1)
-            blocks = await asyncio.to_thread(reader.read, position, _RECORDS)
-            if blocks:
-                lost = blocks[0].first - position
-                if lost > 0:
-                    self._count("lost", lost)
-                own = await asyncio.to_thread(self._own, blocks, position)
-                await self._deliver(own)
-                behind = blocks[-1].first + blocks[-1].records
-                await asyncio.to_thread(self._write, journal, behind)
-        return lag > 0
+            if position >= end:
+                continue
+            blocks = await self._reports.read(journal, position)
+            if not blocks:
+                continue
+            if (lost := blocks[0].first - position) > 0:
+                self._count("lost", lost)
+            own = [
+                report
+                for block in blocks
+                for report in block.reports.get(self.name, ())
+                if report.position >= position
+            ]
+            await self._deliver(own)
+            await self._pass(journal, blocks[-1].behind, own=bool(own))
+            moved = True
+        return moved
 
-    def _lag(self, journals: Mapping[str, JournalReader]) -> int:
-        return sum(
-            reader.backlog(self._positions.get(journal, 1)).records
-            for journal, reader in journals.items()
-        )
+    async def _pass(self, journal: str, position: int, *, own: bool) -> None:
+        """Go on to a position; looking again at what is others' would send nothing."""
+        self._positions[journal] = position
+        if own or position - self._written.get(journal, 1) >= _UNWRITTEN:
+            await asyncio.to_thread(self._write, journal, position)
 
-    def _journals(self) -> dict[str, JournalReader]:
-        if self._folder.is_dir():
-            for path in sorted(self._folder.iterdir()):
-                if path.is_dir() and path.name not in self._readers:
-                    self._readers[path.name] = JournalReader(path)
-        return self._readers
-
-    def _own(self, blocks: list[Block], position: int) -> list[_Report]:
-        """Find this ISP's reports from ``position`` on."""
-        found = []
-        for block in blocks:
-            records = self._records.read(block.octets)
-            for at, (_, packet) in enumerate(records, start=block.first):
-                if at >= position and self.name == self._isp_of(packet):
-                    found.append(_Report(at, block.received_at_ns, packet))
-        return found
-
-    def _isp_of(self, packet: bytes) -> str | None:
-        return isp_of_report(
-            packet,
-            class_key=self._class_key,
-            isp_of_service=self.whose.isp_of_service,
-            isp_of_realm=self.whose.isp_of_realm,
-        )
-
-    async def _deliver(self, records: list[_Report]) -> None:
+    async def _deliver(self, records: list[Report]) -> None:
         """Send until all are acknowledged, one server after the other."""
         server = 0
         while records:
@@ -220,12 +188,12 @@ class _Copier:
     def _link(self) -> _Link:
         return _Link(self._secret)
 
-    async def _deliver_by(self, link: _Link, records: list[_Report]) -> list[_Report]:
+    async def _deliver_by(self, link: _Link, records: list[Report]) -> list[Report]:
         """Send over one link; give what it did not acknowledge."""
-        left: list[_Report] = []
+        left: list[Report] = []
         gate = asyncio.Semaphore(_UNDER_WAY)
 
-        async def one(record: _Report) -> None:
+        async def one(record: Report) -> None:
             async with gate:
                 if left:  # this server does not answer: do not try it with all
                     left.append(record)
@@ -249,12 +217,7 @@ class _Copier:
     def _write(self, journal: str, position: int) -> None:
         with self._database.write.begin() as connection:
             write_copy_position(connection, self.name, journal, position)
-        self._positions[journal] = position
-
-    def close(self) -> None:
-        """Close the journals."""
-        for reader in self._readers.values():
-            reader.close()
+        self._written[journal] = position
 
 
 class AccountingCopies:
@@ -262,13 +225,17 @@ class AccountingCopies:
 
     def __init__(self, database: Database, data_dir: Path, class_key: bytes) -> None:
         self._database = database
-        self._folder = data_dir / "journal"
-        self._class_key = class_key
-        self._running: dict[str, tuple[Any, _Copier, asyncio.Task[None]]] = {}
+        self._reports = JournaledReports(data_dir / "journal", class_key)
+        self._running: dict[str, tuple[Any, asyncio.Task[None]]] = {}
 
     async def know(self, objects: Objects) -> None:
         """Take the network; only the copiers of changed ISPs begin anew."""
-        whose = _Whose(
+        wanted = {
+            name: body
+            for (kind, name), body in objects.items()
+            if kind == "isp" and body.get("accounting_servers")
+        }
+        whose = Whose(
             {
                 name: body["isp"]
                 for (kind, name), body in objects.items()
@@ -280,29 +247,25 @@ class AccountingCopies:
                 if kind == "isp"
                 for realm in body.get("realms", ())
             },
+            frozenset(wanted),
         )
-        wanted = {
-            name: body
-            for (kind, name), body in objects.items()
-            if kind == "isp" and body.get("accounting_servers")
-        }
-        for name, (body, _, _) in list(self._running.items()):
+        await asyncio.to_thread(self._reports.know, whose)
+        for name, (body, _) in list(self._running.items()):
             if wanted.get(name) != body:
                 await self._end(name)
         for name, body in wanted.items():
             if name not in self._running:
-                copier = _Copier(body, self._database, self._folder, self._class_key)
+                copier = _Copier(body, self._database, self._reports)
                 task = asyncio.create_task(copier.run())
-                self._running[name] = body, copier, task
-            self._running[name][1].whose = whose
+                self._running[name] = body, task
 
     async def _end(self, name: str) -> None:
-        _, copier, task = self._running.pop(name)
+        _, task = self._running.pop(name)
         task.cancel()
         await asyncio.wait([task])
-        copier.close()
 
     async def close(self) -> None:
         """End every copier; each goes on from its position at the next start."""
         for name in list(self._running):
             await self._end(name)
+        await asyncio.to_thread(self._reports.close)
