@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
+from daemon import clock
 from radius.accounting_copy import isp_of_report
 from radius.records import RecordReader
 from storage.journal import JournalReader
@@ -75,7 +76,7 @@ class JournaledReports:
 
     async def ends(self) -> Mapping[str, int]:
         """Give the position behind the last record, by journal."""
-        now = asyncio.get_running_loop().time()
+        now = clock.monotonic()
         if not self._ends or now >= self._looked_at + _LOOK_SECONDS:
             self._looked_at = now
             await asyncio.to_thread(self._look)
