@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import traceback
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from killed import Work, killed_at
 from rated_site import KEY, NETWORK, NOON, Site
-from sqlalchemy import Connection, event, select
+from sqlalchemy import Connection, select
 
 from config.network import Network, bodies
 from rating.statement import Step
@@ -36,7 +33,6 @@ from storage.settlement_tables import statement
 
 MONTH = "2026-11"
 OVER = NOON + 30 * 86_400
-Work = Callable[[Database], None]
 
 
 def priced(price: str) -> Network:
@@ -168,35 +164,6 @@ def _rows(connection: Connection) -> list[set[tuple[Any, ...]]]:
     return [{tuple(row) for row in connection.execute(query)} for query in queries]
 
 
-def killed_at(database: Database, work: Work, step: int) -> bool:
-    """Do work in a process that is killed as its n-th transaction commits, which is
-    when those before it have; say whether it was."""
-    child = os.fork()
-    if not child:
-        steps, status = iter(range(1, step + 1)), 1
-
-        def reached(_connection: Connection) -> None:
-            if next(steps, None) == step:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        try:
-            database.write.dispose(close=False)
-            database.read.dispose(close=False)
-            event.listen(database.write, "commit", reached)
-            work(database)
-            status = 0
-        finally:
-            if status:
-                traceback.print_exc()
-            os._exit(status)
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        assert signal.SIGKILL == os.WTERMSIG(status)
-        return True
-    assert 0 == os.WEXITSTATUS(status)
-    return False
-
-
 def test_a_kill_between_any_two_steps_of_a_month_changes_nothing(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,7 +181,7 @@ def test_a_kill_between_any_two_steps_of_a_month_changes_nothing(
     for stage in STAGES:
         stage(calm)
         step = 1
-        while killed_at(database, stage, step):
+        while killed_at(database, stage, step, "commit"):
             step += 1
         assert step > 1, "it was never killed"
         assert state_of(calm) == state_of(database), stage.__name__
