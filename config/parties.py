@@ -68,6 +68,8 @@ class Bsp(Row, frozen=True, kw_only=True):
     name: Name
     isps: tuple[str, ...] = ()
     """The ISPs whose subscribers it sells to; all where none is named."""
+    sells_to: Literal["everyone", "subscribed"] = "everyone"
+    """Which of those: ``subscribed`` is who has an offering with a component of it."""
     currency: Currency = "EUR"
     zone: Zone = "UTC"
     """IANA time zone of the months that its sales are booked in."""

@@ -46,6 +46,7 @@ class Rejected(StrEnum):
     UNKNOWN_METER = "unknown_meter"
     UNKNOWN_USER = "unknown_user"
     NOT_SOLD_TO = "isp_not_sold_to"
+    NOT_SUBSCRIBED = "user_not_subscribed"
     NO_VERSION = "no_tariff_version_in_force"
 
 

@@ -49,6 +49,7 @@ class Denial(StrEnum):
 
     UNKNOWN_USER = "unknown_user"
     NOT_SOLD_TO = "isp_not_sold_to"
+    NOT_SUBSCRIBED = "user_not_subscribed"
     UNKNOWN_PRODUCT = "price_not_in_catalogue"
     PRICE_REQUIRED = "price_required"
     PRICE_OUT_OF_LIMITS = "price_out_of_limits"
@@ -83,6 +84,7 @@ RETRIABLE: Final = frozenset(
         Denial.UNKNOWN_USER,
         Denial.UNKNOWN_PRODUCT,
         Denial.NOT_SOLD_TO,
+        Denial.NOT_SUBSCRIBED,
         Denial.PRICE_REQUIRED,
         Denial.PRICE_OUT_OF_LIMITS,
     }

@@ -206,6 +206,8 @@ def _guide(catalogue: Catalogue, bsp: str, event: UsageEvent) -> Service | Rejec
     seller = catalogue.bsps[bsp]
     if seller.isps and service.isp not in seller.isps:
         return Rejected.NOT_SOLD_TO
+    if not catalogue.is_subscribed(service, seller):
+        return Rejected.NOT_SUBSCRIBED
     return service
 
 

@@ -45,6 +45,10 @@ class Catalogue:
         self._products = {row.name: row for row in network.product}
         self._limits = network.spending_limit
         self._taxes = Taxes(network.tax)
+        self._bsps_of = {
+            offering.name: {component.bsp for component in offering.components}
+            for offering in network.offering
+        }
         self._services = {row.name: row for row in network.service}
         self._by_user = {
             user.casefold(): row for row in network.service for user in row.user_names
@@ -53,6 +57,12 @@ class Catalogue:
     def service_of(self, user: str) -> Service | None:
         """Find a service by its name or by a user name, whose case does not matter."""
         return self._services.get(user) or self._by_user.get(user.casefold())
+
+    def is_subscribed(self, service: Service, seller: Bsp) -> bool:
+        """Say whether a service may buy at a BSP that sells to its subscribers only."""
+        return seller.sells_to == "everyone" or seller.name in self._bsps_of.get(
+            service.offering, ()
+        )
 
     def offer(
         self,
@@ -73,6 +83,8 @@ class Catalogue:
             return Denial.UNKNOWN_USER
         if seller is None or (seller.isps and service.isp not in seller.isps):
             return Denial.NOT_SOLD_TO
+        if not self.is_subscribed(service, seller):
+            return Denial.NOT_SUBSCRIBED
         if currency not in ("", seller.currency):
             return Denial.WRONG_CURRENCY
         sold = self._products.get(product)

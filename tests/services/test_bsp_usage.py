@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from settlement_network import NOVEMBER, network
 
 from config.network import Network
+from config.offers import Component
 from config.settlement import Meter
 from config.tariffs import Rate, Tariff, Version
 from rating.bsp_usage import Rejected, UsageEvent, read_event
@@ -117,6 +119,23 @@ def test_what_cannot_be_taken_is_kept_with_its_reason(
     with database.read.connect() as connection:
         (row,) = ages_of_rejected(connection)
     assert ("filmhouse", reason, 1) == (row.bsp, row.reason, row.records)
+
+
+def test_use_of_who_is_not_subscribed_is_rejected(database: Database) -> None:
+    """Where a BSP sells to its subscribers only, until the offering has it in it."""
+    replace = msgspec.structs.replace
+    plain = metered("minutes")
+    (filmhouse,), (home, polar) = plain.bsp, plain.offering
+    strict = replace(plain, bsp=(replace(filmhouse, sells_to="subscribed"),))
+    now = NOVEMBER + 10**5
+    (receipt,) = receive(database, Catalogue(strict), "filmhouse", [event(1)], now)
+    assert (Outcome.REJECTED, Rejected.NOT_SUBSCRIBED) == (
+        receipt.outcome,
+        receipt.reason,
+    )
+    home = replace(home, components=(Component(bsp="filmhouse", product="films"),))
+    subscribed = Catalogue(replace(strict, offering=(home, polar)))
+    assert 1 == recycle(database, subscribed, now)
 
 
 def test_a_rejected_record_comes_back_after_a_fix(database: Database) -> None:

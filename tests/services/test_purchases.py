@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from settlement_network import DECEMBER, NOVEMBER, UNIT, network
 
-from config.settlement import Product
+from config.offers import Component
+from config.parties import Bsp
+from config.settlement import Product, SpendingLimit
 from rating.entry import Kind
 from rating.purchase import Action, Denial, State, Terms, given_back, split
 from services.catalogue import Catalogue
@@ -144,6 +147,29 @@ def test_what_cannot_be_priced_is_denied_with_a_reason(
     assert (denial, 0) == (row.reason, row.captured_amount)
 
 
+def test_who_is_not_subscribed_is_denied_where_a_bsp_sells_to_subscribers(
+    database: Database,
+) -> None:
+    """An authorisation is denied; a sale waits until the offering has the BSP in it."""
+    replace = msgspec.structs.replace
+    plain = network()
+    strict = replace(
+        plain, bsp=tuple(replace(bsp, sells_to="subscribed") for bsp in plain.bsp)
+    )
+    closed = Catalogue(strict)
+    answer = buy(database, "authorise", catalogue=closed)
+    assert (State.DENIED, Denial.NOT_SUBSCRIBED) == (answer.state, answer.denial)
+    answer = buy(database, reference="P-2", catalogue=closed)
+    assert (State.PENDING, Denial.NOT_SUBSCRIBED) == (answer.state, answer.denial)
+    films = (Component(bsp="filmhouse", product="films"),)
+    home, polar = strict.offering
+    with_films = replace(strict, offering=(replace(home, components=films), polar))
+    opened = Catalogue(with_films)
+    assert [State.CAPTURED] == [a.state for a in recycle(database, opened, NOVEMBER)]
+    other = {"user": "borealis-102", "reference": "P-3", "catalogue": opened}
+    assert Denial.NOT_SUBSCRIBED == buy(database, "authorise", **other).denial
+
+
 def test_a_sale_that_could_not_be_priced_is_tried_again(database: Database) -> None:
     """It is pending with its reason until the catalogue has the price."""
     assert State.PENDING == buy(database, product="book", currency="EUR").state
@@ -170,6 +196,36 @@ def test_a_limit_holds_for_what_is_spent_and_authorised(database: Database) -> N
     assert State.CAPTURED == buy(database, reference="P-8", at=DECEMBER).state
     week = NOVEMBER + 168 * 3600
     assert State.CAPTURED == buy(database, reference="P-9", now=week).state
+
+
+def test_limits_are_of_each_subscriber_and_bsp(database: Database) -> None:
+    """What one spends leaves the others', and what is spent at one BSP the others'; a
+    limit at no BSP in particular is for all of them together."""
+    whose = {"bsp": "filmhouse", "currency": "EUR"}
+    of_aurora = SpendingLimit(name="hers", service="aurora-101", amount="15", **whose)
+    both = SpendingLimit(name="all", amount="30", currency="EUR")
+    games = Bsp(name="games", price_maximum="100")
+    limited = Catalogue(
+        network(spending_limit=(of_aurora, both), bsp=(*network().bsp, games))
+    )
+
+    def spend(user: str, bsp: str, units: int) -> Denial | None:
+        event = Event(
+            event_id=next(_ids),
+            action=Action.SALE,
+            reference=next(_ids),
+            at=NOVEMBER,
+            user=user,
+            amount=units * UNIT,
+        )
+        return handle(database, limited, bsp, event, NOVEMBER).denial
+
+    assert spend("aurora-101", "filmhouse", 12) is None
+    assert Denial.LIMIT_EXCEEDED == spend("aurora-101", "filmhouse", 4)
+    assert spend("borealis-102", "filmhouse", 16) is None
+    assert spend("aurora-101", "games", 18) is None
+    assert Denial.LIMIT_EXCEEDED == spend("aurora-101", "games", 1)
+    assert spend("borealis-102", "games", 14) is None
 
 
 def test_an_authorisation_expires(database: Database) -> None:
