@@ -88,9 +88,7 @@ def _modify(wanted: Wanted, inventory: Inventory) -> Iterator[Stage]:
     service = inventory.service[wanted.service]
     old = _components(service.offering, inventory)
     new = _components(wanted.offering or service.offering, inventory)
-    offering = inventory.offering.get(wanted.offering or "")
-    device = bool(wanted.device or (offering and offering.device))
-    parties: Stage = [(Kind.DEVICE, {})] if device else []
+    parties: Stage = [(Kind.DEVICE, {})] if _reconfigures(wanted, inventory) else []
     parties += _about(Kind.BSP, [one for one in new if one not in old])
     return _stages(
         parties,
@@ -99,6 +97,17 @@ def _modify(wanted: Wanted, inventory: Inventory) -> Iterator[Stage]:
         [(Kind.COA, {})],
         _about(Kind.BSP_REMOVE, [one for one in old if one not in new]),
     )
+
+
+def _reconfigures(wanted: Wanted, inventory: Inventory) -> bool:
+    """Tell whether a change is the device's too: one that leaves an offering with a
+    device for one without would otherwise leave the old speed on it."""
+    service = inventory.service[wanted.service]
+    sold = (
+        inventory.offering.get(n or "") for n in (service.offering, wanted.offering)
+    )
+    told = wanted.offering or wanted.user_name
+    return bool(wanted.device or (told and any(one and one.device for one in sold)))
 
 
 def _delete(wanted: Wanted, inventory: Inventory) -> Iterator[Stage]:

@@ -21,13 +21,17 @@ class Drift(StrEnum):
     THERE_NOT_ORDERED = "there_not_ordered"
     NEVER_SEEN = "never_seen"
     SEEN_WITHOUT_SERVICE = "seen_without_service"
+    DEVICE_MISSING = "device_missing"
+    DEVICE_OTHER = "device_other"
+    DEVICE_UNACKNOWLEDGED = "device_unacknowledged"
 
 
 class Facts(NamedTuple):
     """What is known of one service, by name.
 
     ``offering`` and ``tenant`` from whoever knows; ``state`` is the record's (TMF638),
-    None where no order made it; ``seen`` tells of a live session or lease.
+    None where no order made it; ``seen`` tells of a live session or lease; ``device``
+    is how its device differs (``provisioning.device_drift``).
     """
 
     service: str
@@ -38,6 +42,7 @@ class Facts(NamedTuple):
     billed: bool
     seen: bool
     seen_quiet: bool
+    device: Drift | None = None
 
 
 class Finding(NamedTuple):
@@ -67,6 +72,9 @@ RULES: Final[tuple[tuple[Drift, Rule], ...]] = (
     ),
     (Drift.BILLED_NOT_SERVED, lambda f: f.billed and not f.is_there),
     (Drift.NEVER_SEEN, lambda f: f.state == "active" and f.is_there and f.seen_quiet),
+    (Drift.DEVICE_MISSING, lambda f: f.device is Drift.DEVICE_MISSING),
+    (Drift.DEVICE_OTHER, lambda f: f.device is Drift.DEVICE_OTHER),
+    (Drift.DEVICE_UNACKNOWLEDGED, lambda f: f.device is Drift.DEVICE_UNACKNOWLEDGED),
 )
 """Every rule is asked of every service: one can be wrong in two ways."""
 

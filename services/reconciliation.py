@@ -1,15 +1,28 @@
-"""Reads what reconciliation compares: the network, orders, subscriptions, sessions."""
+"""Reads what reconciliation compares: the network, orders, subscriptions, sessions,
+leases, and what devices acknowledged."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, select
 
+from provisioning.device_drift import DeviceCommand, Ordered, device_drift
+from provisioning.order_states import Action
 from provisioning.reconciliation import Facts, Finding, monthly_fees, reconcile
+from provisioning.task_graph import Kind, TaskState
+from services.actor import NETWORK
 from storage import network
 from storage.lease_tables import lease
-from storage.provisioning_tables import service_record, subscription
+from storage.provisioning_tables import (
+    device,
+    order_task,
+    service_order,
+    service_order_item,
+    service_record,
+    subscription,
+)
 from storage.tables import session
 
 QUIET_SECONDS: Final = 30 * 86_400
@@ -31,18 +44,27 @@ def report(
         )
     }
     seen = _seen(connection, services, now)
+    commanded = _commanded(connection)
+    devices = _devices(connection)
     names = services.keys() | records.keys() | open_ones.keys() | seen.keys()
     facts = []
-    for name in sorted(names):
+    for name in sorted(names | commanded.keys()):
         body, record = services.get(name), records.get(name)
         charged = open_ones.get(name)
-        known = record if record is not None else charged
+        told = commanded.get(name, [])
+        known: Any = record if record is not None else charged
+        if known is None and told:
+            known = told[-1]
         owner = (
             body["isp"] if body else known.tenant if known is not None else "network"
         )
         if tenant is not None and owner != tenant:
             continue
         offering = body["offering"] if body else known.offering if known else ""
+        ordered = None
+        if body is not None and record is not None:
+            sold = objects.get(("offering", offering), {})
+            ordered = _ordered(body, sold, devices)
         old = record is not None and now - record.changed_at > QUIET_SECONDS
         facts.append(
             Facts(
@@ -54,6 +76,7 @@ def report(
                 billed=charged is not None,
                 seen=name in seen,
                 seen_quiet=old and name not in seen,
+                device=device_drift([one.command for one in told], ordered, now),
             )
         )
 
@@ -84,4 +107,71 @@ def _seen(
         table.service.is_not(None), table.ended_at.is_(None), table.expires_at > now
     )
     found |= {name: "lease" for name in connection.scalars(leased.distinct()) if name}
+    return found
+
+
+def _ordered(
+    body: Mapping[str, Any],
+    offering: Mapping[str, Any],
+    devices: Mapping[tuple[str, str], set[str]],
+) -> Ordered:
+    on_line = (devices.get((body["line"], of), set()) for of in (body["isp"], NETWORK))
+    return Ordered(
+        line=body["line"],
+        offering=body["offering"],
+        user_names=body.get("user_names", ()),
+        configured=bool(offering.get("device")),
+        devices=set().union(*on_line),
+    )
+
+
+class _Told(NamedTuple):
+    """A command, and whose it is while no service is there yet."""
+
+    tenant: str
+    offering: str
+    command: DeviceCommand
+
+
+def _commanded(connection: Connection) -> dict[str, list[_Told]]:
+    """Give the commands to devices by service, in the order of their orders: there is
+    one open order about a service at most."""
+    order, item, task = service_order.c, service_order_item.c, order_task.c
+    rows = connection.execute(
+        select(order_task, item.service, item.wanted, order.completed_at)
+        .join(
+            service_order_item,
+            (item.order_id == task.order_id) & (item.number == task.item),
+        )
+        .join(service_order, order.id == task.order_id)
+        .where(task.kind == Kind.DEVICE)
+        .order_by(
+            order.ordered_at,
+            order.completed_at.is_(None),
+            order.completed_at,
+            task.number,
+        )
+    )
+    found: dict[str, list[_Told]] = {}
+    for row in rows:
+        said = row.wanted
+        command = DeviceCommand(
+            Action(said["action"]),
+            TaskState(row.state),
+            row.attempts,
+            row.deadline_at,
+            row.completed_at is not None,
+            *(said.get(name) for name in ("line", "offering", "user_name", "device")),
+        )
+        told = _Told(row.tenant, said.get("offering") or "", command)
+        found.setdefault(row.service, []).append(told)
+    return found
+
+
+def _devices(connection: Connection) -> dict[tuple[str, str], set[str]]:
+    """Give the names and MAC addresses of the devices by line and tenant."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for row in connection.execute(select(device).where(device.c.line.is_not(None))):
+        names = {row.name, *([row.mac] if row.mac else [])}
+        found.setdefault((row.line, row.tenant), set()).update(names)
     return found
