@@ -139,6 +139,9 @@ def request_attributes(
     """
     known = _session(target, now)
     kinds = PROFILES[profile].session
+    if not target.user_name:
+        other = next((one for one in PROFILES[profile].unnamed if known[one]), None)
+        kinds = kinds if other is None or other in kinds else (*kinds, other)
     parts = [known[attribute_kind] for attribute_kind in kinds if known[attribute_kind]]
     if kind is Kind.COA and grant is not None:
         # Addresses cannot be changed while a session lasts.

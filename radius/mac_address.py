@@ -24,3 +24,19 @@ def mac_address(text: str) -> str | None:
         return None
     digits = re.sub(r"[^0-9a-f]", "", lower)
     return ":".join(digits[i : i + 2] for i in range(0, 12, 2))
+
+
+def notations(mac: str) -> set[str]:
+    """Give every way in which a NAS may write a MAC address; none for what is no such.
+
+    So what was kept as it was sent is found by an index.
+    """
+    known = mac_address(mac)
+    if known is None:
+        return set()
+    digits = known.replace(":", "")
+    pairs = [digits[i : i + 2] for i in range(0, 12, 2)]
+    fours = [digits[i : i + 4] for i in range(0, 12, 4)]
+    written = {digits, *(mark.join(pairs) for mark in ":-")}
+    written |= {mark.join(fours) for mark in ".:-"}
+    return written | {one.upper() for one in written}

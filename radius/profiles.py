@@ -83,14 +83,17 @@ class VendorProfile(NamedTuple):
     pool: Callable[[str], bytes] = _FRAMED_POOL
     ipv6_pool: Callable[[str], bytes] = _FRAMED_IPV6_POOL
     session: tuple[int, ...] = (
-        USER_NAME,
+        ACCT_SESSION_ID,
         NAS_ADDRESS,
         NAS_IDENTIFIER,
-        ACCT_SESSION_ID,
+        USER_NAME,
         EVENT_TIMESTAMP,
     )
     """Attributes that name a session in a CoA or Disconnect request (RFC 5176 section
     3); what is not known of it is left out."""
+    unnamed: tuple[int, ...] = (FRAMED_ADDRESS, CALLING_STATION)
+    """Where it has no User-Name, as IPoE may not: the first of these that is known
+    names it too, and no more, since a NAS may refuse what it did not ask for."""
 
 
 PROFILES: Final[dict[Profile, VendorProfile]] = {
@@ -120,7 +123,7 @@ PROFILES: Final[dict[Profile, VendorProfile]] = {
     # a NAS-IP-Address that is not its own, and wants two of the rest.
     "mikrotik": VendorProfile(
         (_text(14988, 8, "{up}k/{down}k"),),
-        session=(USER_NAME, FRAMED_ADDRESS, ACCT_SESSION_ID),
+        session=(ACCT_SESSION_ID, USER_NAME, FRAMED_ADDRESS),
     ),
     # Alc-Subscriber-QoS-Override: ingress queue 1, and the egress aggregate rate.
     "nokia": VendorProfile(

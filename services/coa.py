@@ -15,6 +15,7 @@ from sqlalchemy import Connection, select
 
 from radius import class_token
 from radius.dynamic_authorization import Kind
+from radius.mac_address import notations
 from storage.access_sessions import NasSession, sessions_of_users
 from storage.coa import Command, add_command, commands
 from storage.tables import network_object
@@ -92,13 +93,14 @@ def live_sessions(
 ) -> list[NasSession]:
     """Find the sessions of a service: by the Class we issued, else by User-Name.
 
-    A session with a Class of another service is that one's, whatever its User-Name.
+    A session with a Class of another service is that one's, whatever its User-Name. Of
+    an IPoE session that is the MAC address, as its NAS writes it, or the circuit.
     """
     body = _object(connection, "service", service)
     if body is None or tenant not in (NETWORK_TENANT, body["isp"]):
         raise UnknownServiceError(service)
     own = set(body.get("user_names", ()))
-    users = own | set(body.get("mac_addresses", ()))
+    users = own.union(*map(notations, body.get("mac_addresses", ())))
     line = _object(connection, "line", body["line"]) or {}
     users |= {line["circuit_id"]} if line.get("circuit_id") else set()
     found = []

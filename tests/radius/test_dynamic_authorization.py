@@ -81,3 +81,29 @@ def test_a_change_has_rates_and_never_an_address() -> None:
     assert 8 not in found
     assert (1_790_000_000).to_bytes(4) == found[55][2:]
     assert bytes((192, 0, 2, 1)) == found[4][2:]
+
+
+NAS_IP, NAS_ID, FRAMED, CALLING, SESSION, TIME = 4, 32, 8, 31, 44, 55
+
+
+@pytest.mark.parametrize(
+    ("profile", "changed", "kinds"),
+    [
+        ("generic", {}, [SESSION, NAS_IP, TIME, FRAMED]),
+        ("generic", {"nas_identity": "bng1"}, [SESSION, NAS_ID, TIME, FRAMED]),
+        ("generic", {"framed_ip_address": None}, [SESSION, NAS_IP, TIME, CALLING]),
+        ("mikrotik", {}, [SESSION, FRAMED]),
+        ("mikrotik", {"framed_ip_address": None}, [SESSION, CALLING]),
+    ],
+)
+def test_a_session_without_user_name_is_named_by_its_address_or_device(
+    profile: Profile, changed: dict[str, str | None], kinds: list[int]
+) -> None:
+    """RFC 5176 section 3, of IPoE: the session's id and its NAS first, then one more,
+    in the octets that the NAS sent; never an empty User-Name."""
+    target = TARGET._replace(user_name=None, **changed)
+    octets = request_attributes(Kind.DISCONNECT, profile, target, None, 1_790_000_000)
+    found = dict(attributes_of(octets))
+
+    assert kinds == list(found)
+    assert found.get(CALLING, b"  00-00-5E-00-53-01")[2:] == b"00-00-5E-00-53-01"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radius.mac_address import mac_address
+from radius.mac_address import mac_address, notations
 
 
 @given(st.binary(min_size=6, max_size=6), st.booleans())
@@ -30,3 +30,14 @@ def test_every_way_of_writing_gives_the_same_address(
 def test_what_is_no_mac_address_is_none(text: str) -> None:
     """A substring is not a match, and mixed marks are not a form."""
     assert None is mac_address(text)
+
+
+@given(st.binary(min_size=6, max_size=6))
+def test_every_notation_is_the_same_address(octets: bytes) -> None:
+    """Those that NAS write are all there, and each is read back."""
+    known = octets.hex(":")
+    written = notations(known)
+
+    assert {known} == {mac_address(one) for one in written}
+    assert {octets.hex("-").upper(), octets.hex(".", 2), octets.hex()} <= written
+    assert set() == notations(known + ":ssid")

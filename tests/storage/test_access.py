@@ -74,6 +74,39 @@ def test_a_service_is_found_by_its_class_then_by_its_users(
     }
 
 
+def test_an_ipoe_session_is_found_however_its_nas_writes_the_mac_address(
+    network: Database, rows: Any
+) -> None:
+    """Its User-Name is kept as it was sent, to be sent back so."""
+    device = {
+        "name": "s3",
+        "isp": "aurora",
+        "line": "l1",
+        "mac_addresses": ["00:1a:2b:3c:4d:5e"],
+    }
+    written = (
+        "00:1a:2b:3c:4d:5e",
+        "00-1A-2B-3C-4D-5E",
+        "001a.2b3c.4d5e",
+        "001A-2B3C-4D5E",
+        "001a2b3c4d5e",
+    )
+    rows.add_sessions(
+        *(
+            {"id": n, "user_name": name, "class_": issued(b"%08d" % n, "s3")}
+            for n, name in enumerate(written, start=1)
+        ),
+        {"id": 9, "user_name": "001a2b3c4d5f", "class_": issued(b"00000009", "s4")},
+    )
+    with network.write.begin() as connection:
+        apply(connection, [Change("add", "service", "s3", device)], NOW)
+        found = coa.live_sessions(
+            connection, tenant="aurora", service="s3", class_key=KEY
+        )
+
+    assert {1, 2, 3, 4, 5} == {session.id for session in found}
+
+
 def test_a_foreign_service_is_as_unknown_as_one_that_is_not(network: Database) -> None:
     """Law 7: which of the two it is, is not told; the network's own sees all."""
     with network.write.begin() as connection:
