@@ -19,8 +19,7 @@ Fairlane's ledger runs only in the time that perfdhcp leaves. Rows:
 * `restart`: seconds from the start of the process until the first OFFER with 1,000,000
   leases in the journal, and resident bytes a lease.
 
-Each server begins anew for each row. Without `--quick` the whole takes about fifteen
-minutes, with it about seven; what each row took is said behind it.
+Each server begins anew for each row; what each row took is said behind it.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ LINES = 16
 LIFE = ("radius-0", "ledger", "control", "ledger", "radius-0")
 
 
-@pytest.mark.timeout(2400)
+@pytest.mark.timeout(7200)
 def test_a_kill_of_any_role_at_any_moment_loses_and_doubles_nothing(
     tmp_path: Path, long: bool
 ) -> None:
