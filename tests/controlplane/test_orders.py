@@ -247,7 +247,8 @@ def left_behind(site: RestSite, order_id: str, number: int) -> str:
     }
     with site.database.read.connect() as connection:
         for table, mine in tables.items():
-            for row in connection.execute(select(table).where(mine)).mappings():
+            rows = select(table).where(mine).order_by(*table.primary_key)
+            for row in connection.execute(rows).mappings():
                 own = {"order_id", "id"} | {k for k in row if k.endswith("_at")}
                 found.append({k: v for k, v in row.items() if k not in own})
     shown = re.sub(r"'since': \d+|'changed_at': \d+", "'at'", str(found))

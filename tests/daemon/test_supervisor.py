@@ -23,7 +23,7 @@ from supervised import (
 )
 
 from daemon.control_socket import ask
-from daemon.keeper import BackOff
+from daemon.keeper import DRAIN_SECONDS_MAX, BackOff
 
 
 @pytest.fixture
@@ -64,14 +64,14 @@ def test_sigterm_drains_every_role_and_exits_with_0(daemon: Daemon) -> None:
 
 
 def test_role_that_does_not_drain_is_killed_in_time(tmp_path: Path) -> None:
-    """A role that ignores its stop delays the exit to under 5 s and no longer."""
+    """A role that ignores its stop is killed after 4 s; the rest is the machine's."""
     targets = {**SMALL_ROLES, "ledger": "supervised:stubborn"}
     with running(tmp_path, targets=targets) as daemon:
         daemon.wait_ready()
         began = time.monotonic()
 
         assert daemon.end(signal.SIGINT) == 0
-        assert time.monotonic() - began < 5
+        assert DRAIN_SECONDS_MAX <= time.monotonic() - began < 2 * DRAIN_SECONDS_MAX
 
 
 def test_dead_role_is_started_again_and_what_was_queued_is_answered(
