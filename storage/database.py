@@ -49,11 +49,11 @@ _JSON: Final[dict[str, Any]] = {
 _BUSY_MS: Final = 10_000
 _READERS: Final = 8
 _CONNECT_SECONDS: Final = 3
-# Checkpoint after 8 MiB of log. After 64 one took over a second here, and a journal's
-# commit on the same disk, which a packet waits for, up to 94 ms; SQLite's own 4 MiB are
-# less than one batch of the ledger. The log's file stays, since to write in place is
-# quicker than to make it grow.
-_CHECKPOINT_PAGES: Final = 2_048
+# Checkpoint after 2 MiB of log: what one writes and syncs at once is what a journal's
+# commit on the same disk, which a packet waits for, has to wait for too. After 64 MiB
+# that was up to 94 ms. The log's file stays, since to write in place is quicker than to
+# make it grow.
+_CHECKPOINT_PAGES: Final = 512
 _LOG_BYTES_KEPT: Final = 128 * 2**20
 _WRITER_CACHE_KIB: Final = 131_072
 _READER_CACHE_KIB: Final = 8_192

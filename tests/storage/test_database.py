@@ -161,7 +161,7 @@ def test_checkpoints_are_small(tmp_path: Path) -> None:
     log = (tmp_path / f"{SQLITE_FILE}-wal").stat().st_size
     database.close()
 
-    assert log < 12 * 2**20
+    assert log < 4 * 2**20
 
 
 @pytest.mark.parametrize(
