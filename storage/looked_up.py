@@ -7,6 +7,7 @@ to be written together when the transaction, or a part of it, ends.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Final, Generic, TypeVar
 
@@ -19,7 +20,7 @@ AT_ONCE: Final = 500
 """Values in one IN list: SQLite and PostgreSQL plan so many at once without trouble."""
 
 
-class LookedUp(Generic[Key, Value]):
+class LookedUp(ABC, Generic[Key, Value]):
     """Answers by key, as the database has them and as this transaction leaves them."""
 
     def __init__(self, connection: Connection) -> None:
@@ -40,9 +41,9 @@ class LookedUp(Generic[Key, Value]):
             self.look_ahead([key])
         return self.known[key]
 
+    @abstractmethod
     def read(self, keys: list[Key]) -> Mapping[Key, Value]:
         """Read from the database; at most ``AT_ONCE`` keys."""
-        raise NotImplementedError
 
     def flush(self) -> None:
         """Write what waits to be written."""
