@@ -27,6 +27,7 @@ from services.simultaneous_use import Settled, settle
 from storage.access_state import AccessState, Place, StateError
 from storage.database import Database, StorageError
 from storage.keys import load_keys
+from storage.learned_nas import share
 from telemetry import logs
 
 _SETTLE_SECONDS = 2.0
@@ -77,9 +78,9 @@ class AccessEdge:
             learn=self._learn,
             wholesale=self.home_servers,
         )
-        # One worker of all looks after the places of all.
-        self._reconciling = (
-            asyncio.create_task(self._reconcile()) if role.index == 0 else None
+        # One worker of all looks after what they share.
+        self._reconciling = asyncio.create_task(
+            self._reconcile() if role.index == 0 else self._follow()
         )
 
     @property
@@ -147,12 +148,27 @@ class AccessEdge:
         while True:
             await asyncio.sleep(_RECONCILE_SECONDS)
             await self._settled(self._state.places(limit=_PLACES_AT_ONCE))
+            try:
+                known = await asyncio.to_thread(self._share, set(self._state.learned))
+            except StorageError as error:
+                log.warning("other nodes are not told", error=str(error))
+                continue
+            for nas in sorted(known - self._state.learned):
+                self._learn(nas)
+
+    async def _follow(self) -> None:
+        """Hear from the worker that reconciles, by the file."""
+        while True:
+            await asyncio.sleep(_RECONCILE_SECONDS)
             self._state.read_learned()
+
+    def _share(self, own: set[str]) -> set[str]:
+        with self._database.write.begin() as connection:
+            return share(connection, own, int(clock.now()))
 
     def close(self) -> None:
         """Let go of threads, sockets and the file."""
-        if self._reconciling is not None:
-            self._reconciling.cancel()
+        self._reconciling.cancel()
         self.home_servers.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._state.close()

@@ -18,6 +18,7 @@ from daemon import clock
 from radius.asked import Asked, HomeAnswer
 from radius.home_server import ANSWER_SECONDS, Liveness
 from radius.outcomes import Drop, Statistics
+from radius.overload import begins
 from radius.packet import is_response_authentic
 from radius.proxying import forwarded, returned, status_server
 
@@ -49,7 +50,12 @@ class _Server:
         self.liveness = Liveness()
         self.ports: list[_Port] = []
 
-    def free(self) -> tuple[_Port, int] | None:
+    def free(self, *, begins: bool) -> tuple[_Port, int] | None:
+        """Give an identifier; what begins a conversation gets none of the last ones."""
+        if begins and len(self.ports) >= _PORTS - _PORTS // 4:
+            under_way = sum(len(port.pending) for port in self.ports)
+            if under_way >= (_PORTS - _PORTS // 4) * 256:
+                return None
         for port in self.ports:
             identifier = port.free()
             if identifier is not None:
@@ -193,7 +199,7 @@ class HomeServers:
             server = servers.pop(0)
             if not server.liveness.is_alive(now):
                 continue
-            free = server.free()
+            free = server.free(begins=begins(asked.packet))
             if free is None:
                 continue
             port, identifier = free
@@ -246,7 +252,7 @@ class HomeServers:
         )
 
     def _probe(self, server: _Server) -> None:
-        free = server.free()
+        free = server.free(begins=False)
         if free is not None:
             port, identifier = free
             port.probe = status_server(identifier, os.urandom(16), server.secret)

@@ -19,6 +19,7 @@ from radius.asked import Asked, WayOut
 from radius.duplicates import Duplicates
 from radius.nas import NasClient, NasTable
 from radius.outcomes import Drop, Sighting, Statistics
+from radius.overload import kept_from
 from radius.packet import (
     Code,
     Malformed,
@@ -117,11 +118,10 @@ class _Listener:
 class RadiusServer:
     """Serves the RADIUS sockets of one process.
 
-    ``find`` gives the address of a sockaddr as text and the journal's origin octets
-    for a NAS name; ``on_unknown`` hears the address of each datagram that comes from no
-    NAS; ``access`` answers Access-Requests, which are dropped without it, and counts in
-    the same ``statistics``. ``watch`` is set while someone traces. ``time_ns`` and
-    ``monotonic`` are the clocks, in ns since 1970 and in seconds.
+    ``address_of`` a sockaddr is text, ``origin_of`` it and a NAS's name what the
+    journal has; ``on_unknown`` hears the address of a datagram of no NAS; ``access``
+    answers Access-Requests, dropped without it, and counts in the same ``statistics``.
+    ``watch`` is set while someone traces. ``time_ns`` is since 1970.
     """
 
     def __init__(
@@ -200,7 +200,7 @@ class RadiusServer:
         block, replies, keys = self._block, listener.replies, listener.keys
         young, batch_number, watch = duplicates.young, self._batch, self.watch
         accounting = Code.ACCOUNTING_REQUEST in listener.codes
-        room = self._queue_records - self.queued
+        room, reserve = self._queue_records - self.queued, self._queue_records // 4
         if not self.queued:
             self._received_at_ns = self._time_ns()
         before = len(replies)
@@ -236,7 +236,8 @@ class RadiusServer:
                 again = (reply, address, local)
                 self._duplicate(listener, batch, again, packet, source)
                 continue
-            if len(replies) - before >= room:
+            left = room - (len(replies) - before)
+            if left <= reserve and left <= kept_from(packet, self._queue_records):
                 self._drop(Drop.QUEUE_FULL, packet, address, source.name)
                 continue
             young[key] = batch_number

@@ -16,7 +16,11 @@ from sqlalchemy import Connection, select
 from radius import class_token
 from radius.dynamic_authorization import Kind
 from radius.mac_address import notations
-from storage.access_sessions import NasSession, sessions_of_users
+from storage.access_sessions import (
+    NasSession,
+    sessions_of_users,
+    sessions_without_user,
+)
 from storage.coa import Command, add_command, commands
 from storage.tables import network_object
 
@@ -94,7 +98,8 @@ def live_sessions(
     """Find the sessions of a service: by the Class we issued, else by User-Name.
 
     A session with a Class of another service is that one's, whatever its User-Name. Of
-    an IPoE session that is the MAC address, as its NAS writes it, or the circuit.
+    an IPoE session that is the MAC address, as its NAS writes it, or the circuit; one
+    without User-Name is found by the service that its use was guided to.
     """
     body = _object(connection, "service", service)
     if body is None or tenant not in (NETWORK_TENANT, body["isp"]):
@@ -108,6 +113,10 @@ def live_sessions(
         token = class_token.find(class_key, session.class_)
         named = token.service if token is not None else None
         if named == service or (named is None and session.user_name in own):
+            found.append(session)
+    for session in sessions_without_user(connection, service):
+        token = class_token.find(class_key, session.class_)
+        if token is None or token.service == service:
             found.append(session)
     return found
 

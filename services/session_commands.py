@@ -23,7 +23,8 @@ class SessionCommands:
         Most services have none yet when this is asked: then one look is enough.
         """
         users = service.user_names
-        if users and not transaction.together(LiveSessions).signs_of(users):
+        known = users and not service.mac_addresses  # by its user names, no other way
+        if known and not transaction.together(LiveSessions).signs_of(users):
             return
         transaction.flush()  # it reads the service where everyone else does
         coa.request_coa(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, text
 
 from storage.tables import session
 
@@ -54,6 +54,17 @@ def sessions_of_users(
             (session.c.state != "closed") | (session.c.last_seen_at >= since),
         )
         yield from _rows(connection.execute(query))
+
+
+def sessions_without_user(connection: Connection, service: str) -> list[NasSession]:
+    """Read the live sessions of a service whose accounting names no user: use was
+    guided to it by Class, circuit or address."""
+    query = select(*_COLUMNS).where(
+        session.c.service == service,
+        # As the partial index has it: SQLite uses it for the same words only.
+        text("state <> 'closed' AND user_name IS NULL"),
+    )
+    return list(_rows(connection.execute(query)))
 
 
 def sessions_by_id(connection: Connection, ids: Sequence[int]) -> dict[int, NasSession]:

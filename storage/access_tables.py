@@ -52,6 +52,15 @@ partial_index(
 )
 Index("coa_command_by_service", coa_command.c.service)
 
+# NAS that were seen to sign their Access-Requests, on whichever node: each node has
+# its own copy, which counts while the database is away.
+learned_nas: Final = Table(
+    "learned_nas",
+    metadata,
+    Column("nas", Text, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+)
+
 accounting_copy: Final = Table(
     "accounting_copy",
     metadata,

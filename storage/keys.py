@@ -57,6 +57,16 @@ def load_keys(settings: Settings, *, make: bool = False) -> Keys:
     )
 
 
+def left_behind(settings: Settings) -> Path | None:
+    """Give the key that Fairlane made, when another one is used now: what was sealed
+    with it cannot be opened any more."""
+    own = Path(settings.data_dir) / OWN_FILE
+    path = _path(settings)
+    if path == own or not own.exists() or own.read_bytes() == _read(path):
+        return None
+    return own
+
+
 def _path(settings: Settings) -> Path:
     if settings.access.key_file:
         return Path(settings.access.key_file)

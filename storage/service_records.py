@@ -7,7 +7,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 
 from provisioning.proof import Sign
 from storage.looked_up import LookedUp
@@ -132,6 +141,15 @@ def ended_sessions(
     and went between two looks, and were there all the same."""
     given = {"users": list(users), "since": since}
     return [Sign(*row) for row in connection.execute(_ENDED, given)]
+
+
+def unnamed_sessions(connection: Connection, service: str) -> list[Sign]:
+    """Give the live sessions without User-Name whose use was guided to a service."""
+    query = select(session.c.framed_ip_address, session.c.last_arrival_at).where(
+        session.c.service == service,
+        text("state <> 'closed' AND user_name IS NULL"),
+    )
+    return [Sign(*row) for row in connection.execute(query.limit(_SIGNS))]
 
 
 def new_sessions(connection: Connection, after: int) -> tuple[int, list[str]]:

@@ -77,6 +77,10 @@ partial_index("session_live_by_nas", _IS_LIVE, session.c.nas)
 # Live sessions in order of id, for the sweep that looks for stale ones in slices: it
 # must not walk years of closed ones. With the state in it, they are counted from it.
 partial_index("session_live_by_id", _IS_LIVE, session.c.id, session.c.state)
+# Sessions that no User-Name finds, for a CoA: few, so the ledger hardly pays for it.
+partial_index(
+    "session_live_unnamed", f"{_IS_LIVE} AND user_name IS NULL", session.c.service
+)
 partial_index("session_by_stopped_at", "stopped_at IS NOT NULL", session.c.stopped_at)
 partial_index(
     "session_by_bundle",

@@ -283,7 +283,9 @@ class Site:
             if not made.orders:
                 return
 
-    def connect(self, user: str, address: str | None = "100.64.0.2") -> None:
+    def connect(
+        self, user: str | None, address: str | None = "100.64.0.2", **more: Any
+    ) -> None:
         """Let accounting tell of a session of a user, now."""
         number = next(self._sessions)
         row: dict[str, Any] = dict.fromkeys(SESSION_COLUMNS)
@@ -304,6 +306,7 @@ class Site:
             "seconds": 0,
             "points": b"",
             "tenant": "network",
+            **more,
         }
         with self.database.write.begin() as connection:
             connection.execute(insert(session).values(row))

@@ -27,7 +27,7 @@ from daemon.stores import StoreError, opened
 from storage.access_state import AccessState
 from storage.backup_mark import last_backup
 from storage.database import StorageError, check_writable
-from storage.keys import KeyFileError, load_keys
+from storage.keys import KeyFileError, left_behind, load_keys
 from storage.quarantine import newest_quarantined, quarantined
 
 # The fix of the write-ahead log's corruption when two connections checkpoint.
@@ -146,6 +146,12 @@ def _key(plan: Plan) -> Finding:
         # Without a configured file, the first run makes one.
         made = not plan.settings.access.key_file
         return Finding(Level.WARNING if made else Level.BAD, str(error))
+    if (old := left_behind(plan.settings)) is not None:
+        text = (
+            f"{old} is another key than the one that is used: what was sealed with it"
+            " cannot be opened; use it, or set those passwords again and remove it"
+        )
+        return Finding(Level.WARNING, text)
     return Finding(Level.OK, "readable")
 
 

@@ -309,6 +309,20 @@ def test_doctor_finds_weak_and_shared_secrets(site: Path) -> None:
     assert found["daemon"]["level"] == "warning"
 
 
+def test_doctor_tells_that_another_key_was_used(site: Path) -> None:
+    """What was sealed with the key of the data directory nobody can open now."""
+    own, named = site.parent / "data" / "key", site.parent / "named.key"
+    own.parent.mkdir()
+    own.write_bytes(b"o" * 32)
+    named.write_bytes(b"n" * 32)
+    site.write_text(f'{site.read_text()}[access]\nkey_file = "{named}"\n')
+    rows = map(json.loads, fairlane("doctor", "-c", site, "--json").output.splitlines())
+    (key,) = [row for row in rows if row["check"] == "key"]
+
+    assert "warning" == key["level"]
+    assert str(own) in key["text"]
+
+
 def test_doctor_tells_a_bad_configuration(tmp_path: Path) -> None:
     """One bad row, exit code 1."""
     file = tmp_path / "fairlane.toml"

@@ -331,10 +331,31 @@ def test_a_full_queue_drops_and_never_grows(tmp_path: Path) -> None:
     """Law 8: what has no room waits at the NAS, which sends again."""
     site = Site(tmp_path, queue_records=5)
 
-    answers = site.ask(*[packet(i) for i in range(20)])
+    answers = site.ask(*[packet(i, status=2) for i in range(20)])
 
     assert 5 == len(answers)
     assert 15 == site.server.statistics.dropped["bng1", Drop.QUEUE_FULL]
+    site.close()
+
+
+def test_an_interim_update_is_let_go_before_a_start_and_that_before_a_stop(
+    tmp_path: Path,
+) -> None:
+    """RFC 5080 section 2.2.3: the next interim says what a lost one did; nothing
+    follows a Stop, so the last eighth of the queue is for it alone."""
+    site = Site(tmp_path, queue_records=16)
+    interim, start, stop = 3, 1, 2
+    sent = [
+        packet(20 * status + number, status=status)
+        for status in (interim, start, stop)
+        for number in range(14)
+    ]
+
+    answers = site.ask(*sent)
+
+    answered = [octets[1] // 20 for octets in answers]
+    assert [interim] * 12 + [start] * 2 + [stop] * 2 == answered
+    assert 26 == site.server.statistics.dropped["bng1", Drop.QUEUE_FULL]
     site.close()
 
 

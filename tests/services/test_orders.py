@@ -110,6 +110,25 @@ def test_a_lease_of_the_isp_s_pool_proves_a_service_without_user_name(
     assert State.COMPLETED == site.order(order.id).state
 
 
+@pytest.mark.parametrize(
+    ("user", "service"), [("02-00-00-00-00-0A", None), (None, "aurora-line1")]
+)
+def test_an_ipoe_session_proves_its_service(
+    site: Site, user: str | None, service: str | None
+) -> None:
+    """Its User-Name is the MAC address, however its NAS writes it; without any, its use
+    was guided to the service."""
+    sent = body()
+    mac = {"name": "macAddress", "value": "02:00:00:00:00:0a"}
+    sent["serviceOrderItem"][0]["service"]["serviceCharacteristic"] = [mac]
+    order = site.place(sent)
+    site.run()
+    site.connect(user, service=service)
+    site.run(seconds=2)
+
+    assert State.COMPLETED == site.order(order.id).state
+
+
 def test_the_same_body_again_is_the_same_order_on_every_channel(site: Site) -> None:
     """externalId is the key: nothing is done twice, whoever carries it."""
     first = site.place(body())

@@ -18,6 +18,7 @@ from storage.access_state import AccessState, Place
 from storage.accounting_copies import read_copy_positions, write_copy_position
 from storage.coa import move, read_command, unfinished
 from storage.database import Database
+from storage.learned_nas import share
 from storage.network import Change, apply
 
 KEY = bytes(range(32))
@@ -105,6 +106,36 @@ def test_an_ipoe_session_is_found_however_its_nas_writes_the_mac_address(
         )
 
     assert {1, 2, 3, 4, 5} == {session.id for session in found}
+
+
+def test_a_session_without_user_name_is_found_by_the_service_it_was_guided_to(
+    network: Database, rows: Any
+) -> None:
+    """By circuit or address, as its accounting said; by Class where it has one. What is
+    another's, or has ended, is left alone."""
+    rows.add_sessions(
+        {"id": 1, "user_name": None, "service": "s1"},
+        {"id": 2, "user_name": None, "class_": issued(b"1" * 8, "s1"), "service": "s1"},
+        {"id": 3, "user_name": None, "class_": issued(b"2" * 8, "s2"), "service": "s1"},
+        {"id": 4, "user_name": None, "service": "s2"},
+        {"id": 5, "user_name": None, "service": "s1", "state": "closed"},
+        {"id": 6, "user_name": None},
+    )
+    with network.write.begin() as connection:
+        numbers = coa.request_disconnect(
+            connection, tenant="aurora", service="s1", **COMMON
+        )
+        told = [read_command(connection, number) for number in numbers]
+
+    assert [1, 2] == sorted(command.session_id for command in told if command)
+
+
+def test_what_a_node_has_learned_the_others_hear(database: Database) -> None:
+    """Each keeps what it had, and nothing is told twice."""
+    with database.write.begin() as connection:
+        assert {"bng1"} == share(connection, {"bng1"}, NOW)
+        assert {"bng1", "bng2"} == share(connection, {"bng2"}, NOW)
+        assert {"bng1", "bng2"} == share(connection, {"bng1"}, NOW + 1)
 
 
 def test_a_foreign_service_is_as_unknown_as_one_that_is_not(network: Database) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from config.schema import AccessSettings, Settings
-from storage.keys import CREDENTIAL, KeyFileError, load_keys
+from storage.keys import CREDENTIAL, KeyFileError, left_behind, load_keys
 
 
 @pytest.fixture
@@ -43,6 +43,22 @@ def test_where_there_is_no_credential_one_is_made_once_by_the_daemon_alone(
     made = load_keys(settings, make=True)
 
     assert made == load_keys(settings, make=True) == load_keys(settings)
+
+
+def test_a_key_that_was_made_and_is_not_used_any_more_is_told(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """Passwords may be sealed with it. A copy of it elsewhere is the same key."""
+    load_keys(settings, make=True)
+    own, named = tmp_path / "var" / "key", tmp_path / "named"
+    named.write_bytes(own.read_bytes())
+    elsewhere = Settings(
+        data_dir=settings.data_dir, access=AccessSettings(key_file=str(named))
+    )
+    assert None is left_behind(settings)
+    assert None is left_behind(elsewhere)
+    named.write_bytes(b"n" * 32)
+    assert own == left_behind(elsewhere)
 
 
 def test_a_short_key_is_refused(settings: Settings, tmp_path: Path) -> None:

@@ -260,6 +260,10 @@ def test_live_sessions_are_found_by_their_indexes(database: Database) -> None:
         for name, where in (
             ("session_live_by_id", "id > 5 AND state <> 'closed' ORDER BY id"),
             ("session_live_by_nas", "nas = 'x' AND state <> 'closed' ORDER BY id"),
+            (
+                "session_live_unnamed",
+                "service = 'x' AND state <> 'closed' AND user_name IS NULL",
+            ),
         ):
             sql = f"SELECT * FROM session INDEXED BY {name} WHERE {where}"
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}").all()
@@ -269,5 +273,8 @@ def test_live_sessions_are_found_by_their_indexes(database: Database) -> None:
         "session_live_by_id": ["SEARCH session USING INDEX session_live_by_id (id>?)"],
         "session_live_by_nas": [
             "SEARCH session USING INDEX session_live_by_nas (nas=?)"
+        ],
+        "session_live_unnamed": [
+            "SEARCH session USING INDEX session_live_unnamed (service=?)"
         ],
     }
