@@ -68,6 +68,7 @@ class ControlPlane:
         devices = Devices()
         transports: dict[Kind, Transport] = {
             Kind.DEVICE: devices.ask,
+            Kind.DEVICE_REMOVE: devices.ask,
             Kind.IDENTITY: questions.ask,
             Kind.BSP: questions.ask,
             Kind.BSP_REMOVE: questions.ask,

@@ -46,7 +46,8 @@ class ProvisioningManager:
     """Carries orders out until cancelled.
 
     ``transports`` has one for each kind that is asked of others (``identity``,
-    ``device``, ``bsp``, ``bsp-remove``); a kind without one fails with that reason.
+    ``device``, ``bsp`` and the removal of these two); a kind without one fails with
+    that reason.
     """
 
     def __init__(

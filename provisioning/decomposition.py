@@ -59,8 +59,21 @@ def _components(offering: str | None, inventory: Inventory) -> tuple[Component, 
     return row.components if row else ()
 
 
-def _about(kind: Kind, components: Sequence[Component]) -> Stage:
-    return [(kind, {"bsp": one.bsp, "product": one.product}) for one in components]
+def _about(kind: Kind, components: Sequence[Component], **more: str) -> Stage:
+    return [
+        (kind, {"bsp": one.bsp, "product": one.product, **more}) for one in components
+    ]
+
+
+def _left_behind(service: str | None, inventory: Inventory) -> Stage:
+    """Tell the parties of a service that another ISP's took the place of."""
+    old = inventory.service.get(service or "")
+    offering = inventory.offering.get(old.offering) if old else None
+    if old is None or offering is None:
+        return []
+    whose = {"service": old.name, "isp": old.isp}
+    told = _about(Kind.BSP_REMOVE, offering.components, **whose)
+    return [*told, *([(Kind.DEVICE_REMOVE, whose)] if offering.device else [])]
 
 
 def _stages(*stages: Stage) -> Iterator[Stage]:
@@ -81,6 +94,7 @@ def _add(wanted: Wanted, inventory: Inventory) -> Iterator[Stage]:
         [(Kind.COA, {})],
         [(Kind.PROOF, {})],
         [(Kind.TAKEOVER, {})] if wanted.replaces else [],
+        _left_behind(wanted.replaces, inventory),
     )
 
 
@@ -112,12 +126,14 @@ def _reconfigures(wanted: Wanted, inventory: Inventory) -> bool:
 
 def _delete(wanted: Wanted, inventory: Inventory) -> Iterator[Stage]:
     service = inventory.service[wanted.service]
-    components = _components(service.offering, inventory)
+    offering = inventory.offering.get(service.offering)
+    # Who does not answer keeps nobody's account open: a device may be unplugged.
+    parties = _about(Kind.BSP_REMOVE, offering.components if offering else ())
+    parties += [(Kind.DEVICE_REMOVE, {})] if offering and offering.device else []
     return _stages(
         [(Kind.COA, {})],  # its sessions are found while it is there
         [(Kind.REMOVE, {})],
-        _about(Kind.BSP_REMOVE, components),
-        [(Kind.RATING_CLOSE, {})],
+        [(Kind.RATING_CLOSE, {}), *parties],
     )
 
 

@@ -321,11 +321,13 @@ def decide(case: Case, *, alternatives: bool = True) -> Answer:
 
 
 def _outlook(case: Case) -> Outlook:
-    left = case.standing.left
-    if left is not None:
-        after = left - case.offering.addresses
-        return Outlook("public_ipv4" if after >= 0 else "reserve", max(after, 0))
-    return Outlook("ipv6_only" if case.standing.pool else "unknown")
+    left, so = case.standing.left, case.standing
+    if left is None:
+        return Outlook("ipv6_only" if so.pool else "unknown")
+    after = left - case.offering.addresses
+    if after >= 0:
+        return Outlook("public_ipv4", after)
+    return Outlook("reserve" if so.reserve else "none", 0)
 
 
 def _alternates(case: Case) -> list[str]:

@@ -24,6 +24,7 @@ class Drift(StrEnum):
     DEVICE_MISSING = "device_missing"
     DEVICE_OTHER = "device_other"
     DEVICE_UNACKNOWLEDGED = "device_unacknowledged"
+    DEVICE_LEFT = "device_left"
 
 
 class Facts(NamedTuple):
@@ -75,6 +76,7 @@ RULES: Final[tuple[tuple[Drift, Rule], ...]] = (
     (Drift.DEVICE_MISSING, lambda f: f.device is Drift.DEVICE_MISSING),
     (Drift.DEVICE_OTHER, lambda f: f.device is Drift.DEVICE_OTHER),
     (Drift.DEVICE_UNACKNOWLEDGED, lambda f: f.device is Drift.DEVICE_UNACKNOWLEDGED),
+    (Drift.DEVICE_LEFT, lambda f: f.device is Drift.DEVICE_LEFT),
 )
 """Every rule is asked of every service: one can be wrong in two ways."""
 

@@ -41,6 +41,7 @@ class Kind(StrEnum):
     LINE = "line"
     IDENTITY = "identity"
     DEVICE = "device"
+    DEVICE_REMOVE = "device-remove"
     BSP = "bsp"
     BSP_REMOVE = "bsp-remove"
     RATING_OPEN = "rating-open"
@@ -73,6 +74,7 @@ POLICIES: Final[dict[Kind, Policy]] = {
     Kind.LINE: Policy(wait_seconds=90 * _DAY, alert_seconds=30 * _DAY),
     Kind.IDENTITY: Policy(remote=True, answer_seconds=30),
     Kind.DEVICE: Policy(remote=True, answer_seconds=60),
+    Kind.DEVICE_REMOVE: Policy(remote=True, answer_seconds=60),
     Kind.BSP: Policy(remote=True, answer_seconds=30),
     Kind.BSP_REMOVE: Policy(remote=True, answer_seconds=30),
     Kind.RATING_OPEN: Policy(),

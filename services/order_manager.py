@@ -206,7 +206,7 @@ def _ask(
             key=f"{order.id}/{task.number}/{'undo' if undo else 'do'}",
             kind=task.kind,
             undo=undo,
-            tenant=order.tenant,
+            tenant=str(task.about.get("isp", order.tenant)),
             party=_party(order, task),
             body=_body(order, task),
             answer_seconds=POLICIES[task.kind].answer_seconds,
@@ -219,19 +219,25 @@ def _party(order: Order, task: Task) -> str:
         return str(task.about["bsp"])
     wanted = order.items[task.item].wanted
     assert wanted is not None
-    return wanted.line or "" if task.kind is Kind.DEVICE else order.tenant
+    return wanted.line or "" if task.kind in _OF_DEVICE else order.tenant
+
+
+_OF_DEVICE: Final = frozenset({Kind.DEVICE, Kind.DEVICE_REMOVE})
 
 
 def _body(order: Order, task: Task) -> dict[str, Any]:
     """Say what the party needs to know, and nothing of other parties'."""
     wanted = order.items[task.item].wanted
     assert wanted is not None
-    body: dict[str, Any] = {"service": wanted.service, **task.about}
+    about = {key: value for key, value in task.about.items() if key != "isp"}
+    body: dict[str, Any] = {"service": wanted.service, **about}
     if task.kind in (Kind.DEVICE, Kind.IDENTITY):
         body |= {"userName": wanted.user_name, "offering": wanted.offering}
         body["customer"] = wanted.customer
     if task.kind is Kind.DEVICE:
-        body |= {"line": wanted.line, "device": wanted.device}
+        body["device"] = wanted.device
+    if task.kind in _OF_DEVICE:
+        body["line"] = wanted.line
     return {key: value for key, value in body.items() if value is not None}
 
 

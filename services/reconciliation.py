@@ -1,21 +1,28 @@
 """Reads what reconciliation compares: the network, orders, subscriptions, sessions,
-leases, and what devices acknowledged."""
+leases, and what devices acknowledged and reported."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, text
 
-from provisioning.device_drift import DeviceCommand, Ordered, device_drift
+from provisioning.device_drift import (
+    Configuration,
+    DeviceCommand,
+    Ordered,
+    device_drift,
+)
 from provisioning.order_states import Action
 from provisioning.reconciliation import Facts, Finding, monthly_fees, reconcile
 from provisioning.task_graph import Kind, TaskState
 from services.actor import NETWORK
+from services.device_reports import reports
 from storage import network
 from storage.lease_tables import lease
 from storage.provisioning_tables import (
+    OF_DEVICE,
     device,
     order_task,
     service_order,
@@ -45,7 +52,7 @@ def report(
     }
     seen = _seen(connection, services, now)
     commanded = _commanded(connection)
-    devices = _devices(connection)
+    devices, reported = _devices(connection), reports(connection)
     names = services.keys() | records.keys() | open_ones.keys() | seen.keys()
     facts = []
     for name in sorted(names | commanded.keys()):
@@ -65,6 +72,10 @@ def report(
         if body is not None and record is not None:
             sold = objects.get(("offering", offering), {})
             ordered = _ordered(body, sold, devices)
+        line = body["line"] if body else record.line if record is not None else ""
+        has = reported.get((line, owner))
+        if body is None and has is not None and has.has.service != name:
+            has = None  # of whoever is on the line now
         old = record is not None and now - record.changed_at > QUIET_SECONDS
         facts.append(
             Facts(
@@ -76,7 +87,13 @@ def report(
                 billed=charged is not None,
                 seen=name in seen,
                 seen_quiet=old and name not in seen,
-                device=device_drift([one.command for one in told], ordered, now),
+                device=device_drift(
+                    [one.command for one in told],
+                    has,
+                    ordered,
+                    now,
+                    gone=body is None and record is not None,
+                ),
             )
         )
 
@@ -117,6 +134,7 @@ def _ordered(
 ) -> Ordered:
     on_line = (devices.get((body["line"], of), set()) for of in (body["isp"], NETWORK))
     return Ordered(
+        service=body["name"],
         line=body["line"],
         offering=body["offering"],
         user_names=body.get("user_names", ()),
@@ -138,13 +156,19 @@ def _commanded(connection: Connection) -> dict[str, list[_Told]]:
     one open order about a service at most."""
     order, item, task = service_order.c, service_order_item.c, order_task.c
     rows = connection.execute(
-        select(order_task, item.service, item.wanted, order.completed_at)
+        select(
+            order_task,
+            item.service,
+            item.wanted,
+            order.completed_at,
+            order.ordered_at,
+        )
         .join(
             service_order_item,
             (item.order_id == task.order_id) & (item.number == task.item),
         )
         .join(service_order, order.id == task.order_id)
-        .where(task.kind == Kind.DEVICE)
+        .where(text(f"order_task.{OF_DEVICE}"))
         .order_by(
             order.ordered_at,
             order.completed_at.is_(None),
@@ -156,16 +180,24 @@ def _commanded(connection: Connection) -> dict[str, list[_Told]]:
     for row in rows:
         said = row.wanted
         command = DeviceCommand(
-            Action(said["action"]),
-            TaskState(row.state),
-            row.attempts,
-            row.deadline_at,
-            row.completed_at is not None,
-            *(said.get(name) for name in ("line", "offering", "user_name", "device")),
+            action=Action(said["action"]),
+            state=TaskState(row.state),
+            attempts=row.attempts,
+            deadline_at=row.deadline_at,
+            ended=row.completed_at is not None,
+            at=row.ordered_at if row.completed_at is None else row.completed_at,
+            removes=row.kind == Kind.DEVICE_REMOVE,
+            told=Configuration(None, *(said.get(name) for name in _TOLD)),
         )
-        told = _Told(row.tenant, said.get("offering") or "", command)
-        found.setdefault(row.service, []).append(told)
+        # A change of ISP tells the old one's device too.
+        service = row.about.get("service", row.service)
+        owner = row.about.get("isp", row.tenant)
+        told = _Told(owner, said.get("offering") or "", command)
+        found.setdefault(service, []).append(told)
     return found
+
+
+_TOLD: Final = ("line", "offering", "user_name", "device")
 
 
 def _devices(connection: Connection) -> dict[tuple[str, str], set[str]]:

@@ -267,6 +267,27 @@ partial_index(
     order_task.c.order_id,
 )
 
+# Written out in queries too, as OPEN_ITEM is.
+OF_DEVICE: Final = "kind IN ('device', 'device-remove')"
+partial_index("order_task_of_device", OF_DEVICE, order_task.c.order_id)
+
+# What the device of a line said last of its own configuration.
+device_report: Final = Table(
+    "device_report",
+    metadata,
+    Column("line", Text, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    # ``provisioning.device_drift.Configuration``.
+    Column("has", JSON, nullable=False),
+    Column(
+        "tenant",
+        Text,
+        primary_key=True,
+        nullable=False,
+        server_default=text("'network'"),
+    ),
+)
+
 cancel_order: Final = Table(
     "cancel_order",
     metadata,

@@ -20,7 +20,7 @@ from controlplane.mqtt.devices import Devices
 from controlplane.mqtt.link import Message, News
 from provisioning.order_view import service_order
 from provisioning.refusal import Refusal
-from services import desired_state, orders
+from services import desired_state, device_reports, orders
 from services.actor import Actor
 from services.desired_state import Outcome, Stale, Waiting
 from services.order_assessment import Keys
@@ -149,9 +149,10 @@ class Intake:
         if _is_order(message):
             return self._orders(transaction, [message])
         place = topics.desired_of(message.topic)
-        if place is None or not message.payload:
-            return []  # a desired state that was taken back says nothing
-        return self._desired(transaction, place, message.payload)
+        if place is not None and message.payload:  # one that was taken back is empty
+            return self._desired(transaction, place, message.payload)
+        place = topics.reported_by(message.topic)
+        return [] if place is None else _report(transaction, place, message.payload)
 
     def _desired(
         self, transaction: Transaction, place: tuple[str, str], payload: bytes
@@ -191,6 +192,19 @@ class Intake:
 
 _FAULT: Final = Refusal("internal_error", "", "nothing was done; send it again")
 _NOT_JSON: Final = Refusal("not_json", "", "the message is not a JSON object")
+
+
+def _report(
+    transaction: Transaction, place: tuple[str, str], payload: bytes
+) -> list[News]:
+    isp, line = place
+    body = _decoded(payload)
+    refused = (
+        [_NOT_JSON]
+        if body is None
+        else device_reports.take_up(transaction, isp, line, body)
+    )
+    return _refused(isp, line, refused) if refused else []
 
 
 def _is_order(message: Message) -> bool:

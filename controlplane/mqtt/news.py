@@ -18,6 +18,7 @@ from controlplane.mqtt import topics
 from controlplane.mqtt.intake import Intake
 from controlplane.mqtt.link import Link, News
 from services.desired_state import actual
+from services.device_reports import REQUEST_EVENT
 from services.provisioning import Provisioning, Transaction
 from storage import desired_states
 from storage.database import StorageError
@@ -84,6 +85,9 @@ class NewsDesk:
 def _news(transaction: Transaction, numbered: NumberedEvent) -> list[News]:
     event = numbered.event
     told = []
+    if event.type == REQUEST_EVENT:
+        body = msgspec.json.encode({"at": numbered.at, **event.body})
+        told.append(News(topics.device_request(event.tenant, event.subject), body))
     if event.type.startswith("ServiceOrder"):
         body = msgspec.json.encode(envelope(numbered))
         told.append(News(topics.order_state(event.tenant, event.subject), body))

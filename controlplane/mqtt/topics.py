@@ -15,8 +15,9 @@ PREFIX: Final = "fairlane/v1"
 ORDERS: Final = f"{PREFIX}/+/orders"
 DESIRED: Final = f"{PREFIX}/+/lines/+/desired"
 ACKNOWLEDGED: Final = f"{PREFIX}/+/lines/+/device/acknowledgement"
+REPORTED: Final = f"{PREFIX}/+/lines/+/device/report"
 
-HEARD: Final = (ORDERS, DESIRED, ACKNOWLEDGED)
+HEARD: Final = (ORDERS, DESIRED, ACKNOWLEDGED, REPORTED)
 """What this daemon subscribes to."""
 
 
@@ -40,6 +41,11 @@ def device_command(isp: str, line: str) -> str:
     return f"{PREFIX}/{_safe(isp)}/lines/{_safe(line)}/device/command"
 
 
+def device_request(isp: str, line: str) -> str:
+    """Give the topic of a line's device: that it is to report."""
+    return f"{PREFIX}/{_safe(isp)}/lines/{_safe(line)}/device/request"
+
+
 def order_of(topic: str) -> str | None:
     """Give the ISP of an orders topic; None for any other."""
     match topic.split("/"):
@@ -61,6 +67,14 @@ def acknowledged_by(topic: str) -> str | None:
     match topic.split("/"):
         case ["fairlane", "v1", _, "lines", line, "device", "acknowledgement"]:
             return unquote(line)
+    return None
+
+
+def reported_by(topic: str) -> tuple[str, str] | None:
+    """Give the ISP and the line whose device reports; None for any other topic."""
+    match topic.split("/"):
+        case ["fairlane", "v1", isp, "lines", line, "device", "report"]:
+            return unquote(isp), unquote(line)
     return None
 
 

@@ -16,7 +16,10 @@ from daemon.commands.options import (
     json_option,
     load_or_exit,
 )
+from daemon.preparation import Plan
 from daemon.stores import StoreError, opened
+from services.device_reports import ask_all
+from services.provisioning import Provisioning
 from services.reconciliation import report
 
 COLUMNS = ("drift", "service", "tenant", "offering", "monthly", "currency")
@@ -25,14 +28,23 @@ COLUMNS = ("drift", "service", "tenant", "offering", "monthly", "currency")
 @click.command()
 @configuration_option
 @click.option("--isp", help="Only of this ISP.")
+@click.option(
+    "--ask-devices", is_flag=True, help="Ask devices over MQTT what they have."
+)
 @json_option
-def command(configuration: Path | None, *, isp: str | None, as_json: bool) -> None:
+def command(
+    configuration: Path | None, *, isp: str | None, ask_devices: bool, as_json: bool
+) -> None:
     """Show what differs between orders, network and subscriptions, in money a month.
 
-    Exits with 1 when anything does.
+    Exits with 1 when anything does. With --ask-devices every device is asked over MQTT
+    what it has, and that is all: what they report is in the next comparison.
     """
     plan = load_or_exit(configuration)
     try:
+        if ask_devices:
+            _ask_devices(plan, isp)
+            return
         with opened(plan) as database, database.read.connect() as connection:
             found = report(connection, int(clock.now()), isp)
     except StoreError as error:
@@ -48,6 +60,14 @@ def command(configuration: Path | None, *, isp: str | None, as_json: bool) -> No
     else:
         click.echo("everything ordered is there, seen and billed")
     sys.exit(1 if found else 0)
+
+
+def _ask_devices(plan: Plan, isp: str | None) -> None:
+    with opened(plan) as database:
+        provisioning = Provisioning(database)
+        with provisioning.transaction(int(clock.now())) as transaction:
+            count = ask_all(transaction, isp)
+    click.echo(f"{count} devices are asked; `fairlane reconcile` shows what they have")
 
 
 def _shown(micro: int | None) -> str | None:

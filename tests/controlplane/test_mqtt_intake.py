@@ -14,14 +14,18 @@ import aiomqtt
 import pytest
 from control_plane_process import ControlPlaneProcess
 from mqtt_brokers import Broker
-from provisioning_site import Site, body, fill
+from provisioning_site import AURORA, Site, body, fill
 
 from config.schema import Settings
 from controlplane.mqtt import topics
 from controlplane.mqtt.devices import Devices
 from controlplane.mqtt.intake import Intake
 from controlplane.mqtt.link import Link, Message
+from controlplane.mqtt.news import READER
+from provisioning.device_drift import Reported
+from services import device_reports
 from services.order_assessment import Keys
+from services.provisioning import ObjectChange
 from storage import desired_states, network, outbox
 from storage.database import Database, migrate, open_database
 
@@ -309,3 +313,45 @@ def test_an_order_that_fails_by_a_bug_is_told_to_its_sender(
 
     assert [("internal_error", "1")] == [(one["code"], one["about"]) for one in heard]
     assert ["0", "2"] == taken(database)
+
+
+def test_a_device_is_asked_and_its_report_is_kept(
+    broker: Broker, database: Database, tmp_path: Path
+) -> None:
+    """On the topics of its line; a report that makes no sense is refused, and why."""
+    site = Site(database)
+    of_line = f"{topics.PREFIX}/aurora/lines/line1/device"
+    films = {"name": "aurora-line1", "isp": "aurora", "line": "line1"}
+    films["offering"] = "home-films"
+    with site.transaction() as transaction:
+        transaction.change(
+            AURORA, [ObjectChange("service", "aurora-line1", None, films)]
+        )
+        desired_states.move_cursor(transaction.connection, READER, 0)
+        device_reports.ask_all(transaction)
+    heard: list[str] = []
+
+    def kept() -> dict[tuple[str, str], Reported]:
+        with database.read.connect() as connection:
+            return device_reports.reports(connection)
+
+    async def story() -> None:
+        await subscribed(broker)
+        async with aiomqtt.Client("127.0.0.1", broker.port) as device:
+            await device.subscribe(f"{of_line}/request", qos=1)
+            await device.subscribe(topics.refused("aurora"), qos=1)
+            plane = ControlPlaneProcess(tmp_path, broker.url)
+            async with asyncio.timeout(DONE_SECONDS):
+                asked = await anext(device.messages)
+                heard.append(json.loads(asked.payload)["line"])
+                await device.publish(f"{of_line}/report", b'{"offering": 7}', qos=1)
+                refused = await anext(device.messages)
+                heard.append(json.loads(refused.payload)["code"])
+                await device.publish(f"{of_line}/report", b'{"offering": "x"}', qos=1)
+            await until(lambda: bool(kept()))
+            plane.kill()
+
+    asyncio.run(story())
+
+    assert ["line1", "invalid_report"] == heard
+    assert {("line1", "aurora"): "x"} == {k: r.has.offering for k, r in kept().items()}

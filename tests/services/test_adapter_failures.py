@@ -36,7 +36,7 @@ def add_with_identity(site: Site) -> Order:
 
 
 def delete(site: Site) -> Order:
-    """Give up a service with a BSP's product."""
+    """Give up a service with a device and a BSP's product."""
     site.place(body(**FILMS))
     site.run()
     site.connect("sub1@aurora.example")
@@ -57,6 +57,7 @@ ORDERS: dict[Kind, Callable[[Site], Order]] = {
     Kind.LINE: unbuilt,
     Kind.IDENTITY: add_with_identity,
     Kind.DEVICE: add,
+    Kind.DEVICE_REMOVE: delete,
     Kind.BSP: add,
     Kind.BSP_REMOVE: delete,
     Kind.RATING_OPEN: add,
@@ -116,7 +117,7 @@ def test_an_adapter_that_refuses_is_compensated_or_a_dead_letter(
     dead = [(t.kind, t.reason) for t in order.tasks.values() if t.state in DEAD]
     failed = [(one["code"], one["reason"]) for one in order.errors]
 
-    if kind in (Kind.BSP_REMOVE, Kind.RATING_CLOSE):
+    if kind in (Kind.BSP_REMOVE, Kind.DEVICE_REMOVE, Kind.RATING_CLOSE):
         assert [(kind, "no: not this one")] == dead
         assert State.IN_PROGRESS == order.state
         assert [f"{kind} dead"] == [alert["name"] for alert in order.alerts]

@@ -6,14 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from provisioning_site import AURORA, Site, about, body
+from provisioning_site import AURORA, BOREALIS, Site, about, body, change_of_isp
 from sqlalchemy import insert
 
+from provisioning.order_states import State
 from provisioning.outcomes import Refused, Trouble
 from provisioning.reconciliation import Drift, Finding
-from services import orders
+from provisioning.refusal import Refusal
+from provisioning.task_graph import DEAD, Kind
+from services import device_reports, orders
 from services.reconciliation import report
 from storage import network
+from storage.outbox import events_since
 from storage.provisioning_tables import device
 
 SERVICE = "aurora-line1"
@@ -42,6 +46,12 @@ def active(site: Site, **more: str) -> str:
     site.connect("sub1@aurora.example")
     site.run(seconds=2)
     return order.id
+
+
+def report_of(site: Site, body: dict[str, Any], line: str = "line1") -> list[Refusal]:
+    """Let the device of a line report what it has, now."""
+    with site.transaction() as transaction:
+        return device_reports.take_up(transaction, "aurora", line, body)
 
 
 def drift(site: Site) -> list[Finding]:
@@ -167,6 +177,124 @@ def test_a_command_without_an_answer_is_unacknowledged_until_it_has_one(
     assert [told] == [one[:4] for one in late]
     assert [told] == [one[:4] for one in dead]
     assert [] == drift(site)
+
+
+HAS = {
+    "service": SERVICE,
+    "offering": "home-films",
+    "userName": "sub1@aurora.example",
+    "device": "ont-1",
+}
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (HAS, []),
+        ({"offering": "home-films"}, []),
+        ({}, [Drift.DEVICE_MISSING]),
+        (HAS | {"offering": "home-500"}, [Drift.DEVICE_OTHER]),
+        (HAS | {"userName": "old@aurora.example"}, [Drift.DEVICE_OTHER]),
+        (HAS | {"service": "aurora-line2"}, [Drift.DEVICE_OTHER]),
+    ],
+)
+def test_what_a_device_reports_goes_before_what_it_acknowledged(
+    site: Site, said: dict[str, Any], told: list[Drift]
+) -> None:
+    """It may have been reset, or swapped, or configured by somebody else since."""
+    active(site, **FILMS)
+    site.now += 60
+    assert [] == report_of(site, said)
+
+    assert told == [one.drift for one in drift(site)]
+
+
+def test_a_report_is_over_when_the_device_was_told_something_since(site: Site) -> None:
+    """What it acknowledges then is newer."""
+    active(site, **FILMS)
+    report_of(site, {})
+    site.now += 60
+    modify(site, device="ont-2")
+
+    assert [] == drift(site)
+
+
+def test_a_report_that_makes_no_sense_is_refused(site: Site) -> None:
+    """And leaves nothing."""
+    active(site, **FILMS)
+    refused = [
+        *report_of(site, {"service": 7}),
+        *report_of(site, HAS, line="nowhere"),
+    ]
+
+    assert ["invalid_report", "unknown_line"] == [one.code for one in refused]
+    assert [] == drift(site)
+
+
+def test_a_delete_takes_the_configuration_off_the_device(site: Site) -> None:
+    """Told once, when the service has ended; what is still on it then is told."""
+    active(site, **FILMS)
+    order = site.place(about("A-2", "delete", SERVICE))
+    site.run()
+    told = [key for name, key in site.parties.asked if name == "device-remove"]
+    clean = drift(site)
+    site.now += 60
+    report_of(site, HAS)
+
+    assert State.COMPLETED == site.order(order.id).state
+    assert 1 == len(told)
+    assert [] == clean
+    assert [Drift.DEVICE_LEFT] == [one.drift for one in drift(site)]
+
+
+def test_who_does_not_answer_keeps_nobody_s_account_open(site: Site) -> None:
+    """A device that was unplugged, a BSP that is down: the service has ended and is not
+    charged; the dead letters are a person's."""
+    active(site, **FILMS)
+    for name in ("device-remove", "bsp-remove"):
+        site.parties.answers[name] = Trouble("no answer")
+    order = site.place(about("A-2", "delete", SERVICE))
+    site.run(rounds=30, seconds=600)
+
+    dead = [t.kind for t in site.order(order.id).tasks.values() if t.state in DEAD]
+    assert [Kind.BSP_REMOVE, Kind.DEVICE_REMOVE] == dead
+    assert ("rating-close", SERVICE) in site.parties.asked
+    assert {} == site.services()
+
+
+def test_a_change_of_isp_takes_the_old_one_s_things_away(site: Site) -> None:
+    """Its device and its BSP are told, each by the old ISP's name, when the new service
+    is seen to work."""
+    active(site, **FILMS)
+    site.place(change_of_isp(), BOREALIS)
+    site.run()
+    before = len(site.parties.asked)
+    site.connect("sub-line1@borealis.example", "100.64.16.2")
+    calls = site.step(2).calls
+    site.answer(calls)
+    site.run()
+
+    told = {(c.kind, c.tenant, c.party, c.body["service"]) for c in calls}
+    assert {
+        (Kind.BSP_REMOVE, "aurora", "filmhouse", SERVICE),
+        (Kind.DEVICE_REMOVE, "aurora", "line1", SERVICE),
+    } == told
+    assert before < len(site.parties.asked)
+    assert [] == drift(site)
+
+
+def test_every_configured_device_is_asked_what_it_has(site: Site) -> None:
+    """By an event that goes out over MQTT; others are left alone."""
+    active(site, **FILMS)
+    site.active("line2", "A-9")
+    with site.transaction() as transaction:
+        assert 1 == device_reports.ask_all(transaction)
+        assert 0 == device_reports.ask_all(transaction, "borealis")
+    with site.database.read.connect() as connection:
+        events = [numbered.event for numbered in events_since(connection, 0, 1000)]
+
+    asked = [e for e in events if e.type == device_reports.REQUEST_EVENT]
+    assert [("aurora", "line1")] == [(e.tenant, e.subject) for e in asked]
 
 
 def test_an_undo_that_is_acknowledged_leaves_what_was_before(site: Site) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from provisioning_site import AURORA, BOREALIS, STAFF, Site, about
+from sqlalchemy import update
 
 from config.network import KINDS
 from provisioning.order_states import State
@@ -12,6 +13,7 @@ from services import inventory_csv as csv
 from services.provisioning import ObjectChange
 from services.reconciliation import report
 from services.subscriptions import Subscriptions
+from storage.tables import session
 
 
 def take(site: Site, kind: str, text: str, *, complete: bool = False) -> list[str]:
@@ -141,6 +143,43 @@ def test_reconciliation_finds_what_differs(site: Site) -> None:
         (Drift.SEEN_WITHOUT_SERVICE, "stranger@aurora.example"),
     } == found
     assert [] == foreign
+
+
+def test_a_service_that_nobody_has_used_for_a_month_is_told(site: Site) -> None:
+    """Paid for and never seen; not in its first month, nor while it is online."""
+    site.active("line1")
+    with site.transaction() as transaction:
+        Subscriptions().open(transaction, transaction.inventory.service[SERVICE])
+    with site.database.write.begin() as connection:
+        connection.execute(update(session).values(state="closed"))
+
+    assert [] == drifts(site, 29)
+    assert [(Drift.NEVER_SEEN, SERVICE)] == drifts(site, 31)
+    site.connect("sub-line1@aurora.example")
+    assert [] == drifts(site, 31)
+
+
+def test_a_service_that_was_given_up_and_is_there_again_is_told(site: Site) -> None:
+    """Somebody brought it back past the orders."""
+    site.active("line1")
+    was = site.services()[SERVICE]
+    site.place(about("A-2", "delete", SERVICE))
+    site.run()
+    with site.transaction() as transaction:
+        again = ObjectChange("service", SERVICE, None, was)
+        transaction.change(STAFF, [again])
+
+    assert (Drift.THERE_NOT_ORDERED, SERVICE) in drifts(site)
+
+
+SERVICE = "aurora-line1"
+
+
+def drifts(site: Site, days: int = 0) -> list[tuple[Drift, str]]:
+    """Give what the report says so many days on."""
+    with site.database.read.connect() as connection:
+        found = report(connection, site.now + days * 86_400)
+    return [(one.drift, one.service) for one in found]
 
 
 def test_drift_is_told_in_the_money_of_the_newest_tariff() -> None:

@@ -39,7 +39,7 @@ ANSWERS: dict[str, Outcome | Exception] = {
     "bug": RuntimeError("a bug"),
 }
 NAMES = (
-    "device", "bsp", "bsp-remove", "identity", "coa", "disconnect",
+    "device", "device-remove", "bsp", "bsp-remove", "identity", "coa", "disconnect",
     "rating-open", "rating-close", "device-undo", "bsp-undo", "identity-undo",
 )  # fmt: skip
 

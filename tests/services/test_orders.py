@@ -487,6 +487,49 @@ def test_a_site_without_a_line_waits_until_the_line_is_built(site: Site) -> None
     assert ["line7"] == [one["line"] for one in site.services().values()]
 
 
+def test_a_line_that_is_late_raises_an_alert_once(site: Site) -> None:
+    """After a month of the quarter in which lines are built, its ISP is told."""
+    sent = body()
+    place = [{"role": "site", "name": "site7"}]
+    sent["serviceOrderItem"][0]["service"]["place"] = place
+    order = site.place(sent)
+    site.run()
+    site.step(29 * 86_400)
+    early = site.order(order.id).alerts
+    for _ in range(3):
+        site.step(2 * 86_400)
+
+    assert [] == early
+    assert [("line pending", order.id)] == late(site)
+    (alert,) = site.order(order.id).alerts
+    assert "the line is not built yet" == alert["message"]
+
+
+def test_a_subscriber_who_is_late_raises_an_alert_once(site: Site) -> None:
+    """After a day of two weeks; the order goes on waiting, and ends well."""
+    order = site.place(body())
+    site.run()
+    site.step(80_000)
+    early = late(site)
+    for _ in range(3):
+        site.step(10_000)
+    told = late(site)
+    site.connect("sub1@aurora.example")
+    site.run(seconds=600)
+
+    assert [] == early
+    assert [("proof pending", order.id)] == told
+    assert State.COMPLETED == site.order(order.id).state
+
+
+def late(site: Site) -> list[tuple[str, str]]:
+    """Give the alerts that ISPs were told: what, and of which order."""
+    with site.database.read.connect() as connection:
+        events = [numbered.event for numbered in events_since(connection, 0, 1000)]
+    alerts = [e for e in events if e.type == "ServiceOrderJeopardyEvent"]
+    return [(event.body["alert"]["name"], event.subject) for event in alerts]
+
+
 CHANNELS = (
     AURORA,
     AURORA._replace(name="client", channel="client_software"),

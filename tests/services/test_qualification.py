@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from provisioning_site import AURORA, BOREALIS, STAFF, START, Site, body
 from sqlalchemy import select
@@ -37,6 +38,32 @@ def refused(site: Site, asked: dict[str, Any]) -> str:
         (answer,) = qualify(transaction, [query], new_id=site.new_id)
     assert isinstance(answer, Refusal)
     return answer.code
+
+
+def test_an_answer_tells_what_addresses_the_isp_has_left_there(site: Site) -> None:
+    """Fewer with each promise; of the reserve or none at all when its pool is full."""
+
+    def outlook(line: str) -> tuple[str, int | None]:
+        (item,) = ask(site, line=line, offerings=("home-500",)).answers
+        assert item.addresses is not None
+        return item.addresses.kind, item.addresses.left
+
+    rooms = [outlook(f"line{number}") for number in (1, 2)]
+    with site.transaction() as transaction:
+        small = {"name": "aurora-harbour", "area": "harbour", "isp": "aurora"}
+        was = msgspec.to_builtins(transaction.inventory.pool["aurora-harbour"])
+        now = was | small | {"prefixes": ["100.64.0.0/30"]}
+        transaction.change(STAFF, [ObjectChange("pool", now["name"], was, now)])
+    full = outlook("line3")
+    with site.transaction() as transaction:
+        reserve = {"name": "r", "area": "harbour", "prefixes": ["100.127.0.0/24"]}
+        transaction.change(STAFF, [ObjectChange("reserve", "r", None, reserve)])
+    lent = outlook("line3")
+
+    assert ["public_ipv4", "public_ipv4"] == [kind for kind, _ in rooms]
+    assert 1 == (rooms[0][1] or 0) - (rooms[1][1] or 0)
+    assert ("none", 0) == full
+    assert ("reserve", 0) == lent
 
 
 def state_of(site: Site, id_: str) -> str:
