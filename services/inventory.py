@@ -3,13 +3,12 @@
 Most kinds are objects of the network; sites, customers and devices, of which there are
 many, are tables of their own. REST changes one object, a CSV file many; both write what
 changes with the change log, under the network's lock, and hold it against the rules
-between rows first.
+between rows first (``services.inventory_rules``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -25,15 +24,10 @@ from sqlalchemy import (
 )
 
 from config.network import KINDS
-from config.network_checks import find_conflicts
-from config.problems import Finding
 from config.row import Body, Row
-from config.secret_files import SECRET_FILES
-from config.tariff_checks import frozen
 from config.values import Name
 from services.actor import NETWORK, Actor
 from services.provisioning import ObjectChange, Transaction, log_changes
-from storage import network
 from storage.provisioning_tables import customer, device, object_change, service_site
 from storage.sites import put_sites
 from storage.tables import network_object
@@ -208,89 +202,8 @@ def _is_owned(kind: str, tenant: str) -> ColumnElement[bool]:
     return named == tenant
 
 
-def conflicts(
-    transaction: Transaction, changes: Sequence[ObjectChange]
-) -> list[tuple[ObjectChange | None, Finding]]:
-    """Hold the inventory as it would be against the rules between its rows.
-
-    Each finding comes with the change that it is about, None when it is about an object
-    that nobody changes; its path begins inside the object then.
-    """
-    if changes and changes[0].kind in TABLES:
-        return list(_unknown(transaction, changes))
-    before = network.read_network(transaction.connection)
-    objects = dict(before)
-    for change in changes:
-        if change.after is None:
-            objects.pop((change.kind, change.name), None)
-        else:
-            objects[change.kind, change.name] = dict(change.after)
-    document: dict[str, list[Body]] = {kind: [] for kind in KINDS}
-    for (kind, _), body in objects.items():
-        document[kind].append(body)
-    about = {(change.kind, change.name): change for change in changes}
-    found = list(_secret_files(changes))
-    for finding in find_conflicts(document):
-        of, place = str(finding.path[0]), int(finding.path[1])
-        changed = about.get((of, name_of(document[of][place])))
-        path = finding.path[2:] if changed else finding.path
-        found.append((changed, replace(finding, path=path)))
-    in_force = frozen(before, objects, transaction.now)
-    return [*found, *((None, Finding((), message)) for message in in_force)]
-
-
-def _secret_files(
-    changes: Sequence[ObjectChange],
-) -> Iterator[tuple[ObjectChange | None, Finding]]:
-    """Find files of secrets: they lie beside a network file, and are read with it."""
-    for one in changes:
-        key, _ = SECRET_FILES.get(one.kind, ("", 0))
-        if one.after and key in one.after:
-            message = "is for the network file: give the secret itself"
-            yield one, Finding((key,), message)
-
-
-def _unknown(
-    transaction: Transaction, changes: Sequence[ObjectChange]
-) -> Iterator[tuple[ObjectChange | None, Finding]]:
-    """Find what rows of the tables name that is not there."""
-    inventory, connection = transaction.inventory, transaction.connection
-    places: dict[str, Container[str]] = {
-        "area": inventory.area,
-        "node": inventory.node,
-        "line": inventory.line,
-    }
-    named = {
-        (owner_of("device", one.after), str(one.after["customer"]))
-        for one in changes
-        if one.kind == "device" and one.after and one.after.get("customer")
-    }
-    customers = _customers(connection, named)
-    for one in changes:
-        if one.after is None:
-            continue
-        for key, known in places.items():
-            name = str(one.after.get(key, ""))
-            if name and name not in known:
-                yield one, Finding((key,), f"there is no {key} called {name!r}")
-        name = str(one.after.get("customer", ""))
-        if name and (owner_of("device", one.after), name) not in customers:
-            yield one, Finding(("customer",), f"there is no customer called {name!r}")
-        if one.kind == "customer" and one.after["tenant"] not in inventory.isp:
-            message = f"there is no ISP called {one.after['tenant']!r}"
-            yield one, Finding(("tenant",), message)
-
-
-def _customers(connection: Connection, wanted: Iterable[Key]) -> set[Key]:
-    found: set[Key] = set()
-    for part in _parts(sorted({name for _, name in wanted})):
-        query = select(customer.c.tenant, customer.c.name)
-        rows = connection.execute(query.where(customer.c.name.in_(part)))
-        found |= {(row.tenant, row.name) for row in rows}
-    return found
-
-
-def _parts(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+def parts(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Cut what is asked for by name into statements of a sensible size."""
     for start in range(0, len(items), _AT_ONCE):
         yield items[start : start + _AT_ONCE]
 
@@ -319,7 +232,7 @@ def take(
 def _write(connection: Connection, kind: str, changes: Sequence[ObjectChange]) -> None:
     """Write changes of a table whose rows are one owner's."""
     table = TABLES[kind][1]
-    for part in _parts(changes):
+    for part in parts(changes):
         gone = delete(table).where(table.c.name.in_([one.name for one in part]))
         if kind == "customer":
             tenant = owner_of(kind, part[0].after or part[0].before or {})

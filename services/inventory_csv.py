@@ -23,12 +23,12 @@ from services.inventory import (
     TABLES,
     Key,
     bodies,
-    conflicts,
     key_of,
     owner_of,
     plain,
     structure,
 )
+from services.inventory_rules import conflicts
 from services.provisioning import ObjectChange, Transaction
 
 ROWS: Final = 2_000_000

@@ -18,7 +18,7 @@ from config.checker import find_mistakes
 from config.problems import Finding, KeyPath
 from config.row import Body, redacted
 from provisioning.refusal import Refusal
-from services import inventory
+from services import inventory, inventory_rules
 from services.actor import NETWORK, Actor
 from services.provisioning import ObjectChange, Transaction
 from storage.outbox import Event, publish
@@ -190,7 +190,7 @@ def _refusals(
 ) -> list[Refusal]:
     """Say what the change would break; of others' objects an ISP is told nothing."""
     found = []
-    for about, finding in inventory.conflicts(transaction, [change]):
+    for about, finding in inventory_rules.conflicts(transaction, [change]):
         if about is not None:
             pointer = _pointer(finding.path)
             found.append(Refusal("conflict", pointer, finding.message))

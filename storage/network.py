@@ -7,7 +7,7 @@ nothing below it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 import sqlalchemy
@@ -93,10 +93,14 @@ def apply(connection: Connection, changes: Iterable[Change], now: int) -> int:
     return latest_change(connection)
 
 
-def read_network(connection: Connection) -> dict[tuple[str, str], dict[str, Any]]:
-    """Every object's body by kind and name."""
+def read_network(
+    connection: Connection, *, without: Sequence[str] = ()
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """Every object's body by kind and name, but for those of some kinds."""
     objects = network_object.c
     query = select(objects.kind, objects.name, objects.body)
+    if without:
+        query = query.where(objects.kind.not_in(without))
     rows = connection.execute(query.order_by(objects.kind, objects.name))
     return {(row.kind, row.name): row.body for row in rows}
 
@@ -110,6 +114,30 @@ def objects_of(
     if name is not None:
         query = query.where(objects.name == name)
     return {row.name: row.body for row in connection.execute(query)}
+
+
+def objects_named(
+    connection: Connection, kind: str, names: Collection[str]
+) -> dict[str, dict[str, Any]]:
+    """The bodies of those of these objects that are there."""
+    found: dict[str, dict[str, Any]] = {}
+    wanted, objects = sorted(names), network_object.c
+    for first in range(0, len(wanted), _NAMES_AT_ONCE):
+        query = select(objects.name, objects.body).where(
+            objects.kind == kind,
+            objects.name.in_(wanted[first : first + _NAMES_AT_ONCE]),
+        )
+        found |= {row.name: row.body for row in connection.execute(query)}
+    return found
+
+
+def names_with(connection: Connection, kind: str, key: str, value: str) -> set[str]:
+    """The names of a kind's objects that say this; it looks at all of the kind."""
+    objects = network_object.c
+    said = objects.body[key].as_string() == value
+    return set(
+        connection.scalars(select(objects.name).where(objects.kind == kind, said))
+    )
 
 
 def latest_change(connection: Connection) -> int:

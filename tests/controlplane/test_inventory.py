@@ -12,6 +12,7 @@ from rest_site import RestSite
 from services.inventory import ALL_KINDS
 from services.principal import Role
 from storage.database import Database
+from storage.network import Change, apply
 
 STAFF = (Role.NETWORK_CSR, None)
 CSR = (Role.ISP_CSR, "aurora")
@@ -202,6 +203,18 @@ def test_what_is_wrong_with_a_body_is_told_with_its_place(site: RestSite) -> Non
     assert [("name_fixed", "/name")] == pointers(name)
     assert [("conflict", "/line"), ("conflict", "/customer")] == pointers(lost)
     assert 404 == site.ask("GET", f"{path}/olt9", *STAFF).status_code
+
+
+def test_while_a_quota_restricts_a_service_the_inventory_can_be_changed(
+    site: RestSite,
+) -> None:
+    """A restriction is an object of the feed, and none of the inventory."""
+    body = {"name": "s1", "isp": "aurora", "action": "block", "until": 1, "event": 1}
+    with site.database.write.begin() as connection:
+        apply(connection, [Change("add", "restriction", "s1", body)], 1)
+    made = site.ask("POST", "/v1/inventory/line", *STAFF, json=NEW["line"])
+
+    assert 201 == made.status_code, made.text
 
 
 def test_an_isp_is_told_what_the_network_did_to_its_own(site: RestSite) -> None:
