@@ -9,7 +9,7 @@ because each order's id says which service it moves.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from config.offers import Offering, Service
 from provisioning.inventory import Inventory
@@ -21,13 +21,15 @@ from services.orders import Placed
 from services.provisioning import Transaction
 from storage.order_queries import Filter
 
+_MINUTE: Final = 60
+
 
 class Move(NamedTuple):
     """Who leaves, who takes over, with which offering, and how many at a time.
 
     ``offerings`` says by the leaver's offering what its subscribers get, ``user_names``
-    by the leaver's service which new user name, for those that log in. ``at_a_step`` is
-    how many are placed in one step at the most.
+    by the leaver's service which new user name, for those that log in. ``per_minute``
+    is how many are placed in any minute at the most, however often it is called.
     """
 
     leaver: str
@@ -35,7 +37,7 @@ class Move(NamedTuple):
     offerings: dict[str, str]
     at_once: int
     user_names: Mapping[str, str]
-    at_a_step: int = 10_000
+    per_minute: int = 10_000
 
 
 class Progress(NamedTuple):
@@ -63,15 +65,18 @@ def go_on(
     left = inventory.services_of(move.leaver)
     on_behalf = actor._replace(on_behalf=move.taker)
     mine = Filter(tenant=move.taker, limit=10_000)
-    under_way = [
+    moves = [
         order
         for order in orders.listed(transaction, actor._replace(on_behalf=None), mine)
-        if order.external_id.startswith(_prefix(move)) and not order.ended
+        if order.external_id.startswith(_prefix(move))
     ]
+    under_way = [order for order in moves if not order.ended]
+    begun = transaction.now - _MINUTE
+    pace = move.per_minute - sum(order.ordered_at > begun for order in moves)
     progress = Progress(len(left), len(under_way), [], [])
     moving = {order.external_id for order in under_way}
     for service in left:
-        room = min(move.at_once - progress.open, move.at_a_step) - len(progress.placed)
+        room = min(move.at_once - progress.open, pace) - len(progress.placed)
         if room <= 0:
             break
         offering = inventory.offering[move.offerings[service.offering]]

@@ -69,13 +69,6 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
     read, steer = [requires(Scope.ADDRESSES_READ)], [requires(Scope.ADDRESSES_STEER)]
     tags = ["addresses"]
 
-    async def reading(work: Callable[[Connection], Any]) -> Any:
-        def inside() -> Any:
-            with context.database.read.connect() as connection:
-                return work(connection)
-
-        return await context.call(inside)
-
     async def command(
         asked: Request[Any, Any, Any], put: Callable[..., Sent], **said: Any
     ) -> Response[dict[str, Any]]:
@@ -109,7 +102,7 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
             network = context.network(connection)
             return pool_parts(connection, network, context.now())
 
-        rows = await reading(work)
+        rows = await context.read(work)
         mine = principal.tenant
         return [r for r in rows if principal.sees_all or r["tenant"] == mine]
 
@@ -129,7 +122,7 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
             found = list_leases(connection, wanted)
             return list(islice(found, offset, offset + limit + 1))
 
-        return paged(await reading(work), offset, limit)
+        return paged(await context.read(work), offset, limit)
 
     @get(
         "/v1/overallocation-requests",
@@ -153,7 +146,7 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
                 connection, tenant=tenant, pool=pool, state=in_state, limit=limit
             )
 
-        found: list[dict[str, Any]] = await reading(work)
+        found: list[dict[str, Any]] = await context.read(work)
         return found
 
     @get(
@@ -167,7 +160,7 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
     ) -> dict[str, Any]:
         """Give one request with its words, inputs and decisions."""
         tenant = request.user.tenant
-        found: dict[str, Any] | None = await reading(
+        found: dict[str, Any] | None = await context.read(
             lambda c: overallocation.request(c, tenant=tenant, number=number)
         )
         if found is None:
@@ -220,7 +213,7 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
     ) -> list[dict[str, Any]]:
         """Give the loans that the tenant is a party of, the newest last."""
         tenant = request.user.tenant
-        found: list[dict[str, Any]] = await reading(
+        found: list[dict[str, Any]] = await context.read(
             lambda c: overallocation.loans(c, tenant=tenant, limit=limit)
         )
         return found
@@ -260,7 +253,7 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
     ) -> Response[dict[str, Any]]:
         """Give a command's result; null until it was applied."""
         tenant = request.user.tenant
-        found: Sent | None = await reading(
+        found: Sent | None = await context.read(
             lambda c: overallocation.outcome(c, tenant=tenant, number=number)
         )
         if found is None:

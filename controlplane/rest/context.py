@@ -92,6 +92,15 @@ class Context:
         """Call a service in a thread."""
         return await asyncio.to_thread(partial(service, *args, **kwargs))
 
+    async def read(self, work: Callable[[Connection], Result]) -> Result:
+        """Do work that only reads, in a thread."""
+
+        def inside() -> Result:
+            with self.database.read.connect() as connection:
+                return work(connection)
+
+        return await asyncio.to_thread(inside)
+
     async def transact(self, work: Callable[[Transaction], Result]) -> Result:
         """Do work in a transaction of provisioning, in a thread."""
 

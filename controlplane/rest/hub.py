@@ -13,6 +13,7 @@ import msgspec
 from litestar import Request, Response, delete, get, post
 from litestar.params import JSONBody, QueryParameter
 from litestar.types import ControllerRouterHandler
+from sqlalchemy import Connection
 
 from controlplane.events import envelope
 from controlplane.rest.authentication import requires
@@ -119,10 +120,9 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
         """Give the first events of this tenant behind ``after``, in order."""
         tenant = None if request.user.sees_all else request.user.tenant
 
-        def read() -> list[NumberedEvent]:
-            with context.database.read.connect() as connection:
-                return events_since(connection, after, limit, tenant)
+        def work(connection: Connection) -> list[NumberedEvent]:
+            return events_since(connection, after, limit, tenant)
 
-        return [envelope(event) for event in await context.call(read)]
+        return [envelope(event) for event in await context.read(work)]
 
     return [register, unregister, events]

@@ -10,7 +10,7 @@ the ISP that the Network Provider's staff act for.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
@@ -90,13 +90,6 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
     write = [requires(Scope.INVENTORY_WRITE)]
     tags = ["inventory"]
 
-    async def reading(work: Callable[[Connection], Any]) -> Any:
-        def inside() -> Any:
-            with context.database.read.connect() as connection:
-                return work(connection)
-
-        return await context.call(inside)
-
     async def editing(
         request: Request[Any, Any, Any],
         asked: Edit,
@@ -149,7 +142,7 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
             rows = inventory.page(connection, of, tenant, offset, limit + 1)
             return [redacted(one) for one in rows]
 
-        return paged(await reading(work), offset, limit)
+        return paged(await context.read(work), offset, limit)
 
     @get(
         "/v1/inventory/{kind:str}/{name:str}",
@@ -167,7 +160,7 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
         actor = _actor(request.user, isp)
         of = _known(kind)
         tenant = actor.isp or actor.sees
-        found = await reading(lambda c: find(c, of, name, tenant))
+        found = await context.read(lambda c: find(c, of, name, tenant))
         if found is None:
             raise not_found()
         return Response(found.body, headers={"ETag": f'"{found.revision}"'})
@@ -249,7 +242,7 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
             )
             return [{**row, "at": moment(row["at"])} for row in rows]
 
-        found: list[dict[str, Any]] = await reading(work)
+        found: list[dict[str, Any]] = await context.read(work)
         return found
 
     return [kinds, listed, one, make, change, retire, log]

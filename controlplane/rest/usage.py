@@ -78,12 +78,11 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
     ) -> list[dict[str, Any]]:
         tenant = None if principal.sees_all else principal.tenant
 
-        def work() -> list[dict[str, Any]]:
-            with context.database.read.connect() as connection:
-                found = rows(connection, Filter(tenant=tenant, **wanted))
-                return list(islice(found, offset, offset + limit + 1))
+        def work(connection: Connection) -> list[dict[str, Any]]:
+            found = rows(connection, Filter(tenant=tenant, **wanted))
+            return list(islice(found, offset, offset + limit + 1))
 
-        return await context.call(work)
+        return await context.read(work)
 
     @get(f"{BASE}/usage", guards=guards, tags=tags, summary="Usage records")
     async def usage(

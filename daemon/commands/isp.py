@@ -102,7 +102,7 @@ def exit_(
 def _step(plan: Plan, move: Move, *, dry_run: bool) -> Progress:
     """Place what this minute has room for; a dry run places all and takes it back."""
     if dry_run:
-        move = move._replace(at_once=_AT_A_DRY_RUN, at_a_step=_AT_A_DRY_RUN)
+        move = move._replace(at_once=_AT_A_DRY_RUN, per_minute=_AT_A_DRY_RUN)
     try:
         keys = order_keys(plan.settings)
     except KeyFileError as error:

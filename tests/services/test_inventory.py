@@ -227,6 +227,29 @@ def test_an_isp_s_exit_moves_its_subscribers_a_few_at_a_time(site: Site) -> None
     assert {"borealis"} == {one["isp"] for one in site.services().values()}
 
 
+def test_no_minute_sees_more_moves_than_were_asked_for(site: Site) -> None:
+    """However often it is called: stopped and begun again, it keeps the pace."""
+    for number in (1, 2, 3):
+        site.active(f"line{number}", f"A-{number}")
+    offerings = {"home-500": "polar-100"}
+    move = isp_exit.Move("aurora", "borealis", offerings, 10, {}, per_minute=2)
+    placed = []
+    for seconds in (0, 0, 59, 1, 60):
+        site.now += seconds
+        with site.transaction() as transaction:
+            made = isp_exit.go_on(
+                transaction,
+                STAFF._replace(on_behalf=None),
+                move,
+                keys=site.keys,
+                new_id=site.new_id,
+            )
+        assert isinstance(made, isp_exit.Progress), made
+        placed.append(len(made.placed))
+
+    assert [2, 0, 0, 1, 0] == placed
+
+
 def test_only_the_network_moves_an_isp_and_says_what_for_what(site: Site) -> None:
     """An ISP may not, and nothing is moved to an offering that nobody named."""
     site.active()
