@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from services.actor import Actor
+from services.actor import CLIENT_SOFTWARE, Actor
 from services.principal import Principal, Role, Scope
 
 CHANNELS: Final[dict[Role, str]] = {
@@ -20,7 +20,7 @@ CHANNELS: Final[dict[Role, str]] = {
     Role.NETWORK_SYSTEM: "network_system",
     Role.NETWORK_CSR: "network_csr",
     Role.NETWORK_READER: "network_system",
-    Role.CLIENT_SOFTWARE: "client_software",
+    Role.CLIENT_SOFTWARE: CLIENT_SOFTWARE,
 }
 
 MQTT: Final = "mqtt"

@@ -56,7 +56,7 @@ class ControlPlane:
             orders=order_desk(provisioning, keys),
             qualifications=qualification_desk(provisioning, keys.token_key),
             new_id=new_id,
-            seal=keys.seal,
+            keys=keys,
             insecure_callbacks=settings.webhooks.callbacks == "any",
         )
         return cls(settings, database, keys, provisioning, context)

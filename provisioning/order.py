@@ -213,19 +213,24 @@ def _due(order: Order) -> int | None:
     return next_due(order.tasks)
 
 
+def alert(order: Order, name: str, message: str, now: int) -> None:
+    """Tell who listens that an order is in jeopardy by what no task of it says."""
+    told = {"name": name, "task": None, "item": 0, "message": message, "at": now}
+    _note(order.alerts, told)
+    _tell(order, "ServiceOrderJeopardyEvent", alert=told)
+
+
 def _alert(order: Order, task: Task, now: int) -> None:
-    alert = {
+    told = {
         "name": f"{task.kind} {task.state}",
         "task": task.number,
         "item": task.item,
         "message": task.reason,
         "at": now,
     }
-    if all(
-        (a["name"], a["task"]) != (alert["name"], task.number) for a in order.alerts
-    ):
-        _note(order.alerts, alert)
-        _tell(order, "ServiceOrderJeopardyEvent", alert=alert)
+    if all((a["name"], a["task"]) != (told["name"], task.number) for a in order.alerts):
+        _note(order.alerts, told)
+        _tell(order, "ServiceOrderJeopardyEvent", alert=told)
 
 
 def _note(notes: list[dict[str, Any]], note: dict[str, Any]) -> None:

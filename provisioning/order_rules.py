@@ -80,6 +80,20 @@ def assess(
     return found
 
 
+def unproven(order: OrderBody) -> list[Refusal]:
+    """Say what client software may not order: whoever has the program could send it, so
+    it makes new services alone, on the line that its own connection proves."""
+    found = []
+    for item in order.items:
+        if item.action is not Action.ADD:
+            where, reason = f"{item.pointer}/action", "client software adds services"
+            found.append(Refusal("action_not_allowed", where, reason))
+        elif set(item.places) != {"connection"}:
+            where, reason = f"{item.pointer}/service/place", "name the line token"
+            found.append(Refusal("place_not_proven", where, reason))
+    return found
+
+
 def _bad(assessed: Assessed) -> bool:
     return not isinstance(assessed, Wanted)
 

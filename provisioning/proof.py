@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from netaddr import IPAddress
+from netaddr import IPAddress, IPNetwork
 
 from config.offers import Service
 from config.values import prefix_of
@@ -29,6 +29,22 @@ class Sign(NamedTuple):
     seen_at: int
 
 
+def is_walled(inventory: Inventory, area: str, signs: Iterable[Sign]) -> bool:
+    """Tell whether any sign has an address of an area's walled garden."""
+    gardens = _gardens(inventory, area)
+    addresses = [IPAddress(sign.address) for sign in signs if sign.address is not None]
+    return any(address in prefix for address in addresses for prefix in gardens)
+
+
+def _gardens(inventory: Inventory, area: str) -> list[IPNetwork]:
+    return [
+        prefix_of(prefix)
+        for pool in inventory.pool.values()
+        if pool.walled_garden and pool.area == area
+        for prefix in pool.prefixes
+    ]
+
+
 def proves(
     service: Service, inventory: Inventory, signs: Iterable[Sign], since: int
 ) -> bool:
@@ -41,12 +57,7 @@ def proves(
         if pool.isp == service.isp and pool.area == area and not pool.walled_garden
         for prefix in pool.prefixes
     ]
-    gardens = [
-        prefix_of(prefix)
-        for pool in inventory.pool.values()
-        if pool.walled_garden and pool.area == area
-        for prefix in pool.prefixes
-    ]
+    gardens = _gardens(inventory, area)
     for sign in signs:
         if sign.seen_at < since:
             continue

@@ -8,6 +8,10 @@ NETWORK: Final = "network"
 """The Network Provider's tenant; ISPs and BSPs are tenants by their names."""
 
 
+CLIENT_SOFTWARE: Final = "client_software"
+"""The channel of programs on subscribers' side, which share a credential."""
+
+
 class Actor(NamedTuple):
     """An authenticated party: the tenant comes from its credential, never from a body.
 

@@ -8,7 +8,6 @@ transaction, and settles the task with the answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain
 from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
@@ -20,17 +19,12 @@ from provisioning.order_states import Action
 from provisioning.outcomes import Done, Later, Outcome
 from provisioning.proof import proves
 from provisioning.task_graph import POLICIES, Kind, Task
-from radius.mac_address import notations
 from services.actor import Actor
 from services.provisioning import ObjectChange, Transaction
-from storage import holds, line_leases, outbox
+from services.service_signs import ended_since, leases_since, live_sessions
+from storage import holds, outbox
 from storage.outbox import Event
-from storage.service_records import (
-    LiveSessions,
-    ServiceRecords,
-    ended_sessions,
-    unnamed_sessions,
-)
+from storage.service_records import LiveSessions, ServiceRecords
 
 _LINE_SECONDS: Final = (60, 3600)
 _PROOF_SECONDS: Final = (1, 300)
@@ -299,23 +293,12 @@ def _proof(work: Work) -> Outcome:
 
 
 def _is_seen(transaction: Transaction, service: Service, since: int) -> bool:
-    connection, inventory = transaction.connection, transaction.inventory
-    # Of IPoE the User-Name is the MAC address, as the NAS writes it, or there is none.
-    users = [*service.user_names, *chain(*map(notations, service.mac_addresses))]
-    known = transaction.together(LiveSessions)
-    known.look_ahead(users)
-    sessions = known.signs_of(users)
-    if not service.user_names:
-        sessions += unnamed_sessions(connection, service.name)
-    if proves(service, inventory, sessions, since):
-        return True
-    leases = line_leases.signs_of(
-        connection, service.line, service.name, transaction.now, since
+    inventory = transaction.inventory
+    return (
+        proves(service, inventory, live_sessions(transaction, service), since)
+        or proves(service, inventory, leases_since(transaction, service, since), since)
+        or proves(service, inventory, ended_since(transaction, service, since), since)
     )
-    if proves(service, inventory, leases, since):
-        return True
-    ended = ended_sessions(connection, users, since)
-    return proves(service, inventory, ended, since)
 
 
 def _takeover(work: Work) -> Outcome:

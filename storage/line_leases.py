@@ -32,6 +32,16 @@ def signs_of(
     return [Sign(str(IPAddress(row.address, 4)), row.extended_at) for row in rows]
 
 
+def live_on(connection: Connection, line: str, now: int) -> list[Sign]:
+    """Give the leases that a line has in force, of whichever pool."""
+    table = lease.c
+    query = select(table.address, table.extended_at).where(
+        table.line == line, table.ended_at.is_(None), table.expires_at > now
+    )
+    rows = connection.execute(query.limit(_SIGNS))
+    return [Sign(str(IPAddress(row.address, 4)), row.extended_at) for row in rows]
+
+
 def line_of(connection: Connection, address: str, now: int) -> str | None:
     """Give the line that has an IPv4 address leased now; None when none has."""
     try:

@@ -164,6 +164,14 @@ def body(
     }
 
 
+def on_connection(sent: dict[str, Any], token: str) -> dict[str, Any]:
+    """Make an order client software's: for the line that its connection proves."""
+    (item,) = sent["serviceOrderItem"]
+    place = [{"role": "connection", "name": token}]
+    service = item["service"] | {"place": place}
+    return sent | {"serviceOrderItem": [item | {"service": service}]}
+
+
 def about(external_id: str, action: str, service: str, **more: Any) -> dict[str, Any]:
     """An order about a service that is there."""
     item = {"id": "1", "action": action, "service": {"id": service, **more}}

@@ -13,6 +13,7 @@ from controlplane.desk import Desk
 from controlplane.rest.application import Check, build
 from controlplane.rest.context import Clocks, Context
 from services.clients import Credentials, Token, add_client, issue_token
+from services.order_assessment import Keys
 from services.orders import place_all
 from services.principal import Role
 from services.provisioning import Provisioning
@@ -40,7 +41,7 @@ def bare_context(database: Database, now: Callable[[], float]) -> Context:
         orders=Desk(lambda commands: [], 1),
         qualifications=Desk(lambda queries: [], 1),
         new_id=lambda: "id",
-        seal=lambda isp, service, password: f"{isp}/{service}",
+        keys=Keys(lambda isp, service, password: f"{isp}/{service}", b"", b""),
     )
 
 
@@ -60,6 +61,14 @@ class RestSite(Site):
             version="1",
             context=self._context(),
         )
+        self.source = "192.0.2.200"
+        asked = self.application.asgi_handler
+
+        async def from_source(scope: Any, receive: Any, send: Any) -> None:
+            """Have requests come from an address that a test chooses."""
+            await asked(scope | {"client": (self.source, 1)}, receive, send)
+
+        self.application.asgi_handler = from_source
         self.http: TestClient[Any] = TestClient(self.application)
 
     def _authorized(self, role: Role, owner: str | None) -> dict[str, str]:
@@ -101,7 +110,7 @@ class RestSite(Site):
             orders=Desk(order, 32),
             qualifications=Desk(answer, 32),
             new_id=self.new_id,
-            seal=self.keys.seal,
+            keys=self.keys,
         )
 
     def ask(

@@ -22,6 +22,7 @@ from litestar.types import ControllerRouterHandler
 
 from controlplane.desk import DeskBusyError
 from controlplane.rest import (
+    activation,
     addresses,
     hub,
     inventory,
@@ -144,6 +145,7 @@ def build(
         *hub.routes(context),
         *inventory.routes(context),
         *service_orders.routes(context),
+        *activation.routes(context),
         *service_qualification.routes(context),
         *usage.routes(context),
         *addresses.routes(context),

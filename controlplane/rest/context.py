@@ -19,6 +19,7 @@ from config.network import Network, network_of
 from controlplane.desk import Desk
 from provisioning.refusal import Refusal
 from services.catalogue import Catalogue
+from services.order_assessment import Keys
 from services.orders import Command, Placed
 from services.provisioning import Provisioning, Transaction
 from services.qualification import Qualification, Query
@@ -58,7 +59,7 @@ class _Networks:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """Handed to every module of routes; ``new_id`` gives an id that nobody guesses,
-    ``seal`` enciphers a password for an ISP's service (isp, service, password)."""
+    ``keys`` are those that orders are taken with."""
 
     database: Database
     clocks: Clocks
@@ -66,7 +67,7 @@ class Context:
     orders: Desk[Command, Placed | list[Refusal]]
     qualifications: Desk[Query, Qualification | Refusal]
     new_id: Callable[[], str]
-    seal: Callable[[str, str, str], str]
+    keys: Keys
     insecure_callbacks: bool = False
     """Whether webhooks may go to http:// and to addresses inside the network."""
     _networks: _Networks = field(default_factory=lambda: _Networks())

@@ -100,7 +100,9 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
         actor = _actor(request.user, isp)
 
         def work(transaction: Transaction) -> Edited | No | list[Any]:
-            return edit(transaction, actor, asked, seal=context.seal, dry_run=dry_run)
+            return edit(
+                transaction, actor, asked, seal=context.keys.seal, dry_run=dry_run
+            )
 
         done = await context.transact(work)
         if isinstance(done, No):

@@ -24,6 +24,7 @@ from controlplane.rest.paging import PAGE_MAX, paged
 from controlplane.rest.problems import Error, Problem, not_found, refused
 from provisioning.order import Order
 from provisioning.order_view import moment, service_order, task_object
+from provisioning.resume_token import issue
 from services import orders
 from services.actor import Actor
 from services.orders import Command
@@ -89,9 +90,10 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
     tags = ["orders"]
 
     def mine(principal: Principal, found: Order | None) -> Order:
-        """Give an order that a principal may see; client software sees its own."""
-        own = principal.role is not Role.CLIENT_SOFTWARE
-        if found is None or not (own or found.actor == principal.name):
+        """Give an order that a principal may see; of client software's, by its id, what
+        that program's kind has ordered: ids are not guessed."""
+        theirs = principal.role is Role.CLIENT_SOFTWARE
+        if found is None or (theirs and found.actor != principal.name):
             raise not_found()
         return found
 
@@ -115,6 +117,8 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
             raise refused(_STATUS.get(placed[0].code, _UNREADABLE), placed)
         mine(request.user, placed.order)
         body = service_order(placed.order)
+        if request.user.role is Role.CLIENT_SOFTWARE:
+            body["resumeToken"] = issue(placed.order.id, context.keys.token_key)
         status = HTTPStatus.CREATED if placed.is_new else HTTPStatus.OK
         return Response(body, status_code=status, headers={"Location": body["href"]})
 

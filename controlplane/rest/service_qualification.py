@@ -21,10 +21,11 @@ from controlplane.rest.authentication import requires
 from controlplane.rest.context import Context
 from controlplane.rest.idempotency import Idempotency
 from controlplane.rest.problems import Problem, not_found, refused
+from provisioning.line_token import issue
 from provisioning.order_view import moment
 from provisioning.qualification import Answer
 from provisioning.refusal import Refusal
-from services.actor import Actor
+from services.actor import CLIENT_SOFTWARE, Actor
 from services.principal import Principal, Role, Scope
 from services.provisioning import Transaction
 from services.qualification import Override, Qualification, Query
@@ -99,7 +100,9 @@ class Lead(_Wire, rename="camel"):
     qualification_id: str | None = None
 
 
-def _query(actor: Actor, asked: Request645, *, hold: bool, seed: str) -> Query:
+def _query(
+    actor: Actor, asked: Request645, *, hold: bool, seed: str, source: str | None
+) -> Query:
     items = [i.service for i in asked.service_qualification_item if i.service]
     places = [*asked.place, *(place for item in items for place in item.place)]
     given: dict[str, str] = {}
@@ -111,6 +114,8 @@ def _query(actor: Actor, asked: Request645, *, hold: bool, seed: str) -> Query:
             refusal = Refusal("unknown_place_role", f"/place/{number}", reason)
             raise refused(HTTPStatus.UNPROCESSABLE_ENTITY, [refusal])
         given[role] = said
+    if not given and source is not None and actor.channel == CLIENT_SOFTWARE:
+        given["source"] = source  # the lease of its own connection says which line
     specifications = [s.service_specification for s in items]
     names = [s.name or s.id for s in specifications if s]
     override = asked.override
@@ -205,7 +210,7 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
         found = actor_of(principal, named[0] if named else None)
         if found is None and not named:
             # Client software asks before any ISP is chosen.
-            found = Actor(principal.name, principal.tenant, "client_software")
+            found = Actor(principal.name, principal.tenant, CLIENT_SOFTWARE)
         if found is None:
             raise Problem(HTTPStatus.FORBIDDEN, "isp_not_allowed")
         if asked.override and Scope.OVERRIDE not in principal.scopes:
@@ -213,17 +218,26 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
         return found
 
     async def answer(
-        principal: Principal, asked: Request645, kind: str, *, hold: bool
+        request: Request[Any, Any, Any], asked: Request645, kind: str, *, hold: bool
     ) -> Response[dict[str, Any]]:
+        source = request.client.host if request.client else None
         if len(asked.service_qualification_item) > ITEMS_MAX:
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "too_many_items")
-        query = _query(actor(principal, asked), asked, hold=hold, seed=context.new_id())
+        query = _query(
+            actor(request.user, asked),
+            asked,
+            hold=hold,
+            seed=context.new_id(),
+            source=source,
+        )
         made = await context.qualifications.ask(query)
         if isinstance(made, Refusal):
             place = _POINTERS.get(made.pointer, made.pointer)
             told = made._replace(pointer=place)
             raise refused(_STATUS.get(told.code, _REFUSED), [told])
         body = _shown(made, kind)
+        if query.source is not None and made.line is not None:
+            body["lineToken"] = issue(made.line, context.now(), context.keys.token_key)
         return Response(
             body, status_code=HTTPStatus.CREATED, headers={"Location": body["href"]}
         )
@@ -238,7 +252,7 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
         request: Request[Any, Any, Any], data: JSONBody[Request645]
     ) -> Response[dict[str, Any]]:
         """Answer for an ISP's offerings, and hold what is promised."""
-        return await answer(request.user, data, "checkServiceQualification", hold=True)
+        return await answer(request, data, "checkServiceQualification", hold=True)
 
     @post(
         f"{BASE}/queryServiceQualification",
@@ -250,7 +264,7 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
         request: Request[Any, Any, Any], data: JSONBody[Request645]
     ) -> Response[dict[str, Any]]:
         """Answer for every ISP, in a neutral order, and hold nothing."""
-        return await answer(request.user, data, "queryServiceQualification", hold=False)
+        return await answer(request, data, "queryServiceQualification", hold=False)
 
     async def one(principal: Principal, number: str, kind: str) -> dict[str, Any]:
         seen = Actor(principal.name, principal.tenant, "")

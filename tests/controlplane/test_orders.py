@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from provisioning_site import body
+from provisioning_site import body, on_connection
 from rest_site import RestSite
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from controlplane.mqtt.devices import Devices
 from controlplane.mqtt.intake import Intake
@@ -21,6 +21,7 @@ from services.actor import Actor
 from services.principal import Role
 from services.provisioning import ObjectChange
 from storage.database import Database
+from storage.lease_tables import lease
 from storage.provisioning_tables import (
     order_task,
     service_order_item,
@@ -45,6 +46,19 @@ def site(database: Database) -> Iterator[RestSite]:
     made = RestSite(database)
     with made.http:
         yield made
+
+
+NAMED = {"relatedParty": [{"role": "isp", "name": "aurora"}]}
+
+
+def token_of(site: RestSite, line: str, address: str = "10.0.0.9") -> str:
+    """Have a line in the walled garden, and ask as its client software does."""
+    site.lease(line, "", address)
+    site.source = address
+    shown = site.ask("POST", QUERIES, *CLIENT, json={}).json()
+    with site.database.write.begin() as connection:
+        connection.execute(delete(lease).where(lease.c.line == line))
+    return str(shown["lineToken"])
 
 
 def state(site: RestSite, order_id: str) -> str:
@@ -174,7 +188,7 @@ def test_client_software_orders_for_the_isp_it_names_and_sees_only_its_own(
     site: RestSite,
 ) -> None:
     """It may not list, nor see an order that another placed."""
-    sent = body() | {"relatedParty": [{"role": "isp", "name": "aurora"}]}
+    sent = on_connection(body(), token_of(site, "line1")) | NAMED
     other = site.ask("POST", ORDERS, json=body("A-2", line="line2")).json()["id"]
     mine = site.ask("POST", ORDERS, *CLIENT, json=sent).json()["id"]
 
@@ -183,6 +197,94 @@ def test_client_software_orders_for_the_isp_it_names_and_sees_only_its_own(
     assert 200 == site.ask("GET", f"{ORDERS}/{mine}", *CLIENT).status_code
     assert 404 == site.ask("GET", f"{ORDERS}/{other}", *CLIENT).status_code
     assert 403 == site.ask("GET", ORDERS, *CLIENT).status_code
+
+
+def test_client_software_is_known_by_its_connection_alone(site: RestSite) -> None:
+    """Nothing is typed: the lease of who asks says which line, and the token that it
+    gets orders there; another's address is no line of its own."""
+    site.lease("line2", "", "10.0.0.7")
+    site.source = "10.0.0.7"
+    shown = site.ask("POST", QUERIES, *CLIENT, json={}).json()
+    site.source = "10.0.0.8"
+    nobody = site.ask("POST", QUERIES, *CLIENT, json={}).json()
+    isp = site.ask("POST", CHECKS, json={})
+
+    assert [{"role": "line", "name": "line2"}] == shown["place"][-1:]
+    assert shown["lineToken"]
+    assert "lineToken" not in nobody
+    assert ["unknown_line"] == [
+        one["code"] for one in nobody["eligibilityUnavailabilityReason"]
+    ]
+    assert 422 == isp.status_code
+
+
+def test_an_activation_is_found_again_after_a_reboot_and_ends_online(
+    site: RestSite,
+) -> None:
+    """By the token that was kept on disk; each answer says what to do next."""
+    sent = on_connection(body(), token_of(site, "line1")) | NAMED
+    placed = site.ask("POST", ORDERS, *CLIENT, json=sent).json()
+    again = site.ask("POST", ORDERS, *CLIENT, json=sent).json()
+    place = f"/v1/activations/{placed['resumeToken']}"
+
+    def step() -> tuple[str, str]:
+        shown = site.ask("GET", place, *CLIENT).json()
+        wrong = next((one for one in shown["checks"] if not one["ok"]), {"code": ""})
+        return shown["next"], wrong["code"]
+
+    told = [step()]
+    site.run()
+    told.append(step())
+    site.lease("line1", "", "10.0.0.9")
+    told.append(step())
+    site.connect("sub1@aurora.example")
+    told.append(step())
+    site.run(seconds=2)
+    told.append(step())
+
+    assert placed["resumeToken"] == again["resumeToken"]
+    assert [
+        ("wait", "service_pending"),
+        ("renew", "nothing_seen"),
+        ("renew", "walled_garden"),
+        ("wait", ""),
+        ("done", ""),
+    ] == told
+
+
+def test_a_token_that_is_not_ours_shows_no_activation(site: RestSite) -> None:
+    """Nor does one that was made for something else."""
+    line_token = token_of(site, "line1")
+    for token in ("x", "A" * 500, line_token):
+        for answer in (
+            site.ask("GET", f"/v1/activations/{token}", *CLIENT),
+            site.ask(
+                "POST",
+                f"/v1/activations/{token}/reports",
+                *CLIENT,
+                json={"checks": []},
+            ),
+        ):
+            assert 404 == answer.status_code
+
+
+def test_what_client_software_sees_is_an_alert_of_its_order(site: RestSite) -> None:
+    """With whose the fault is as we see it; a program in a loop floods nobody."""
+    sent = on_connection(body(), token_of(site, "line1")) | NAMED
+    placed = site.ask("POST", ORDERS, *CLIENT, json=sent).json()
+    place = f"/v1/activations/{placed['resumeToken']}/reports"
+    checks = [
+        {"name": "link", "ok": True},
+        {"name": "dns", "ok": False, "detail": "no answer of 192.0.2.53"},
+    ]
+    for _ in range(3):
+        site.ask("POST", place, *CLIENT, json={"checks": checks})
+    shown = site.ask("GET", f"{ORDERS}/{placed['id']}").json()
+
+    (alert,) = shown["jeopardyAlert"]
+    assert "reported by client software" == alert["name"]
+    said = "dns: no answer of 192.0.2.53; service_pending (network's)"
+    assert said == alert["message"]
 
 
 def test_the_same_order_through_every_channel_leaves_the_same_state(
@@ -208,6 +310,8 @@ def test_the_same_order_through_every_channel_leaves_the_same_state(
         sent = body(f"A-{number}", line=f"line{number}", user=user)
         if number <= len(channels):
             who, more = channels[number - 1]
+            if who == CLIENT:
+                sent = on_connection(sent, token_of(site, f"line{number}"))
             order_id = site.ask("POST", ORDERS, *who, json=sent | more).json()["id"]
         else:
             order_id = by_mqtt(site, sent)

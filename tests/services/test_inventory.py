@@ -8,7 +8,7 @@ from sqlalchemy import update
 from config.network import KINDS
 from provisioning.order_states import State
 from provisioning.reconciliation import Drift, monthly_fees
-from services import inventory, isp_exit
+from services import inventory, inventory_rules, isp_exit
 from services import inventory_csv as csv
 from services.provisioning import ObjectChange
 from services.reconciliation import report
@@ -98,7 +98,7 @@ def test_files_of_secrets_are_for_the_network_file_alone(site: Site) -> None:
     with site.transaction() as transaction:
         for kind, body in bodies.items():
             change = ObjectChange(kind, body["name"], None, body)
-            found = inventory.conflicts(transaction, [change])
+            found = inventory_rules.conflicts(transaction, [change])
             paths = [finding.path for _, finding in found]
             assert [(list(body)[-1],)] == paths
 

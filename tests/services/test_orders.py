@@ -14,6 +14,7 @@ from provisioning_site import (
     about,
     body,
     change_of_isp,
+    on_connection,
 )
 from sqlalchemy import select
 
@@ -22,7 +23,7 @@ from provisioning.order_states import State
 from provisioning.order_view import service_order
 from provisioning.outcomes import Refused, Trouble
 from services import orders
-from services.actor import Actor
+from services.actor import CLIENT_SOFTWARE, Actor
 from services.order_manager import settle
 from services.orders import Command, Placed
 from services.provisioning import ObjectChange
@@ -538,12 +539,44 @@ CHANNELS = (
 )
 
 
+def test_client_software_adds_services_on_its_own_connection_and_no_more(
+    site: Site,
+) -> None:
+    """All programs of a kind have one credential: whoever has one could give up any
+    service, or order on any line, if more were taken."""
+    site.active("line1")
+    client = AURORA._replace(name="client", channel=CLIENT_SOFTWARE)
+    codes = []
+    for sent in (
+        about("C-1", "delete", "aurora-line1"),
+        about("C-2", "modify", "aurora-line1"),
+        body("C-3", line="line2"),
+    ):
+        with site.transaction() as transaction:
+            no = orders.place(
+                transaction, client, sent, keys=site.keys, new_id=site.new_id
+            )
+        assert isinstance(no, list)
+        codes += [(one.code, one.pointer) for one in no]
+
+    item = "/serviceOrderItem/0"
+    assert [
+        ("action_not_allowed", f"{item}/action"),
+        ("action_not_allowed", f"{item}/action"),
+        ("place_not_proven", f"{item}/service/place"),
+    ] == codes
+
+
 def test_the_four_channels_leave_the_same_state(site: Site) -> None:
     """ISP's web systems, client software, its representative, the network's."""
     states = []
     for number, actor in enumerate(CHANNELS, start=1):
         line, user = f"line{number}", f"sub-line{number}@aurora.example"
-        order = site.place(body(f"A-{number}", line=line, user=user), actor)
+        sent = body(f"A-{number}", line=line, user=user)
+        if actor.channel == CLIENT_SOFTWARE:
+            token = issue(line, site.now, site.keys.token_key)
+            sent = on_connection(sent, token)
+        order = site.place(sent, actor)
         site.run()
         site.connect(user)
         site.run(seconds=2)
