@@ -75,24 +75,29 @@ class Poster:
         self._ways: dict[tuple[str, ...], _Way | None] = {}
 
     def usage(
-        self, tenant: str, retail: Sequence[Charge], wholesale: Sequence[Charge]
+        self,
+        tenant: str,
+        retail: Sequence[Charge],
+        wholesale: Sequence[Charge],
+        began_at: int | None = None,
     ) -> None:
         """Add what one usage record was rated at, in one entry where that can be: its
-        charges are of one month, one zone and one currency."""
+        charges are of one month, one rate of tax, one zone and one currency.
+
+        It is booked in the month in which the record ``began_at``, though a change of
+        tax may have left a charge of a part that began later; None is when each did.
+        """
         amount = sum([charge.amount for charge in retail])
         owed = sum([charge.amount for charge in wholesale])
         if not amount and not owed and not _any_money(retail, wholesale):
             return
-        if len(retail) == 1 == len(wholesale):
+        if len(retail) == 1 == len(wholesale) and retail[0][11] == wholesale[0][11]:
             one, other = retail[0], wholesale[0]
-            at = one.started_at
+            at = one.started_at if began_at is None else began_at
             key = tenant, one.tariff, one.version, other.tariff, other.version
             way = self._ways.get(key)
-            if way is None or not (
-                way.starts_at <= at < way.ends_at
-                and way.starts_at <= other.started_at < way.ends_at
-            ):
-                way = self._way(key, tenant, one, other)
+            if way is None or not way.starts_at <= at < way.ends_at:
+                way = self._way(key, tenant, one, other, at)
             if way is not None:
                 way.rows.append(
                     (
@@ -102,7 +107,7 @@ class Poster:
                         0,
                         owed,
                         0,
-                        at,
+                        one.started_at,
                         way.late_from,
                         one.usage_id,
                         None,
@@ -111,8 +116,8 @@ class Poster:
                 )
                 return
         for charges, book_of in ((retail, _retail), (wholesale, _wholesale)):
-            for some in self._by_month(charges):
-                self._add(tenant, some, Source.USAGE, book_of)
+            for some in self._apart(charges, began_at):
+                self._add(tenant, some, Source.USAGE, book_of, began_at)
 
     def fees(
         self, tenant: str, charges: Sequence[Charge], *, wholesale: bool = False
@@ -130,12 +135,18 @@ class Poster:
                 borrower, [charge], Source.FEE, partial(_third, Kind.LOAN, lender)
             )
 
-    def bsp_usage(self, tenant: str, bsp: str, charges: Sequence[Charge]) -> None:
-        """Add what a subscriber of the ISP ``tenant`` owes a BSP for metered use."""
-        for some in self._by_month(charges):
-            self._add(
-                tenant, some, Source.BSP_USAGE, partial(_third, Kind.BSP_USAGE, bsp)
-            )
+    def bsp_usage(
+        self,
+        tenant: str,
+        bsp: str,
+        charges: Sequence[Charge],
+        began_at: int | None = None,
+    ) -> None:
+        """Add what a subscriber of the ISP ``tenant`` owes a BSP for metered use that
+        ``began_at``, as ``usage`` has it."""
+        book_of = partial(_third, Kind.BSP_USAGE, bsp)
+        for some in self._apart(charges, began_at):
+            self._add(tenant, some, Source.BSP_USAGE, book_of, began_at)
 
     def take(self) -> dict[Book, list[Row]]:
         """Give the postings so far, and begin anew."""
@@ -143,13 +154,20 @@ class Poster:
         self._books, self._ways = {}, {}
         return taken
 
-    def _by_month(self, charges: Sequence[Charge]) -> list[list[Charge]]:
-        """Charges of one usage record by tariff, version and month, in order."""
-        parts: dict[tuple[str, ...], list[Charge]] = {}
+    def _apart(
+        self, charges: Sequence[Charge], began_at: int | None
+    ) -> list[list[Charge]]:
+        """Charges of one usage record by tariff, version, month and tax, in order."""
+        parts: dict[tuple[str, str, str, int], list[Charge]] = {}
         for charge in charges:
-            month = span_at(self._zone(charge), charge.started_at).month
-            parts.setdefault((charge.tariff, charge.version, month), []).append(charge)
+            month = self._month(charge, began_at)
+            key = charge.tariff, charge.version, month, charge.started_at
+            parts.setdefault(key, []).append(charge)
         return list(parts.values())
+
+    def _month(self, charge: Charge, began_at: int | None) -> str:
+        at = charge.started_at if began_at is None else began_at
+        return span_at(self._zone(charge), at).month
 
     def _add(
         self,
@@ -157,12 +175,13 @@ class Poster:
         charges: Sequence[Charge],
         source: Source,
         book_of: Callable[[str, str, str, Source, Charge], tuple[Book, _Sides]],
+        began_at: int | None = None,
     ) -> None:
         if not any(charge.amount for charge in charges):
             return
         first = charges[0]
         zone = self._zone(first)
-        own = span_at(zone, first.started_at).month
+        own = self._month(first, began_at)
         month = booked_in(self._closed, tenant, zone, own)
         book, sides = book_of(tenant, zone, month, source, first)
         lines = _lines(charges)
@@ -186,14 +205,14 @@ class Poster:
         return zone
 
     def _way(
-        self, key: tuple[str, ...], tenant: str, one: Charge, other: Charge
+        self, key: tuple[str, ...], tenant: str, one: Charge, other: Charge, at: int
     ) -> _Way | None:
-        """Find the way of a retail and a wholesale charge, None when they part."""
+        """Find the way of a retail and a wholesale charge of a record that began at a
+        time, None when they part."""
         zone = self._zone(one)
-        span = span_at(zone, one.started_at)
-        within = span.starts_at <= other.started_at < span.ends_at
-        if self._zone(other) != zone or one.currency != other.currency or not within:
+        if self._zone(other) != zone or one.currency != other.currency:
             return None
+        span = span_at(zone, at)
         month = booked_in(self._closed, tenant, zone, span.month)
         book, _ = _retail(tenant, zone, month, Source.USAGE, one)
         book = book._replace(

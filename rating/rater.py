@@ -22,8 +22,9 @@ from rating.plans import Meter, Plan, plans_of
 from rating.quota import QuotaEvent
 from rating.rates import COUNTERS, Totals
 from rating.samples import Samples, add_to_samples
-from rating.shares import figures, shared_out
+from rating.shares import figures, shared_out, taxed_apart
 from rating.tariff import CompiledTariff, Cut, Span
+from rating.taxes import changes_of
 
 _DAY = timedelta(days=1)
 
@@ -80,14 +81,17 @@ class Rater:
     def know(self, network: Network) -> None:
         """Take the network's tariffs and services, between two batches."""
         known = self._tariffs
-        self._tariffs = {
-            config.name: (
-                known[config.name]
-                if config.name in known and known[config.name].config == config
-                else CompiledTariff(config)
-            )
-            for config in network.tariff
-        }
+        self._tariffs = {}
+        for config in network.tariff:
+            changes = tuple(changes_of(network.tax, config.tax_class, config.zone))
+            tariff = known.get(config.name)
+            if (
+                tariff is None
+                or tariff.config != config
+                or tariff.tax_changes != changes
+            ):
+                tariff = CompiledTariff(config, changes)
+            self._tariffs[config.name] = tariff
         if any(known[name] is not self._tariffs.get(name) for name in known):
             self._balances.clear()  # they refer to what they were compiled by
         self._plans = plans_of(network, self._tariffs)
@@ -207,15 +211,19 @@ class Rater:
         usage: RatableUsage,
         charges: list[Charge],
     ) -> None:
-        by_balance: dict[int, tuple[Balance, list[tuple[int, Totals]]]] = {}
+        parts = taxed_apart(usage, meter.tariff.tax_changes)
+        found: dict[
+            tuple[int, int], tuple[Balance, RatableUsage, list[tuple[int, Totals]]]
+        ] = {}
         for span, share in zip(spans, shared_out(usage, spans), strict=True):
             balance = self._balance(meter, span)
-            _, shares = by_balance.setdefault(balance.id, (balance, []))
-            shares.append((span.slot, share))
-        for balance, shares in by_balance.values():
+            part = next(part for part in parts if span.start < part.ended_at)
+            key = balance.id, part.started_at
+            found.setdefault(key, (balance, part, []))[2].append((span.slot, share))
+        for balance, part, shares in found.values():
             self._counted[balance.id] = balance
             balance.use(usage, shares)
-            balance.settle(usage, usage.ended_at, usage.service, charges, self._events)
+            balance.settle(part, part.ended_at, part.service, charges, self._events)
 
     def _balance(self, meter: Meter, span: Span) -> Balance:
         key = _key(meter, span.version.name, span.cut.key)

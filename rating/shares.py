@@ -8,6 +8,7 @@ its NAS gives the same as one that is cut here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from rating.charge import RatableUsage
 from rating.rates import Totals
@@ -27,6 +28,17 @@ def shared_out(usage: RatableUsage, spans: Sequence[Span]) -> list[Totals]:
         before = upto
     shares.append([all_ - was for all_, was in zip(whole, before, strict=True)])
     return shares
+
+
+def taxed_apart(usage: RatableUsage, tax_changes: Sequence[int]) -> list[RatableUsage]:
+    """Give a record as the parts between changes of tax, by their times alone: what
+    each has of the figures is in the spans."""
+    start, end = usage.started_at, usage.ended_at
+    within = [at for at in tax_changes if start < at < end]
+    return [
+        usage._replace(started_at=since, ended_at=until)
+        for since, until in pairwise([start, *within, end])
+    ]
 
 
 def figures(usage: RatableUsage) -> Totals:

@@ -2,9 +2,9 @@
 
 A *slot* is a set of windows that are open together; slots do not overlap and have no
 gaps, so use is added up by slot, and each rate knows which slots are its own. A *span*
-is a stretch of time within one local day in which version, period and slot stay the
-same: usage is split at spans and nowhere else. A new version cuts the period: totals,
-tiers and allowances begin anew on its first day.
+is a stretch of time within one local day in which version, period, slot and tax stay
+the same: usage is split at spans and nowhere else. A new version cuts the period: its
+totals, tiers and allowances begin anew on its first day.
 """
 
 from __future__ import annotations
@@ -152,10 +152,14 @@ class Span(NamedTuple):
 
 
 class CompiledTariff:
-    """A tariff with its versions, in the order in which they come into force."""
+    """A tariff with its versions, in the order in which they come into force.
 
-    def __init__(self, config: Tariff) -> None:
+    ``tax_changes`` are epoch seconds, in order.
+    """
+
+    def __init__(self, config: Tariff, tax_changes: Sequence[int] = ()) -> None:
         self.config = config
+        self.tax_changes = tuple(tax_changes)
         self.name = config.name
         self.currency = config.currency
         self.tax_class = config.tax_class
@@ -221,10 +225,18 @@ class CompiledTariff:
                     spans[-1] = spans[-1]._replace(end=end)
                 else:
                     spans.append(Span(start, end, version, cut, slot))
+        for change in self.tax_changes:
+            spans = [part for span in spans for part in _parts(span, change)]
         if len(self._days) >= DAYS_KEPT:
             self._days.clear()
         self._days[day] = spans
         return spans
+
+
+def _parts(span: Span, at: int) -> tuple[Span, ...]:
+    if span.start < at < span.end:
+        return span._replace(end=at), span._replace(start=at)
+    return (span,)
 
 
 def _first(version: CompiledVersion) -> date:

@@ -70,6 +70,13 @@ class Taxes:
         return spans
 
 
+def changes_of(rows: Iterable[Tax], tax_class: str, zone: str) -> list[int]:
+    """Give the moments (epoch seconds, in order) at which a class's tax may change,
+    whoever owes it."""
+    begun = [_begins_at(row, zone) for row in rows if row.tax_class == tax_class]
+    return sorted({at for at in begun if at != _ALWAYS})
+
+
 def tax_on(net: int, rate: int) -> int:
     """Give the tax on an amount before tax, in micro-units, rounded half up."""
     return share_of(net, rate, WHOLE)

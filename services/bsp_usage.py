@@ -237,7 +237,8 @@ def _rate(
         result = rater.rate(usage)
         if isinstance(result, Unrated):
             continue
-        poster.bsp_usage(tenants[usage.service], meter.bsp, result.retail)
+        tenant = tenants[usage.service]
+        poster.bsp_usage(tenant, meter.bsp, result.retail, usage.started_at)
         repository.mark_rated(connection, ids, ids[0], now)
         rated.update(ids)
     changes = rater.changes()
@@ -253,6 +254,7 @@ def _sold_by_meter(network: Network, meter: Meter, tenants: dict[str, str]) -> N
     an offering that costs what the meter's tariff says."""
     return Network(
         tariff=tuple(t for t in network.tariff if t.name == meter.tariff),
+        tax=network.tax,
         offering=(
             Offering(
                 name=meter.name, isp="", down_kbps=1, up_kbps=1, tariff=meter.tariff

@@ -11,7 +11,7 @@ is left alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -182,13 +182,13 @@ def apply(
         if differing & set(_holders(rater, service.name))
     }
     posted = _undo_taken_back(database, month, wanted, now)
-    pending: list[tuple[int, str, Rated]] = []
+    pending: list[tuple[RatableUsage, str, Rated]] = []
     with database.read.connect() as connection:
         for usage, tenant, money in _rated(
             connection, network, service_of, month, rater
         ):
             if usage.service in wanted:
-                pending.append((usage.usage_id, tenant, money))
+                pending.append((usage, tenant, money))
             if len(pending) >= _SLICE:
                 posted += _book(database, zones, pending, now)
                 pending = []
@@ -257,16 +257,16 @@ def _undo_taken_back(
 def _book(
     database: Database,
     zones: dict[str, str],
-    rated: list[tuple[int, str, Rated]],
+    rated: list[tuple[RatableUsage, str, Rated]],
     now: int,
 ) -> int:
-    ids = {usage_id for usage_id, _, _ in rated}
+    ids = {usage.usage_id for usage, _, _ in rated}
     with database.write.begin() as connection:
         head = lock_head(connection)
         closed = read_closed(connection)
         poster = Poster(zones, closed)
-        for _, tenant, money in rated:
-            poster.usage(tenant, money.retail, money.wholesale)
+        for usage, tenant, money in rated:
+            poster.usage(tenant, money.retail, money.wholesale, usage.started_at)
         new: dict[int, list[tuple[Book, PostingRow]]] = {}
         for book, rows in poster.take().items():
             for row in rows:
@@ -278,9 +278,7 @@ def _book(
         postings: dict[Book, list[PostingRow]] = {}
         for usage_id in sorted(ids):
             stands, comes = old.get(usage_id, []), new.get(usage_id, [])
-            if _money(e.posting[1:6] for e in stands) == _money(
-                row[1:6] for _, row in comes
-            ):
+            if _money(e.posting for e in stands) == _money(row for _, row in comes):
                 continue
             for entry in stands:
                 book = entry.book
@@ -293,8 +291,13 @@ def _book(
     return done.last_entry_id - done.first_entry_id + 1
 
 
-def _money(legs: Iterator[tuple[int, ...]]) -> tuple[int, ...]:
-    return tuple(map(sum, zip((0, 0, 0, 0, 0), *legs, strict=True)))
+def _money(postings: Iterable[PostingRow]) -> dict[int, tuple[int, ...]]:
+    """What a record moves, by its own time: parts of it may be taxed apart."""
+    money: dict[int, tuple[int, ...]] = {}
+    for row in postings:
+        before = money.get(row[6], (0, 0, 0, 0, 0))
+        money[row[6]] = tuple(map(sum, zip(before, row[1:6], strict=True)))
+    return {at: legs for at, legs in money.items() if any(legs)}
 
 
 def _whole(database: Database, network: Network) -> Network:

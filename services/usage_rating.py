@@ -232,12 +232,12 @@ class UsageRating:
             rater.adopt(missing, load_balances(connection, missing))
         rate = rater.rate
         waiting = []
-        rated: list[tuple[str, Rated]] = []
+        rated: list[tuple[str, int, Rated]] = []
         for usage in usages:
             service = usage[0]
             outcome = rate(usage)
             if type(outcome) is Rated:
-                rated.append((isps[service], outcome))
+                rated.append((isps[service], usage[4], outcome))
             else:
                 tenant, reason = isps.get(service, NETWORK), str(outcome)
                 waiting.append(
@@ -254,7 +254,7 @@ class UsageRating:
         return waiting
 
     def _post(
-        self, connection: Connection, rated: Sequence[tuple[str, Rated]], now: int
+        self, connection: Connection, rated: Sequence[tuple[str, int, Rated]], now: int
     ) -> None:
         # The ledger's head is held from here on, so it comes last.
         head = lock_head(connection)
@@ -262,8 +262,8 @@ class UsageRating:
             self._poster = Poster(self._zones, read_closed(connection))
             self._closings = head.closings
         usage = self._poster.usage
-        for tenant, (retail, wholesale) in rated:
-            usage(tenant, retail, wholesale)
+        for tenant, began_at, (retail, wholesale) in rated:
+            usage(tenant, retail, wholesale, began_at)
         post(connection, head, self._poster.take(), now, self._books)
 
     def recycle(

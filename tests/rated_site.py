@@ -48,6 +48,7 @@ class Site:
         self.ledger = Ledger(database, AccountingSettings(), KEY)
         self.apply_network(network)
         self._position = 1
+        self.received_at = NOON + 7200
 
     def apply_network(self, network: Any) -> None:
         """Let the ledger know a network."""
@@ -59,7 +60,7 @@ class Site:
         origin = encode_origin(Origin(b"\x7f\x00\x00\x01", 5000, "bng1"))
         blocks = []
         for octets_ in packets:
-            at = (NOON + 7200) * 10**9
+            at = self.received_at * 10**9
             blocks.append(Block(self._position, 1, at, origin + octets_))
             self._position += 1
         self.ledger.apply("radius-0", blocks)

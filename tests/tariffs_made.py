@@ -238,7 +238,8 @@ def versions(draw: st.DrawFn, *, monotone: bool = False) -> dict[str, Any]:
 
 @st.composite
 def tariffs(draw: st.DrawFn, *, monotone: bool = False) -> Network:
-    """A network with a tariff of one or two versions that any day can divide."""
+    """A network with a tariff of one or two versions that any day can divide, and
+    perhaps a tax that does."""
     made = [draw(versions(monotone=monotone))]
     if draw(st.booleans()):
         made.append(draw(versions(monotone=monotone)) | {"valid_from": "2026-10-25"})
@@ -247,6 +248,10 @@ def tariffs(draw: st.DrawFn, *, monotone: bool = False) -> Network:
         zone=draw(st.sampled_from(ZONES)),
         anchor_day=draw(st.sampled_from([1, 15, 25, 29, 30, 31])),
     )
+    if draw(st.booleans()):
+        days = st.sampled_from(["2026-03-30", "2026-10-26", "2026-11-01"])
+        tax = {"name": "vat", "percent": "20", "zone": draw(st.sampled_from(ZONES))}
+        drawn["tax"] = [{**tax, "first_day": draw(days)}]
     assume(not find_conflicts(drawn))
     return msgspec.convert(drawn, Network)
 

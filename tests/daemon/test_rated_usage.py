@@ -11,16 +11,20 @@ from sqlalchemy import insert, select
 
 from config.network import bodies
 from config.schema import AccountingSettings
+from config.settlement import Tax
+from config.tariffs import Tariff
 from daemon.ledger import Ledger
 from radius import class_token
 from radius.packet import attribute
+from rating.entry import Source
 from rating.quota import Action, Effect, Kind
-from services.periods import close_months
+from services.periods import close_months, levy_month
 from services.rerated_usage import own_service
 from services.rerating import apply as rerate
 from services.rerating import dry_run
 from storage.balances import reject_unrated
 from storage.database import Database
+from storage.entry_queries import EntryFilter, list_entries
 from storage.lease_tables import lease_history
 from storage.network import Change, apply
 from storage.quota_events import acted, quota_events_since
@@ -247,6 +251,90 @@ def test_a_running_ledger_goes_on_from_what_a_rerating_wrote(
     assert 11 * 100_000 == retail
 
 
+def repriced(network: Any, before: str, after: str) -> Any:
+    """Give the network with another price in its tariffs."""
+    text = msgspec.json.encode(network.tariff)
+    old, new = (f'"price":"{price}"'.encode() for price in (before, after))
+    tariffs = msgspec.json.decode(text.replace(old, new), type=tuple[Tariff, ...])
+    return msgspec.structs.replace(network, tariff=tariffs)
+
+
+MIDNIGHT = 72
+"""The step at which the 26th of November begins in Stockholm."""
+
+LESS_TAX = msgspec.structs.replace(
+    NETWORK,
+    tax=(
+        *NETWORK.tax,
+        Tax(name="less", percent="10", first_day="2026-11-26"),
+    ),
+)
+
+
+def taxes(site: Site) -> dict[str, int]:
+    """Levy November, and give what is owed in tax of each day, by who owes it."""
+    levy_month(site.database, site.network, "2026-11", NOON)
+    found: dict[str, int] = {}
+    with site.database.read.connect() as connection:
+        for entry, _ in list_entries(connection, EntryFilter(source=Source.PERIOD)):
+            new = entry.posting.at >= NOON + 600 * MIDNIGHT
+            key = f"{entry.book.tax_party} {'new' if new else 'old'}"
+            found[key] = found.get(key, 0) + entry.posting.tax_amount
+    return found
+
+
+def test_use_over_the_midnight_of_a_new_tax_is_taxed_by_both(
+    database: Database,
+) -> None:
+    """A record of 4 GB, a quarter of it before midnight, is an entry of each day; rated
+    again at another price, each day's tax is that of its own part."""
+    site = Site(database, LESS_TAX)
+    site.received_at = NOON + 86_400
+    site.report(interim(MIDNIGHT - 1, 500 * GB))
+    site.report(interim(MIDNIGHT + 3, 504 * GB))
+    night = 50_000
+    assert [
+        ("aurora", "aurora-101", -night, night, 0, 0, 0),
+        ("aurora", "aurora-101", -3 * night, 3 * night, 0, 0, 0),
+        ("aurora", "aurora-101", 0, -10_000, 0, 10_000, 0),
+        ("aurora", "aurora-101", 0, -30_000, 0, 30_000, 0),
+    ] == site.entries()[1:]
+    assert [] == difference(site)
+    whole = {"aurora old": 12_500, "network old": 1_252_500}
+    assert whole | {"aurora new": 15_000, "network new": 3_000} == taxes(site)
+    site.apply_network(repriced(LESS_TAX, "0.05", "0.10"))
+    assert 8 == rerate(site.database, site.network, own_service, "2026-11", NOON)
+    assert whole | {
+        "aurora old": 25_000,
+        "aurora new": 30_000,
+        "network new": 3_000,
+    } == (taxes(site))
+    assert 0 == rerate(site.database, site.network, own_service, "2026-11", NOON)
+
+
+def test_use_into_the_year_of_a_new_tax_is_of_the_month_in_which_it_began(
+    database: Database,
+) -> None:
+    """It is booked there whole, and taxed by the rates of both years; so a month rated
+    again differs in nothing."""
+    tax = Tax(name="next", percent="10", first_day="2026-12-01")
+    network = msgspec.structs.replace(NETWORK, tax=(*NETWORK.tax, tax))
+    site = Site(database, network)
+    site.received_at = NOON + 6 * 86_400
+    last = MIDNIGHT + 5 * 144
+    site.report(interim(last - 1, 500 * GB))
+    site.report(interim(last + 3, 504 * GB))
+    with database.read.connect() as connection:
+        found = [e for e, _ in list_entries(connection, EntryFilter())]
+    assert {"2026-11"} == {entry.book.month for entry in found}
+    before, behind = NOON + 600 * (last - 1), NOON + 600 * last
+    assert [(before, 50_000, 0), (before, 0, 10_000), (behind, 0, 30_000)] == [
+        (e.posting.at, -e.posting.subscriber_amount, e.posting.network_amount)
+        for e in found[1:]  # in December 500 GB are included again
+    ]
+    assert [] == difference(site)
+
+
 def test_usage_says_how_far_its_rating_is(database: Database) -> None:
     """Received, rejected, recycled, rated, rerated and billed are TMF635's words."""
     site = Site(database, without(NETWORK, "service"))
@@ -264,16 +352,7 @@ def test_usage_says_how_far_its_rating_is(database: Database) -> None:
     site.ledger.recycle(NOON, 0, 10)
     site.report(interim(2, 20 * GB))
     assert [("rated", None)] * 2 == statuses(site)
-    tariffs = tuple(
-        msgspec.convert(
-            msgspec.json.decode(
-                msgspec.json.encode(t).replace(b'"price":"0.01"', b'"price":"0.02"')
-            ),
-            type(t),
-        )
-        for t in NETWORK.tariff
-    )
-    dear = msgspec.structs.replace(NETWORK, tariff=tariffs)
+    dear = repriced(NETWORK, "0.01", "0.02")
     rerate(database, dear, own_service, "2026-11", NOON)
     assert [("rerated", None)] * 2 == statuses(site, limit=2)
     close_months(database, dear, "2026-11", NOON + 30 * 86_400)

@@ -10,7 +10,7 @@ from settlement_network import NOVEMBER, network
 
 from config.network import Network
 from config.offers import Component
-from config.settlement import Meter
+from config.settlement import Meter, Tax
 from config.tariffs import Rate, Tariff, Version
 from rating.bsp_usage import Rejected, UsageEvent, read_event
 from services.bsp_usage import Outcome, rate_guided, receive, recycle
@@ -136,6 +136,23 @@ def test_use_of_who_is_not_subscribed_is_rejected(database: Database) -> None:
     home = replace(home, components=(Component(bsp="filmhouse", product="films"),))
     subscribed = Catalogue(replace(strict, offering=(home, polar)))
     assert 1 == recycle(database, subscribed, now)
+
+
+def test_use_over_the_midnight_of_a_new_tax_is_an_entry_of_each_day(
+    database: Database,
+) -> None:
+    """Four of ten minutes were before it: 0.20 and 0.30, each at its own time."""
+    midnight = NOVEMBER - NOVEMBER % 86_400 + 86_400
+    tax = Tax(name="less", percent="10", first_day="2026-11-11")
+    taxed = msgspec.structs.replace(metered("minutes"), tax=(tax,))
+    record = event(1, start=midnight - 240, end=midnight + 360)
+    assert [(Outcome.ACCEPTED, None)] == send(database, record)
+    assert 1 == rate_guided(database, taxed, NOVEMBER)
+    with database.read.connect() as connection:
+        assert [(midnight - 240, 200_000), (midnight, 300_000)] == [
+            (entry.posting.at, entry.posting.party_amount)
+            for entry, _ in list_entries(connection, EntryFilter())
+        ]
 
 
 def test_a_rejected_record_comes_back_after_a_fix(database: Database) -> None:

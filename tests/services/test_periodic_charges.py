@@ -11,8 +11,11 @@ from sqlalchemy import insert
 from config.loader import load_network
 from config.network import Network
 from config.offers import Service
-from config.tariffs import PercentileRate, Tariff, Version
+from config.settlement import Tax
+from config.tariffs import Fee, PercentileRate, Tariff, Version
+from rating.entry import Source
 from services.periodic_charges import PeriodicCharges
+from services.periods import levy_month
 from storage.balances import add_samples
 from storage.database import Database
 from storage.entry_queries import EntryFilter, list_entries
@@ -78,6 +81,56 @@ def test_a_service_pays_from_the_day_it_begins(database: Database) -> None:
         ("2026-11", 25 * EURO, 0),
     ]
     assert expected == charged(database, network, at(11, 25))
+
+
+def anchored(*versions: str) -> Network:
+    """A network with a fee of 30.00 from the 15th on, and a tax that falls from 25 to
+    10 per cent on the 1st of December; its tariff has versions from some days on."""
+    fee = (Fee(name="subscription", amount="30.00"),)
+    home = Tariff(
+        name="aurora-home",
+        isp="aurora",
+        currency="EUR",
+        zone="UTC",
+        anchor_day=15,
+        version=tuple(Version(valid_from=day, fee=fee) for day in versions),
+    )
+    others = tuple(t for t in DEMO.tariff if t.name != home.name)
+    less = Tax(name="less", percent="10", first_day="2026-12-01")
+    return site(service(), tariff=(home, *others), tax=(*DEMO.tax, less))
+
+
+def retail_taxes(database: Database, network: Network) -> list[tuple[str, int]]:
+    """Levy two months; give month and tax of what aurora owes."""
+    for month in ("2026-11", "2026-12"):
+        levy_month(database, network, month, at(12, 20))
+    wanted = EntryFilter(source=Source.PERIOD, party="aurora")
+    with database.read.connect() as connection:
+        found = [entry for entry, _ in list_entries(connection, wanted)]
+    return sorted((e.book.month, e.posting.tax_amount) for e in found)
+
+
+def test_a_fee_has_the_tax_of_the_day_on_which_it_is_charged(
+    database: Database,
+) -> None:
+    """It is charged in advance, as its period begins: a tax that changes within the
+    period does not touch it."""
+    network = anchored("2026-01-01")
+    charged(database, network, at(11, 15))
+    charged(database, network, at(12, 2))
+    assert [("2026-11", 30 * EURO // 4)] == retail_taxes(database, network)
+
+
+def test_a_version_from_the_day_of_a_new_tax_on_shares_a_fee_between_both(
+    database: Database,
+) -> None:
+    """Sixteen days at 25 and fourteen at 10 per cent: 16.00 and 14.00 of the 30.00."""
+    network = anchored("2026-01-01", "2026-12-01")
+    charged(database, network, at(11, 15))
+    charged(database, network, at(12, 2))
+    assert [("2026-11", 4 * EURO), ("2026-12", 1_400_000)] == retail_taxes(
+        database, network
+    )
 
 
 def test_a_daemon_that_was_down_over_a_month_s_end_charges_both(
