@@ -15,6 +15,7 @@ from netaddr import IPAddress, IPNetwork
 
 from config.access_checks import find_access_conflicts
 from config.line_checks import find_mistaken_lines
+from config.meter_checks import find_meter_conflicts
 from config.network import KINDS
 from config.offer_checks import find_offer_conflicts
 from config.over_allocation_checks import find_promises
@@ -68,6 +69,7 @@ def find_conflicts(document: Mapping[str, Any]) -> list[Finding]:
         *find_offer_conflicts(document),
         *find_access_conflicts(document),
         *find_settlement_conflicts(document),
+        *find_meter_conflicts(document),
     ]
 
 

@@ -43,15 +43,7 @@ def find_tariff_conflicts(document: Mapping[str, Any]) -> list[Finding]:
             if isinstance(first, str) and days.setdefault(first, at) != at:
                 message = f"version[{days[first]}] is valid from {first} already"
                 found.append(Finding((*path, "valid_from"), message))
-            if tariff.get("isp") is not None:
-                message = (
-                    "is for wholesale: only the Network Provider's tariffs have it"
-                )
-                found += [
-                    Finding((*path, key), message)
-                    for key in _WHOLESALE
-                    if key in version
-                ]
+            found += _sides(tariff.get("isp") is not None, version, path)
             if not find_mistakes(Version, version):
                 found += _version(msgspec.convert(version, Version), path)
     found += _references(document)
@@ -64,6 +56,23 @@ def _rows(table: Any, key: str) -> Iterator[tuple[int, Any]]:
         yield from (
             (at, row) for at, row in enumerate(rows) if isinstance(row, Mapping)
         )
+
+
+def _sides(
+    is_retail: bool, version: Mapping[str, Any], path: KeyPath
+) -> Iterator[Finding]:
+    """Say what an ISP's tariff has that only others have, and the reverse."""
+    if is_retail:
+        message = "is for wholesale: only the Network Provider's tariffs have it"
+        yield from (Finding((*path, k), message) for k in _WHOLESALE if k in version)
+        return
+    if version.get("topup"):
+        message = "is for retail: nobody buys a top-up but an ISP's subscriber"
+        yield Finding((*path, "topup"), message)
+    for at, quota in _rows(version, "quota"):
+        if quota.get("action", "none") != "none":
+            message = "is for retail: nobody carries it out for all of an ISP's use"
+            yield Finding((*path, "quota", at, "action"), message)
 
 
 def _version(version: Version, path: KeyPath) -> Iterator[Finding]:

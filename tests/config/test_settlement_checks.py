@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from config.meter_checks import find_meter_conflicts
 from config.offer_checks import find_offer_conflicts
 from config.settlement_checks import find_settlement_conflicts
 
@@ -59,6 +60,50 @@ def test_what_settlement_could_not_work_with_is_told(
     """The place and the words; nothing besides."""
     found = find_settlement_conflicts(document)
     assert [(path, words)] == [(f.path, f.message) for f in found]
+
+
+METERED = {"measure": "units", "price": "1", "per": "1 unit"}
+
+
+@pytest.mark.parametrize(
+    ("version", "place", "words"),
+    [
+        ({"quota": [{"name": "q"}]}, ("quota",), "nobody carries out quotas where"),
+        ({"fee": [{"name": "f"}]}, ("fee",), "nobody charges fees where"),
+        ({"peak": [{"name": "p"}]}, ("peak",), "nobody counts sessions where"),
+        ({"allowance": [{"shared": True}]}, ("allowance", 0, "shared"), "each service"),
+        (
+            {"rate": [METERED | {"connect_fee": "1"}]},
+            ("rate", 0, "connect_fee"),
+            "no s",
+        ),
+        ({"rate": [METERED | {"counted": "session"}]}, ("rate", 0, "counted"), "no s"),
+        ({"rate": [METERED | {"measure": "out"}]}, ("rate",), "no rate is for units"),
+    ],
+)
+def test_a_meter_s_tariff_has_nothing_that_nobody_would_act_on(
+    version: dict[str, Any], place: tuple[Any, ...], words: str
+) -> None:
+    """Quotas, fees, sessions, what is shared: told with the place; and so is a tariff
+    that has no price for what the meter counts."""
+    version = {"rate": [METERED | {"connect_fee": "0.00"}]} | version
+    document = {
+        "meter": [{"name": "plays", "bsp": "filmhouse", "tariff": "films"}],
+        "tariff": [{"name": "films", "version": [version]}],
+    }
+    (found,) = find_meter_conflicts(document)
+    assert ("tariff", 0, "version", 0, *place) == found.path
+    assert words in found.message
+
+
+def test_a_meter_s_tariff_is_not_an_isp_s() -> None:
+    """Which its ISP could change."""
+    document = {
+        "meter": [{"name": "plays", "bsp": "filmhouse", "tariff": "home"}],
+        "tariff": [{"name": "home", "isp": "aurora", "version": [{"rate": [METERED]}]}],
+    }
+    (found,) = find_meter_conflicts(document)
+    assert ("meter", 0, "tariff") == found.path
 
 
 def test_what_settlement_can_work_with_is_not_told() -> None:
