@@ -74,6 +74,9 @@ def _version(
         if allowance.get("shared"):
             message = f"the meter {first!r} counts each service for itself"
             yield Finding((*path, "allowance", at, "shared"), message)
+        if allowance.get("rollover"):
+            message = f"nobody opens a period without use where {first!r} counts"
+            yield Finding((*path, "allowance", at, "rollover"), message)
     rates = list(rows_of(version, "rate"))
     for at, rate in rates:
         for key, is_by_session in (

@@ -1,4 +1,5 @@
-"""What the ledger's thread charges between batches: fees, and addresses that were sold.
+"""What the ledger's thread charges between batches: fees, and addresses that were sold;
+and the periods that it opens, so that what is left of an allowance goes into them.
 
 A slice at a time, so that the journals never wait long; what breaks one is logged, its
 transaction is undone, and the journals go on.
@@ -14,6 +15,7 @@ from daemon import clock
 from daemon.isolation import REFUSED_DATA
 from daemon.network_feed import Objects
 from services.address_sales import book_sales
+from services.opened_periods import OpenedPeriods
 from services.periodic_charges import PeriodicCharges
 from storage.address_sales import count_waiting_sales
 from storage.database import Database, StorageError
@@ -34,27 +36,36 @@ class Fees:
         self._database = database
         self._objects: Objects = {}
         self._periodic = PeriodicCharges(Network())
+        self._opened = OpenedPeriods(Network())
         self._charge_after: str | None = None
+        self._open_after: str | None = None
 
     @property
     def unfinished(self) -> bool:
         """Whether a round of fees goes on."""
-        return self._charge_after is not None
+        return self._charge_after is not None or self._open_after is not None
 
     def know(self, objects: Objects) -> None:
         """Take the network's objects by kind and name."""
         self._objects = objects
-        self._periodic = PeriodicCharges(network_of(objects))
+        network = network_of(objects)
+        self._periodic = PeriodicCharges(network)
+        self._opened = OpenedPeriods(network)
 
     def begin(self) -> None:
         """Charge ISPs what has become due, and begin a round of the services' fees."""
         now = int(clock.now())
         _guarded(lambda: self._periodic.charge_isps(self._database, now))
-        self._charge_after = ""
+        self._charge_after = self._open_after = ""
 
     def charge_some(self) -> None:
-        """Charge the fees of a slice of services."""
+        """Charge the fees of a slice of services; after all, open some periods."""
         after, now = self._charge_after, int(clock.now())
+        behind = self._open_after
+        if after is None and behind is not None:
+            self._open_after = _guarded(
+                lambda: self._opened.open_some(self._database, now, behind, _SERVICES)
+            )
         if after is not None:
             self._charge_after = _guarded(
                 lambda: self._periodic.charge_services(

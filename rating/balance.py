@@ -104,13 +104,8 @@ class Balance:
         self.included = [0] * rates
         self.amounts = [0] * rates
         self._keeps = version.keeps(cut.first)
-        self._labels = (
-            tariff.name,
-            version.name,
-            cut.key,
-            tariff.currency,
-            tariff.tax_class,
-        )
+        names = tariff.name, version.name, cut.key
+        self._labels = (*names, tariff.currency, tariff.tax_class)
         self.grant()
 
     def grant(self) -> None:
@@ -281,12 +276,7 @@ class Balance:
         charges: list[Charge],
     ) -> bool:
         rates = self.version.rates
-        quantities = [
-            self.counted[place]
-            if rate.by_session
-            else rate.rounded(rate.measured(self.totals))
-            for place, rate in enumerate(rates)
-        ]
+        quantities = self._counts()
         included, left = self._allocate(quantities)
         amounts = [
             share_of(rate.price(quantity - free), *keep)
@@ -305,6 +295,15 @@ class Balance:
             now = quantities[place], included[place], amounts[place]
             self._charge(place, *now, usage, at, service, charges)
         return moved
+
+    def _counts(self) -> list[int]:
+        """Give what each rate counts of all that was used, settled or not."""
+        return [
+            self.counted[place]
+            if rate.by_session
+            else rate.rounded(rate.measured(self.totals))
+            for place, rate in enumerate(self.version.rates)
+        ]
 
     def _allocate(self, quantities: Sequence[int]) -> tuple[list[int], list[int]]:
         """Give what of each quantity is included, and what allowances have left."""
@@ -374,12 +373,13 @@ class Balance:
         What had been rolled into this period is used up first and goes no further.
         """
         names = {a.name: (at, a.unit) for at, a in enumerate(other.version.allowances)}
+        left = self._allocate(self._counts())[1]
         for at, allowance in enumerate(self.version.allowances):
             place, unit = names.get(allowance.name, (-1, ""))
             if place < 0 or unit != allowance.unit or self.moved[at]:
                 continue
             own = self.granted[at] - self.rolled[at]
-            rolls = max(min(self._left[at], own, allowance.rollover), 0)
+            rolls = max(min(left[at], own, allowance.rollover), 0)
             self.moved[at] = rolls
             other.rolled[place] = rolls
         self.grant()

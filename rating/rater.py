@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from enum import StrEnum
+from itertools import groupby
 from typing import NamedTuple
 
 from config.network import Network
@@ -23,7 +24,7 @@ from rating.quota import QuotaEvent
 from rating.rates import COUNTERS, Totals
 from rating.samples import Samples, add_to_samples
 from rating.shares import figures, shared_out, taxed_apart
-from rating.tariff import CompiledTariff, Cut, Span
+from rating.tariff import CompiledTariff, CompiledVersion, Cut, Span
 from rating.taxes import changes_of
 
 _DAY = timedelta(days=1)
@@ -212,17 +213,19 @@ class Rater:
         charges: list[Charge],
     ) -> None:
         parts = taxed_apart(usage, meter.tariff.tax_changes)
-        found: dict[
-            tuple[int, int], tuple[Balance, RatableUsage, list[tuple[int, Totals]]]
-        ] = {}
-        for span, share in zip(spans, shared_out(usage, spans), strict=True):
-            balance = self._balance(meter, span)
-            part = next(part for part in parts if span.start < part.ended_at)
-            key = balance.id, part.started_at
-            found.setdefault(key, (balance, part, []))[2].append((span.slot, share))
-        for balance, part, shares in found.values():
+
+        def whose(share: tuple[Span, Totals]) -> tuple[CompiledVersion, Cut, int]:
+            span = share[0]
+            part = next(at for at, p in enumerate(parts) if span.start < p.ended_at)
+            return span.version, span.cut, part
+
+        # Each is settled before the next one opens, which takes over what is left.
+        shares = zip(spans, shared_out(usage, spans), strict=True)
+        for (_, _, nth), some in groupby(shares, whose):
+            own = list(some)
+            balance, part = self._balance(meter, own[0][0]), parts[nth]
             self._counted[balance.id] = balance
-            balance.use(usage, shares)
+            balance.use(usage, [(span.slot, share) for span, share in own])
             balance.settle(part, part.ended_at, part.service, charges, self._events)
 
     def _balance(self, meter: Meter, span: Span) -> Balance:
@@ -295,20 +298,23 @@ class Rater:
     def open_period(self, service: str, at: int) -> set[BalanceKey]:
         """Open a service's retail balance of the period at a time, if it is not open.
 
-        What rolls over only does so into a period that is open: a job opens each
-        service's as it begins, used or not. Gives the keys to adopt first, if any; then
-        call it again.
+        What rolls over only does so into a period that is open, used or not
+        (``services.opened_periods``). Gives the keys to adopt first, if any; then call
+        it again.
         """
+        keys = self.missing_of(service, at)
         plan = self._plans[service]
-        if plan.retail is None:
-            return set()
-        span = plan.retail.tariff.span_at(at)
-        if span is None:
-            return set()
-        keys = set(self._keys(plan.retail, at, at + 1)) - self._balances.keys()
-        if not keys:
+        span = plan.retail.tariff.span_at(at) if plan.retail else None
+        if not keys and plan.retail is not None and span is not None:
             self._balance(plan.retail, span)
         return keys
+
+    def missing_of(self, service: str, at: int) -> set[BalanceKey]:
+        """Give the keys to adopt before the period at a time can be opened."""
+        meter = self._plans[service].retail
+        if meter is None or meter.tariff.span_at(at) is None:
+            return set()
+        return set(self._keys(meter, at, at + 1)) - self._balances.keys()
 
     def balance(self, service: str, at: int) -> Balance | None:
         """Give a service's retail balance of the period at a time, if in memory."""

@@ -6,8 +6,8 @@ that the usage names. What comes out is what the ledger would book, summed by li
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, timedelta
 from typing import NamedTuple
 
 import msgspec
@@ -21,10 +21,11 @@ from rating.fees import fees_of
 from rating.quota import QuotaEvent
 from rating.rater import Rated, Rater, Unrated
 from rating.tariff import CompiledTariff
-from rating.wholesale import span_of, wholesale_charges
+from rating.wholesale import Loan, span_of, wholesale_charges
 
 _ISP = "simulated"
 _DAY = timedelta(days=1)
+_FOR_EVER = 2**62
 
 
 class Line(NamedTuple):
@@ -64,40 +65,73 @@ class Rule(NamedTuple):
     ends_at: int
 
 
-def simulate(tariff: Tariff, usages: Iterable[RatableUsage]) -> Bill:
+class Circumstances(NamedTuple):
+    """What a bill depends on besides use: the days from which and until which (not
+    included) services are billed, the top-ups that each buys (time and name), and the
+    addresses that the ISP borrows."""
+
+    billed_from: date | None = None
+    billed_until: date | None = None
+    topups: tuple[tuple[int, str], ...] = ()
+    loans: tuple[Loan, ...] = ()
+
+
+def simulate(
+    tariff: Tariff,
+    usages: Iterable[RatableUsage],
+    circumstances: Circumstances = Circumstances(),  # noqa: B008  it is a value
+) -> Bill:
     """Rate usage, and add the fees and wholesale prices of the periods it is in.
 
-    Fees are those of services that were there all the time; one-off fees need a first
-    day, so they are left out.
+    It is rated in the order of time, whatever order it comes in. A one-off fee is due
+    where the first day is known.
     """
-    records = list(usages)
+    records = sorted(usages, key=lambda usage: usage.ended_at)
     services = sorted({usage.service for usage in records})
     rater = Rater(next_balance_id=1, balances_kept=2**31)
     rater.know(_network(tariff, services))
     charges: list[Charge] = []
     unrated: dict[Unrated, int] = {}
+    compiled = rater.tariff(tariff.name)
+    billed_from, billed_until, topups, loans = circumstances
+    cuts = list(_cuts(compiled, records, loans))
+    pending = sorted([(start, "") for start, _ in cuts] + list(topups))
     rater.adopt(rater.missing(records))
+
+    def prepare(until: int) -> None:
+        while pending and pending[0][0] < until:
+            at, topup = pending.pop(0)
+            for service in services:
+                rater.adopt(rater.open_period(service, at))
+                rater.open_period(service, at)
+                bought = rater.top_up(service, topup, at) if topup else []
+                if isinstance(bought, Unrated):
+                    unrated[bought] = unrated.get(bought, 0) + 1
+                else:
+                    charges.extend(bought)
+
     for usage in records:
+        prepare(usage.ended_at)
         result = rater.rate(usage)
         if isinstance(result, Rated):
             charges += result.retail
             charges += result.wholesale
         else:
             unrated[result] = unrated.get(result, 0) + 1
-    compiled = rater.tariff(tariff.name)
+    prepare(_FOR_EVER)
     changes = rater.changes()
     sessions = _sessions(records)
-    for start, end in _cuts(compiled, records):
+    for start, end in cuts:
         day = compiled.calendar.day_of(start)
         for service in services:
-            charges += fees_of(compiled, service, day, None, None)
+            charges += fees_of(compiled, service, day, billed_from, billed_until)
         if tariff.isp is None:
             samples = [
                 (octets_in, octets_out)
                 for (_, at), (octets_in, octets_out) in changes.samples.items()
                 if start <= at < end
             ]
-            charges += wholesale_charges(compiled, day, samples, sessions, ())
+            charges += wholesale_charges(compiled, day, samples, sessions, loans)
     return Bill(tariff.currency, _lines(charges), changes.events, unrated)
 
 
@@ -149,13 +183,15 @@ def _sessions(records: Iterable[RatableUsage]) -> list[tuple[int, int]]:
 
 
 def _cuts(
-    tariff: CompiledTariff, records: list[RatableUsage]
+    tariff: CompiledTariff, records: list[RatableUsage], loans: Sequence[Loan]
 ) -> Iterator[tuple[int, int]]:
-    """Give the start and end of every period of a version that the usage touches."""
-    if not records:
+    """Give the start and end of every period of a version that was used, or lent in."""
+    times = [(usage.started_at, usage.ended_at) for usage in records]
+    times += [(loan.lent_at, loan.returned_at) for loan in loans]
+    if not times:
         return
-    day = tariff.calendar.day_of(min(usage.started_at for usage in records))
-    last = tariff.calendar.day_of(max(usage.ended_at for usage in records) - 1)
+    day = tariff.calendar.day_of(min(start for start, _ in times))
+    last = tariff.calendar.day_of(max(end for _, end in times) - 1)
     while day <= last:
         if tariff.version_on(day) is None:
             day += _DAY

@@ -71,6 +71,7 @@ METERED = {"measure": "units", "price": "1", "per": "1 unit"}
         ({"quota": [{"name": "q"}]}, ("quota",), "nobody carries out quotas where"),
         ({"fee": [{"name": "f"}]}, ("fee",), "nobody charges fees where"),
         ({"peak": [{"name": "p"}]}, ("peak",), "nobody counts sessions where"),
+        ({"allowance": [{"rollover": "1 unit"}]}, ("allowance", 0, "rollover"), "nobo"),
         ({"allowance": [{"shared": True}]}, ("allowance", 0, "shared"), "each service"),
         (
             {"rate": [METERED | {"connect_fee": "1"}]},

@@ -147,6 +147,28 @@ def test_what_rolls_over_is_used_first_goes_no_further_and_is_never_had_twice() 
     assert 1_000_000 == sum(charge.amount for charge in late)
 
 
+def test_a_record_over_a_period_s_end_uses_what_is_left_before_it_rolls_over() -> None:
+    """As two records would, if its NAS had cut it there: 10 GB are left and no more
+    than 4 may go, of which the 8 before midnight leave 2."""
+    midnight = record(0, 0, 1).started_at - 86_400
+    midnight -= midnight % 86_400 + 3600  # Berlin's first of December
+    whole = usage(midnight - 600, midnight + 600, 0, 16 * GB)
+    halves = [
+        usage(midnight - 600, midnight, 0, 8 * GB),
+        usage(midnight, midnight + 600, 0, 8 * GB),
+    ]
+    for records in ([whole], halves):
+        rater = opened()
+        charges = rated(rater, records)
+        december = rater.balance(SERVICE, midnight)
+        assert december is not None
+        assert (0, [12 * GB], [4 * GB]) == (
+            sum(charge.amount for charge in charges),
+            december.granted,
+            list(december.remaining()),
+        )
+
+
 def test_a_topup_of_a_period_that_is_not_open_is_refused() -> None:
     """There is no balance to add it to, and none is made up."""
     assert Unrated.NO_VERSION is rater_of(network(VERSION)).top_up(
