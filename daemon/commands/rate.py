@@ -29,8 +29,10 @@ from daemon.commands.options import (
 from daemon.commands.tables import table
 from daemon.usage_files import UsageFileError, read_usage
 from rating.charge import MICRO, RatableUsage
-from rating.simulation import Bill, Rule, rule_at, simulate
+from rating.simulation import Bill, Circumstances, Rule, rule_at, simulate
+from rating.wholesale import Loan
 
+_DAY = click.DateTime(["%Y-%m-%d"])
 _COLUMNS = ("period", "element", "tag", "quantity", "unit", "amount")
 
 
@@ -44,6 +46,24 @@ _COLUMNS = ("period", "element", "tag", "quantity", "unit", "amount")
 )
 @click.option("--usage", "file", help="CSV or JSON lines; - is standard input.")
 @click.option("--at", type=Moment(), help="Say which rule applies at this time.")
+@click.option("--billed-from", type=_DAY, help="The first day that fees are due for.")
+@click.option("--billed-until", type=_DAY, help="The first day that they are not.")
+@click.option(
+    "--topup",
+    "topups",
+    type=(Moment(), str),
+    multiple=True,
+    metavar="TIME NAME",
+    help="A top-up that is bought.",
+)
+@click.option(
+    "--loan",
+    "loans",
+    type=(click.IntRange(min=1), Moment(), Moment()),
+    multiple=True,
+    metavar="ADDRESSES FROM UNTIL",
+    help="Addresses that an ISP borrows.",
+)
 @json_option
 def command(
     configuration: Path | None,
@@ -51,6 +71,10 @@ def command(
     network: Path | None,
     file: str | None,
     at: int | None,
+    billed_from: datetime | None,
+    billed_until: datetime | None,
+    topups: tuple[tuple[int, str], ...],
+    loans: tuple[tuple[int, int, int], ...],
     *,
     as_json: bool,
 ) -> None:
@@ -69,8 +93,14 @@ def command(
         _show_rule(rule, as_json=as_json)
         return
     assert file is not None
+    circumstances = Circumstances(
+        billed_from.date() if billed_from else None,
+        billed_until.date() if billed_until else None,
+        topups,
+        tuple(map(Loan._make, loans)),
+    )
     try:
-        bill = simulate(tariff, list(_usage(file)))
+        bill = simulate(tariff, list(_usage(file)), circumstances)
     except (UsageFileError, UnicodeDecodeError) as error:
         fail(f"{file}: {error}")
     except OSError as error:

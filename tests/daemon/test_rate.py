@@ -69,6 +69,25 @@ def test_a_month_is_billed_line_by_line_and_in_sum(usage: str) -> None:
     assert "exhausted: throttle" in table.stderr
 
 
+def test_what_a_bill_depends_on_besides_use_can_be_told() -> None:
+    """Billed from 16 to 20 October: 20 of 31 days of 39.00 less 15, and the activation. 256
+    addresses lent to an ISP for a day cost 0.002 an hour each. A top-up that is not
+    sold is said to be none."""
+    days = ("--billed-from", "2026-10-16", "--billed-until", "2026-10-21")
+    bill = rate("--usage", "-", "--json", *days, usage=as_csv())
+    lines = [msgspec.json.decode(line) for line in bill.stdout.splitlines()]
+    assert [("activation", "25.000000"), ("subscription", "6.290322")] == [
+        (li["element"], li["amount"]) for li in lines if li.get("unit") == "fee"
+    ]
+    lent = ("--loan", "256", "2026-10-01T00:00", "2026-10-02T00:00")
+    bill = rate("--usage", "-", "--json", *lent, usage="", tariff="open-access")
+    (line, _) = (msgspec.json.decode(line) for line in bill.stdout.splitlines())
+    assert ("loaned addresses", "12.288000") == (line["element"], line["amount"])
+    bought = ("--topup", "2026-10-24T21:00", "more")
+    bill = rate("--usage", "-", *bought, usage=as_csv())
+    assert "1 records not rated: no_version_in_force" in bill.stderr
+
+
 def test_the_rule_that_applies_at_a_time_is_told(tmp_path: Path) -> None:
     """By the clock on the tariff's wall: 06:30 in Stockholm is day."""
     night = rate("--at", "2026-10-25T01:30:00", "--json")
