@@ -70,8 +70,8 @@ def test_a_month_is_billed_line_by_line_and_in_sum(usage: str) -> None:
 
 
 def test_what_a_bill_depends_on_besides_use_can_be_told() -> None:
-    """Billed from 16 to 20 October: 20 of 31 days of 39.00 less 15, and the activation. 256
-    addresses lent to an ISP for a day cost 0.002 an hour each. A top-up that is not
+    """Billed from 16 to 20 October: 20 of 31 days of 39.00 less 15, and the activation.
+    256 addresses lent to an ISP for a day cost 0.002 an hour each. A top-up that is not
     sold is said to be none."""
     days = ("--billed-from", "2026-10-16", "--billed-until", "2026-10-21")
     bill = rate("--usage", "-", "--json", *days, usage=as_csv())
