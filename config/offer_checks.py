@@ -21,6 +21,7 @@ def find_offer_conflicts(document: Mapping[str, Any]) -> list[Finding]:
         *_components(document),
         *_uncontracted(document),
         *_replaced(document),
+        *_moving(document),
         *_unpriced(document),
     ]
 
@@ -81,6 +82,18 @@ def _unpriced(document: Mapping[str, Any]) -> Iterator[Finding]:
         if row.get("excess_price_micro") and row.get("tariff") is None:
             message = "sells addresses without a tariff, which says in which currency"
             yield Finding(("offering", place, "excess_price_micro"), message)
+
+
+def _moving(document: Mapping[str, Any]) -> Iterator[Finding]:
+    lines = _by_name(document, "line")
+    for place, row in _rows(document, "service"):
+        former = row.get("former_line")
+        path = ("service", place, "former_line")
+        if isinstance(former, str) and former not in lines:
+            message = f"there is no line called {former!r}"
+            yield Finding(path, message, nearest(former, lines))
+        elif isinstance(former, str) and former == row.get("line"):
+            yield Finding(path, "is the line that it is on")
 
 
 def _replaced(document: Mapping[str, Any]) -> Iterator[Finding]:

@@ -90,7 +90,9 @@ class Service(Row, frozen=True, kw_only=True):
     """Whom its ISP sells it to, by the ISP's own name for the customer."""
     replaces: str | None = None
     """The service of another ISP on the line that stays until this one is seen to work:
-    what is new on the line gets this one, what is there is renewed as it was."""
+    its users log in as before, and the next lease of the line is this one's."""
+    former_line: str | None = None
+    """The line that it moves away from, where it works until it is seen on its own."""
     simultaneous_use: Sessions | None = None
     session_timeout_seconds: Seconds | None = None
     pool: str | None = None
@@ -99,3 +101,10 @@ class Service(Row, frozen=True, kw_only=True):
     framed_ipv6_prefix: Block | None = None
     delegated_ipv6_prefix: Block | None = None
     excess: Excess | None = None
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The lines on which it works: two while it moves from one to the other."""
+        return (
+            (self.line,) if self.former_line is None else (self.line, self.former_line)
+        )

@@ -233,13 +233,14 @@ def _parties(
     strangers: Mapping[str, Terms],
 ) -> Iterable[tuple[str, Party]]:
     """Give each line's party. Services of one ISP on a line add up; of two ISPs, which
-    a line's one circuit cannot tell apart, the first by name is served.
+    a line's one circuit cannot tell apart, the one that replaces the other is served,
+    else the first by name.
     """
     offerings = {offering.name: offering for offering in network.offering}
     services: dict[str, list[Service]] = {}
-    for service in sorted(network.service, key=lambda service: service.name):
-        if service.offering in offerings:
-            services.setdefault(service.line, []).append(service)
+    for service in sorted(network.service, key=lambda s: (s.replaces is None, s.name)):
+        for name in service.lines if service.offering in offerings else ():
+            services.setdefault(name, []).append(service)
     known: dict[Terms, Terms] = {}
     for line in network.line:
         area = areas.get(line.area)

@@ -104,24 +104,34 @@ def _modify(wanted: Wanted, inventory: Inventory) -> Iterator[Stage]:
     new = _components(wanted.offering or service.offering, inventory)
     parties: Stage = [(Kind.DEVICE, {})] if _reconfigures(wanted, inventory) else []
     parties += _about(Kind.BSP, [one for one in new if one not in old])
+    former = wanted.moves_from
+    device = _has_device(service.offering, inventory)
     return _stages(
+        [(Kind.LINE, {})] if wanted.line is None else [],
         parties,
         [(Kind.RATING_OPEN, {})] if wanted.offering else [],
         [(Kind.SERVICE, {})],
         [(Kind.COA, {})],
+        [(Kind.PROOF, {})] if former else [],
+        [(Kind.TAKEOVER, {})] if former else [],
+        [(Kind.DEVICE_REMOVE, {"line": former})] if former and device else [],
         _about(Kind.BSP_REMOVE, [one for one in old if one not in new]),
     )
+
+
+def _has_device(offering: str | None, inventory: Inventory) -> bool:
+    row = inventory.offering.get(offering or "")
+    return bool(row and row.device)
 
 
 def _reconfigures(wanted: Wanted, inventory: Inventory) -> bool:
     """Tell whether a change is the device's too: one that leaves an offering with a
     device for one without would otherwise leave the old speed on it."""
     service = inventory.service[wanted.service]
-    sold = (
-        inventory.offering.get(n or "") for n in (service.offering, wanted.offering)
-    )
+    sold = (service.offering, wanted.offering)
     told = wanted.offering or wanted.user_name
-    return bool(wanted.device or (told and any(one and one.device for one in sold)))
+    devices = any(_has_device(one, inventory) for one in sold)
+    return bool(wanted.device or (told and devices))
 
 
 def _delete(wanted: Wanted, inventory: Inventory) -> Iterator[Stage]:

@@ -172,18 +172,20 @@ class Inventory:
             self.lines_on[line.node] -= 1
 
     def _add_service(self, name: str, service: Service) -> None:
-        self._on_line[service.line] = self._on_line.get(service.line, _NONE) | {name}
+        for line in service.lines:
+            self._on_line[line] = self._on_line.get(line, _NONE) | {name}
         self._of_isp[service.isp].add(name)
         for user in service.user_names:
             self._of_user[user.casefold()] = name
         self._promise(name, service)
 
     def _remove_service(self, name: str, service: Service) -> None:
-        left = self._on_line[service.line] - {name}
-        if left:
-            self._on_line[service.line] = left
-        else:
-            del self._on_line[service.line]
+        for line in service.lines:
+            left = self._on_line[line] - {name}
+            if left:
+                self._on_line[line] = left
+            else:
+                del self._on_line[line]
         self._of_isp[service.isp].discard(name)
         for user in service.user_names:
             if self._of_user.get(user.casefold()) == name:

@@ -38,6 +38,8 @@ class Wanted(Struct, frozen=True, kw_only=True, omit_defaults=True):
     device: str | None = None
     qualification: str | None = None
     replaces: str | None = None
+    moves_from: str | None = None
+    """The line that a service moves away from, in a move."""
 
 
 class Known(NamedTuple):
@@ -142,6 +144,9 @@ def _add(case: _Case) -> Assessed:
         if any(one.isp == case.isp for one in on_line):
             reason = "your service is on this line: modify it"
             return case.refuse("own_service", f"{_SERVICE}/place", reason)
+        if case.busy("service", replaced):
+            reason = "another order is under way"
+            return case.refuse("line_has_open_order", f"{_SERVICE}/place", reason)
     start = name_start(case.isp, line or site or "")
     name = case.item.service or case.known.free_name(start)
     if case.inventory.service.get(name) or case.busy("service", name):
@@ -249,14 +254,23 @@ def _existing(case: _Case) -> Service | list[Refusal]:
     return service
 
 
+def _of_move(case: _Case, line: str | None, site: str | None) -> list[Refusal]:
+    """Hold the place that a service moves to against what is there."""
+    refusals = _of_place(case, line, site)
+    if not refusals and line is not None and case.inventory.services_on(line):
+        reason = "there is a service on that line, which has to end first"
+        return case.refuse("line_taken", f"{_SERVICE}/place", reason)
+    return refusals
+
+
 def _modify(case: _Case) -> Assessed:
     service = _existing(case)
     if isinstance(service, list):
         return service
-    if case.item.places:
-        where = f"{_SERVICE}/place"
-        return case.refuse("place_fixed", where, "a move is a delete and an add")
-    refusals = _of_offering(case) if case.item.offering else []
+    line, site = _place(case) if case.item.places else (service.line, None)
+    moves = line != service.line
+    refusals = _of_move(case, line, site) if moves else []
+    refusals += _of_offering(case) if case.item.offering else []
     refusals += _of_identity(case, service.name)
     if refusals:
         return refusals
@@ -265,8 +279,11 @@ def _modify(case: _Case) -> Assessed:
         action=Action.MODIFY,
         isp=case.isp,
         service=service.name,
-        offering=case.item.offering,
-        line=service.line,
+        # What moves is qualified where it goes, whatever it is.
+        offering=case.item.offering or (service.offering if moves else None),
+        line=line,
+        site=site if moves else None,
+        moves_from=service.line if moves else None,
         user_name=said.get("userName"),
         password_sealed=_sealed(case, service.name),
         mac_address=said.get("macAddress"),

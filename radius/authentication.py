@@ -76,7 +76,7 @@ def find(
         )
         return Found(subscriber, by_line=True)
     if subscriber is not None:
-        if line is not None and line != subscriber.line:
+        if line is not None and line not in subscriber.lines:
             return Found(subscriber, by_line=False, refusal=Refusal.WRONG_LINE)
         macs = subscriber.mac_addresses
         if macs and mac_address(device) not in macs:

@@ -28,7 +28,7 @@ class Subscriber:
         "blocked",
         "grant",
         "isp",
-        "line",
+        "lines",
         "mac_addresses",
         "name",
         "nt_hash",
@@ -50,7 +50,7 @@ class Subscriber:
         self.name: str = body["name"]
         self.octets = self.name.encode()
         self.isp: str = body["isp"]
-        self.line: str = body["line"]
+        self.lines = _lines(body)
         self.blocked = restricted == "block"
         shut = restricted in ("block", "walled_garden")
         self.active = body.get("state", "active") == "active" and not shut
@@ -73,6 +73,12 @@ class Subscriber:
         if attributes is None:
             attributes = self.replies[profile] = grant_attributes(profile, self.grant)
         return attributes
+
+
+def _lines(body: Body) -> tuple[str, ...]:
+    """Give the lines that a service may log in from: two while it moves."""
+    former = body.get("former_line")
+    return (body["line"], former) if former else (body["line"],)
 
 
 Unseal = Callable[[str, str, str], bytes | None]
@@ -126,7 +132,8 @@ class Subscribers:
         if kind == "service":
             for user in body.get("user_names", ()):
                 self._by_user[user.casefold()] = name
-            self._by_line.setdefault(body["line"], set()).add(name)
+            for line in _lines(body):
+                self._by_line.setdefault(line, set()).add(name)
             for mac in body.get("mac_addresses", ()):
                 self._by_mac.setdefault(mac, set()).add(name)
         elif kind == "line" and body.get("circuit_id"):
@@ -140,7 +147,8 @@ class Subscribers:
             for user in body.get("user_names", ()):
                 if self._by_user.get(user.casefold()) == name:
                     del self._by_user[user.casefold()]
-            self._discard(self._by_line, body["line"], name)
+            for line in _lines(body):
+                self._discard(self._by_line, line, name)
             for mac in body.get("mac_addresses", ()):
                 self._discard(self._by_mac, mac, name)
         elif kind == "line":

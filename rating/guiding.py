@@ -74,7 +74,8 @@ class Guide:
         for service in network.service:
             for name in service.user_names:
                 self._by_user_name[name.casefold()] = service.name
-            self._by_line.setdefault(service.line, []).append(service.name)
+            for on in service.lines:
+                self._by_line.setdefault(on, []).append(service.name)
         self._areas = {nas.name: nas.area for nas in network.nas}
         self._circuits: dict[str, list[tuple[str, str]]] = {}
         self._remotes: dict[str, list[tuple[str, str]]] = {}

@@ -17,11 +17,10 @@ from provisioning.order import Item, Order
 from provisioning.order_rules import Wanted
 from provisioning.order_states import Action
 from provisioning.outcomes import Done, Later, Outcome
-from provisioning.proof import proves
 from provisioning.task_graph import POLICIES, Kind, Task
 from services.actor import Actor
 from services.provisioning import ObjectChange, Transaction
-from services.service_signs import ended_since, leases_since, live_sessions
+from services.service_signs import is_seen, is_seen_moved
 from storage import holds, outbox
 from storage.outbox import Event
 from storage.service_records import LiveSessions, ServiceRecords
@@ -36,8 +35,15 @@ class Coa(Protocol):
     def change(self, transaction: Transaction, service: Service, by: str) -> None:
         """Bring the sessions to what the service is entitled to now."""
 
-    def disconnect(self, transaction: Transaction, service: Service, by: str) -> None:
-        """End the sessions; the service is still in the network when this is asked."""
+    def disconnect(
+        self,
+        transaction: Transaction,
+        service: Service,
+        by: str,
+        line: str | None = None,
+    ) -> None:
+        """End the sessions, or those on one line; the service is still in the network
+        when this is asked."""
 
 
 class Rating(Protocol):
@@ -161,6 +167,8 @@ def _body(wanted: Wanted, before: Service | None) -> dict[str, Any]:
             offering=wanted.offering,
         )
     said: dict[str, Any] = {}
+    if wanted.moves_from is not None:
+        said |= {"line": wanted.line, "former_line": wanted.moves_from}
     if wanted.offering is not None:
         said["offering"] = wanted.offering
     if wanted.user_name is not None:
@@ -283,7 +291,9 @@ def _proof(work: Work) -> Outcome:
         return Later(transaction.now + _PROOF_SECONDS[1], "the service is gone")
     # Waiting began when the service was written.
     since = work.task.deadline_at - POLICIES[Kind.PROOF].wait_seconds
-    if not _is_seen(transaction, service, since):
+    moved = work.wanted.moves_from is not None
+    seen = is_seen_moved if moved else is_seen
+    if not seen(transaction, service, since):
         first, longest = _PROOF_SECONDS
         wait = min(first << min(work.task.attempts, 9), longest)
         return Later(transaction.now + wait, "no packet of it was seen yet")
@@ -292,19 +302,27 @@ def _proof(work: Work) -> Outcome:
     return Done({"since": since})
 
 
-def _is_seen(transaction: Transaction, service: Service, since: int) -> bool:
-    inventory = transaction.inventory
-    return (
-        proves(service, inventory, live_sessions(transaction, service), since)
-        or proves(service, inventory, leases_since(transaction, service, since), since)
-        or proves(service, inventory, ended_since(transaction, service, since), since)
-    )
-
-
 def _takeover(work: Work) -> Outcome:
-    """The new ISP's service is seen to work: the old one ends, and its ISP is told."""
+    """What is new is seen to work: what it takes the place of ends."""
+    wanted = work.wanted
+    own = work.transaction.inventory.service[wanted.service]
+    if wanted.moves_from is not None:
+        return _leave(work, own, wanted.moves_from)
+    return _replace(work, own)
+
+
+def _leave(work: Work, own: Service, former: str) -> Outcome:
+    """End a service on the line that it has moved away from."""
+    moved: Service = msgspec.structs.replace(own, former_line=None)
+    by = f"order {work.order.id}"
+    work.ports.coa.disconnect(work.transaction, own, by, former)
+    work.change(own.name, msgspec.to_builtins(moved))
+    return Done()
+
+
+def _replace(work: Work, own: Service) -> Outcome:
+    """End the service of the ISP that was on the line before, and tell it."""
     transaction, wanted = work.transaction, work.wanted
-    own = transaction.inventory.service[wanted.service]
     old = transaction.inventory.service.get(wanted.replaces or "")
     replaced: Service = msgspec.structs.replace(own, replaces=None)
     work.change(own.name, msgspec.to_builtins(replaced))

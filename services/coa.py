@@ -71,11 +71,14 @@ def request_disconnect(
     requested_by: str,
     class_key: bytes,
     now: int,
+    line: str | None = None,
 ) -> list[int]:
-    """End every live session of a service; else like ``request_coa``."""
+    """End every live session of a service, or those that its NAS saw on one line; else
+    like ``request_coa``."""
     return _request(
         connection,
         Kind.DISCONNECT,
+        line=line,
         tenant=tenant,
         service=service,
         requested_by=requested_by,
@@ -106,8 +109,8 @@ def live_sessions(
         raise UnknownServiceError(service)
     own = set(body.get("user_names", ()))
     users = own.union(*map(notations, body.get("mac_addresses", ())))
-    line = _object(connection, "line", body["line"]) or {}
-    users |= {line["circuit_id"]} if line.get("circuit_id") else set()
+    for key in ("line", "former_line"):
+        users |= _circuits(connection, body.get(key))
     found = []
     for session in sessions_of_users(connection, users, since=1 << 62):
         token = class_token.find(class_key, session.class_)
@@ -121,6 +124,11 @@ def live_sessions(
     return found
 
 
+def _circuits(connection: Connection, line: str | None) -> set[str]:
+    body = _object(connection, "line", line) if line else None
+    return {body["circuit_id"]} if body and body.get("circuit_id") else set()
+
+
 def _request(
     connection: Connection,
     kind: Kind,
@@ -130,11 +138,15 @@ def _request(
     requested_by: str,
     class_key: bytes,
     now: int,
+    line: str | None = None,
     **values: int | bool | None,
 ) -> list[int]:
     sessions = live_sessions(
         connection, tenant=tenant, service=service, class_key=class_key
     )
+    if line is not None:
+        there = _circuits(connection, line)
+        sessions = [s for s in sessions if {s.agent_circuit_id, s.nas_port_id} & there]
     body = _object(connection, "service", service)
     assert body is not None
     return [

@@ -144,6 +144,10 @@ def _asked(
             asked.add(("service", item.service))
             service = inventory.service.get(item.service)
             asked |= {("line", service.line)} if service else set()
+        on_lines = [
+            s for k, n in asked if k == "line" for s in inventory.services_on(n)
+        ]
+        asked |= {("service", one.name) for one in on_lines}
         if "userName" in item.characteristics:
             asked.add(("user_name", item.characteristics["userName"]))
     return asked

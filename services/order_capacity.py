@@ -94,7 +94,7 @@ def _case(
     inventory = transaction.inventory
     so = standing(inventory, place, wanted.isp, held.__getitem__)
     if wanted.action is Action.MODIFY:
-        has = inventory.addresses_of(inventory.service[wanted.service])
+        has = _has_there(transaction, wanted, place)
         left = None if so.left is None else so.left + has
         so = so._replace(own_service=False, left=left)
     return Case(place, inventory.offering[wanted.offering or ""], so)
@@ -103,10 +103,23 @@ def _case(
 def _kept(transaction: Transaction, case: Case, wanted: Wanted) -> list[Need]:
     if wanted.action is not Action.MODIFY:
         return needs(case)
-    inventory = transaction.inventory
-    has = inventory.addresses_of(inventory.service[wanted.service])
-    more = ((need.resource, need.quantity - has) for need in needs(case))
+    has = {
+        f"addresses:{wanted.isp}/{case.place.area}": _has_there(
+            transaction, wanted, case.place
+        )
+    }
+    more = ((n.resource, n.quantity - has.get(n.resource, 0)) for n in needs(case))
     return [Need(*one) for one in more if one[1] > 0]
+
+
+def _has_there(transaction: Transaction, wanted: Wanted, place: Place) -> int:
+    """Count the addresses that a service has in an area already: what it moves to
+    another one with, it has to find there."""
+    inventory = transaction.inventory
+    service = inventory.service[wanted.service]
+    line = inventory.line.get(service.line)
+    same = line is not None and line.area == place.area
+    return inventory.addresses_of(service) if same else 0
 
 
 def _take_over(

@@ -219,7 +219,8 @@ def _party(order: Order, task: Task) -> str:
         return str(task.about["bsp"])
     wanted = order.items[task.item].wanted
     assert wanted is not None
-    return wanted.line or "" if task.kind in _OF_DEVICE else order.tenant
+    line = task.about.get("line", wanted.line)
+    return str(line or "") if task.kind in _OF_DEVICE else order.tenant
 
 
 _OF_DEVICE: Final = frozenset({Kind.DEVICE, Kind.DEVICE_REMOVE})
@@ -237,7 +238,7 @@ def _body(order: Order, task: Task) -> dict[str, Any]:
     if task.kind is Kind.DEVICE:
         body["device"] = wanted.device
     if task.kind in _OF_DEVICE:
-        body["line"] = wanted.line
+        body.setdefault("line", wanted.line)
     return {key: value for key, value in body.items() if value is not None}
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, select, text
 
 from provisioning.device_drift import (
+    NOTHING,
     Configuration,
     DeviceCommand,
     Ordered,
@@ -178,7 +179,8 @@ def _commanded(connection: Connection) -> dict[str, list[_Told]]:
     )
     found: dict[str, list[_Told]] = {}
     for row in rows:
-        said = row.wanted
+        said, removes = row.wanted, row.kind == Kind.DEVICE_REMOVE
+        elsewhere = "line" in row.about  # on the line that it has moved away from
         command = DeviceCommand(
             action=Action(said["action"]),
             state=TaskState(row.state),
@@ -186,8 +188,10 @@ def _commanded(connection: Connection) -> dict[str, list[_Told]]:
             deadline_at=row.deadline_at,
             ended=row.completed_at is not None,
             at=row.ordered_at if row.completed_at is None else row.completed_at,
-            removes=row.kind == Kind.DEVICE_REMOVE,
-            told=Configuration(None, *(said.get(name) for name in _TOLD)),
+            removes=removes and not elsewhere,
+            told=NOTHING
+            if removes
+            else Configuration(None, *(said.get(name) for name in _TOLD)),
         )
         # A change of ISP tells the old one's device too.
         service = row.about.get("service", row.service)

@@ -36,8 +36,14 @@ class SessionCommands:
             now=transaction.now,
         )
 
-    def disconnect(self, transaction: Transaction, service: Service, by: str) -> None:
-        """End the sessions."""
+    def disconnect(
+        self,
+        transaction: Transaction,
+        service: Service,
+        by: str,
+        line: str | None = None,
+    ) -> None:
+        """End the sessions, or those on one line."""
         transaction.flush()
         coa.request_disconnect(
             transaction.connection,
@@ -46,4 +52,5 @@ class SessionCommands:
             requested_by=by,
             class_key=self._class_key,
             now=transaction.now,
+            line=line,
         )

@@ -143,6 +143,24 @@ def ended_sessions(
     return [Sign(*row) for row in connection.execute(_ENDED, given)]
 
 
+def begun_sessions(
+    connection: Connection, users: Iterable[str], since: int
+) -> list[tuple[Sign, set[str]]]:
+    """Give the sessions of user names that began ``since``, each with the circuits that
+    its NAS named."""
+    columns = session.c
+    query = select(
+        columns.framed_ip_address,
+        columns.last_arrival_at,
+        columns.agent_circuit_id,
+        columns.nas_port_id,
+    ).where(columns.user_name.in_(list(users)), columns.started_at >= since)
+    return [
+        (Sign(*row[:2]), {one for one in row[2:] if one})
+        for row in connection.execute(query.limit(_SIGNS))
+    ]
+
+
 def unnamed_sessions(connection: Connection, service: str) -> list[Sign]:
     """Give the live sessions without User-Name whose use was guided to a service."""
     query = select(session.c.framed_ip_address, session.c.last_arrival_at).where(

@@ -212,9 +212,15 @@ class _Coa:
         """Change a service's sessions."""
         self._parties.answer("coa", service.name)
 
-    def disconnect(self, _transaction: Transaction, service: Service, _by: str) -> None:
-        """End a service's sessions."""
-        self._parties.answer("disconnect", service.name)
+    def disconnect(
+        self,
+        _transaction: Transaction,
+        service: Service,
+        _by: str,
+        line: str | None = None,
+    ) -> None:
+        """End a service's sessions, or those on a line."""
+        self._parties.answer("disconnect", line or service.name)
 
 
 class _Rating:

@@ -7,6 +7,7 @@ that is not there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -20,7 +21,7 @@ from controlplane.rest.context import Context
 from controlplane.rest.problems import not_found
 from provisioning.order_view import service_order
 from services.activation import Activation, Observation, activation, report
-from services.principal import Scope
+from services.principal import Principal, Role, Scope
 from services.provisioning import Transaction
 
 _Text = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -52,11 +53,32 @@ def _shown(found: Activation) -> dict[str, Any]:
     }
 
 
+def _may_see(principal: Principal, found: Activation) -> bool:
+    """Client software has the token alone; an ISP sees no other's order by it."""
+    software = principal.role is Role.CLIENT_SOFTWARE
+    return software or principal.sees_all or found.order.tenant == principal.tenant
+
+
 def routes(context: Context) -> list[ControllerRouterHandler]:
     """Make the routes of activation."""
     tags, read = ["activation"], [requires(Scope.ORDERS_READ)]
     write = [requires(Scope.ORDERS_WRITE)]
     key = context.keys.token_key
+
+    async def find(
+        principal: Principal, token: str, seen: Sequence[Observation] = ()
+    ) -> dict[str, Any]:
+        def work(transaction: Transaction) -> Activation | None:
+            found = activation(transaction, token, key)
+            if found is None or not _may_see(principal, found):
+                return None
+            report(transaction, found, seen)
+            return found
+
+        found = await context.transact(work)
+        if found is None:
+            raise not_found()
+        return _shown(found)
 
     @get(
         "/v1/activations/{token:str}",
@@ -64,16 +86,11 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
         tags=tags,
         summary="How far an activation is, and what to do next",
     )
-    async def show(token: FromPath[str]) -> dict[str, Any]:
+    async def show(
+        request: Request[Any, Any, Any], token: FromPath[str]
+    ) -> dict[str, Any]:
         """Give the order of a resume token with a diagnosis."""
-
-        def work(transaction: Transaction) -> Activation | None:
-            return activation(transaction, token, key)
-
-        found = await context.transact(work)
-        if found is None:
-            raise not_found()
-        return _shown(found)
+        return await find(request.user, token)
 
     @post(
         "/v1/activations/{token:str}/reports",
@@ -87,16 +104,6 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
     ) -> dict[str, Any]:
         """Take a program's own checks; what failed is an alert of its order."""
         seen = [Observation(one.name, one.ok, one.detail) for one in data.checks]
-
-        def work(transaction: Transaction) -> Activation | None:
-            found = activation(transaction, token, key)
-            if found is not None:
-                report(transaction, found, seen)
-            return found
-
-        found = await context.transact(work)
-        if found is None:
-            raise not_found()
-        return _shown(found)
+        return await find(request.user, token, seen)
 
     return [show, tell]

@@ -242,6 +242,8 @@ def test_an_activation_is_found_again_after_a_reboot_and_ends_online(
     site.run(seconds=2)
     told.append(step())
 
+    assert 404 == site.ask("GET", place, *BOREALIS).status_code
+    assert 200 == site.ask("GET", place).status_code
     assert placed["resumeToken"] == again["resumeToken"]
     assert [
         ("wait", "service_pending"),

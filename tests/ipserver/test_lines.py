@@ -8,7 +8,9 @@ import pytest
 from access_network import GIADDR, ask, network
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from config.offers import Service
 from config.plant import Area, Line, Relay
 from ipserver.ask import Agent, Message
 from ipserver.lines import LineId, Lines, line_of, line_text
@@ -42,6 +44,31 @@ def test_the_line_that_says_most_of_itself_is_meant() -> None:
         "behind",
         "octets",
     ]
+
+
+def test_a_service_that_moves_is_served_on_both_lines() -> None:
+    """Until it is seen on the one that it moves to."""
+    moving = Service(
+        name="s", isp="aurora", line="line-1", former_line="line-0", offering="home"
+    )
+    lines = Lines(network(service=(moving,)))
+    parties = [lines.party(f"line-{number}", "harbour") for number in range(3)]
+
+    assert ["s", "s", ""] == [party.service for party in parties if party]
+
+
+def test_of_two_isps_on_a_line_the_one_that_replaces_is_served() -> None:
+    """In a change of ISP the next lease is the new one's, whatever it is called; of two
+    that do not replace one another, the first by name's."""
+    old = Service(name="a", isp="aurora", line="line-0", offering="home")
+    new = Service(name="b", isp="borealis", line="line-0", offering="other")
+    served = []
+    for services in ((old, new), (old, replace(new, replaces="a"))):
+        party = Lines(network(service=services)).party("line-0", "harbour")
+        assert party is not None
+        served.append((party.service, party.terms.isp))
+
+    assert [("a", "aurora"), ("b", "borealis")] == served
 
 
 def test_ids_are_opaque_unless_a_rule_says_otherwise() -> None:

@@ -11,6 +11,7 @@ from access_site import (
     CHALLENGE,
     CLASS_KEY,
     KEY,
+    NETWORK,
     NT_RESPONSE,
     PEER,
     SECRET,
@@ -435,6 +436,36 @@ def test_a_user_is_let_in_on_his_own_line_alone(site: AccessSite) -> None:
     other = vendor_attribute(3561, 1, b"other")
     assert REJECT == site.answer(pap(user, right, other))[0]
     assert {"wrong_line": 1} == site.refused()
+
+
+def test_a_user_who_moves_is_let_in_on_both_lines(site: AccessSite) -> None:
+    """Until the order that moves him says that the old one is over."""
+    lines = [
+        (kind, name, {"name": name, "area": "harbour", "circuit_id": circuit})
+        for kind, name, circuit in (
+            ("line", "harbour-102", "other"),
+            ("line", "harbour-103", "third"),
+        )
+    ]
+    service = NETWORK["service", "aurora-101"]
+    moving = service | {"line": "harbour-102", "former_line": "harbour-101"}
+    site.subscribers.change([*lines, ("service", "aurora-101", moving)])
+    asked = [
+        pap("sub101@aurora.example", "arctangent", one)
+        for one in (
+            CIRCUIT,
+            vendor_attribute(3561, 1, b"other"),
+            vendor_attribute(3561, 1, b"third"),
+        )
+    ]
+    both = [site.answer(request)[0] for request in asked]
+    site.subscribers.change(
+        [("service", "aurora-101", service | {"line": "harbour-102"})]
+    )
+
+    assert [ACCEPT, ACCEPT, REJECT] == both
+    again = pap("sub101@aurora.example", "arctangent", CIRCUIT)
+    assert REJECT == site.answer(again)[0]
 
 
 def test_an_answer_that_no_packet_holds_is_not_sent(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ class Orders(RuleBasedStateMachine):
         """Borealis orders a line, whoever serves it."""
         self.place(change_of_isp(f"B-{next(self.numbers)}", line), BOREALIS)
 
-    @rule(action=st.sampled_from(["modify", "delete"]), place=st.integers(0, 5))
+    @rule(action=st.sampled_from(["modify", "delete", "move"]), place=st.integers(0, 5))
     def change_service(self, action: str, place: int) -> None:
         """Whoever has a service changes it or gives it up."""
         services = sorted(self.site.services().items())
@@ -106,10 +106,13 @@ class Orders(RuleBasedStateMachine):
             return
         name, service = services[place % len(services)]
         actor = AURORA if service["isp"] == "aurora" else BOREALIS
-        more = {}
+        more: dict[str, Any] = {}
         if action == "modify":
             said = [{"name": "customer", "value": f"C-{place}"}]
             more = {"serviceCharacteristic": said}
+        if action == "move":
+            to = [line for line in LINES if line != service["line"]]
+            action, more = "modify", {"place": [{"role": "line", "name": to[0]}]}
         number = next(self.numbers)
         self.place(about(f"C-{number}", action, name, **more), actor)
 
@@ -221,11 +224,10 @@ class Orders(RuleBasedStateMachine):
                 actor = AURORA if order.tenant == "aurora" else BOREALIS
                 with self.site.transaction() as transaction:
                     orders.retry(transaction, actor, order.id)
-                for item in order.items.values():
-                    if item.wanted is not None and item.wanted.user_name:
-                        own = order.tenant == "aurora"
-                        address = "100.64.0.2" if own else "100.64.16.2"
-                        self.site.connect(item.wanted.user_name, address)
+            for service in self.site.services().values():
+                own = service["isp"] == "aurora"
+                for user in service.get("user_names", ()):
+                    self.site.connect(user, "100.64.0.2" if own else "100.64.16.2")
             if not self.open_orders():
                 break
         assert [] == [(o.id, o.state, o.tasks) for o in self.open_orders()]
@@ -240,7 +242,8 @@ class Orders(RuleBasedStateMachine):
         live = {n for n, r in records.items() if r.state != "terminated"}
         assert live == set(services)
         assert all(records[name].state == "active" for name in live)
-        assert not any("replaces" in one for one in services.values())
+        half_done = {"replaces", "former_line"}
+        assert not any(half_done & set(one) for one in services.values())
         ended = self.site.orders(AURORA) + self.site.orders(BOREALIS)
         assert all(order.state in ENDED for order in ended)
         undone = [o for o in ended if o.state in (State.FAILED, State.CANCELLED)]

@@ -130,6 +130,29 @@ def test_a_session_without_user_name_is_found_by_the_service_it_was_guided_to(
     assert [1, 2] == sorted(command.session_id for command in told if command)
 
 
+def test_the_sessions_on_one_line_are_ended_alone(network: Database, rows: Any) -> None:
+    """A service that moves goes on where it moved to."""
+    line = {"name": "l2", "area": "a", "circuit_id": "c2"}
+    moving = {"name": "s1", "isp": "aurora", "line": "l2", "former_line": "l1"}
+    changes = [
+        Change("add", "line", "l2", line),
+        Change("modify", "service", "s1", moving | {"user_names": ["u1"]}),
+    ]
+    rows.add_sessions(
+        {"id": 1, "user_name": "u1", "nas_port_id": "c1"},
+        {"id": 2, "user_name": "u1", "nas_port_id": "c2"},
+        {"id": 3, "user_name": "u1", "agent_circuit_id": "c1"},
+    )
+    with network.write.begin() as connection:
+        apply(connection, changes, NOW)
+        numbers = coa.request_disconnect(
+            connection, tenant="aurora", service="s1", line="l1", **COMMON
+        )
+        told = [read_command(connection, number) for number in numbers]
+
+    assert [1, 3] == sorted(command.session_id for command in told if command)
+
+
 def test_what_a_node_has_learned_the_others_hear(database: Database) -> None:
     """Each keeps what it had, and nothing is told twice."""
     with database.write.begin() as connection:
