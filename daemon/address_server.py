@@ -29,7 +29,7 @@ from ipserver.server import DhcpServer
 from storage.database import Database
 from storage.journal import JournalError
 from storage.over_allocation import load_state
-from telemetry import metrics
+from telemetry import address_metrics
 
 _TURN_LEASES = 2000
 """Leases ended before packets have their turn again: about 5 ms."""
@@ -143,7 +143,7 @@ class AddressServer:
             self._ticked = now
             began = clock.monotonic()
             self.over_allocation.tick(now)
-            metrics.OVER_ALLOCATION_SECONDS.observe(clock.monotonic() - began)
+            address_metrics.OVER_ALLOCATION_SECONDS.observe(clock.monotonic() - began)
             self._relieve(now)
         self.step()
         return more
@@ -180,9 +180,9 @@ def count(step: Step, now: float) -> None:
     """Count what a step has decided and ended."""
     for decided in step.change.decisions:
         outcome, reason = decided.decision.outcome, decided.decision.reason
-        metrics.OVER_ALLOCATION_DECISIONS.labels(outcome, reason).inc()
+        address_metrics.OVER_ALLOCATION_DECISIONS.labels(outcome, reason).inc()
     for request in step.change.requests:
         if request.state in TERMINAL:
-            metrics.OVER_ALLOCATION_ENDED.labels(request.state).inc()
+            address_metrics.OVER_ALLOCATION_ENDED.labels(request.state).inc()
             waited = max(0.0, now - request.raised_at)
-            metrics.OVER_ALLOCATION_WAIT_SECONDS.observe(waited)
+            address_metrics.OVER_ALLOCATION_WAIT_SECONDS.observe(waited)

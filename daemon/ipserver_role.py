@@ -40,7 +40,7 @@ from ipserver.server import DhcpServer
 from storage.database import Database, StorageError, open_database
 from storage.group_commit import GroupCommit
 from storage.journal import JournalError
-from telemetry import logs, metrics
+from telemetry import address_metrics, logs, metrics
 
 REPLY_TO_SOURCE_VARIABLE = "DHCP_REPLY_TO_SOURCE"
 """For tests alone: "1" sends each reply back to where its request came from, instead of
@@ -62,20 +62,22 @@ class _Observer:
 
     def publish(self, statistics: Statistics, endpoints: list[DatagramSocket]) -> None:
         for (kind, result), count in statistics.messages().items():
-            metrics.DHCP_MESSAGES.labels(kind, result).inc(count)
+            address_metrics.DHCP_MESSAGES.labels(kind, result).inc(count)
         for (result, reason), count in statistics.reasons().items():
-            metrics.DHCP_ANSWERS.labels(result, reason).inc(count)
+            address_metrics.DHCP_ANSWERS.labels(result, reason).inc(count)
         for reason, count in statistics.dropped.items():
-            metrics.DHCP_DROPPED.labels(reason).inc(count)
+            address_metrics.DHCP_DROPPED.labels(reason).inc(count)
         for reason, count in statistics.malformed.items():
-            metrics.DHCP_MALFORMED.labels(reason).inc(count)
-        metrics.DHCP_TRUNCATED.inc(statistics.truncated)
-        metrics.DHCP_LEFT_OUT.labels("agent").inc(statistics.without_agent)
-        metrics.DHCP_LEFT_OUT.labels("options").inc(statistics.without_options)
+            address_metrics.DHCP_MALFORMED.labels(reason).inc(count)
+        address_metrics.DHCP_TRUNCATED.inc(statistics.truncated)
+        address_metrics.DHCP_LEFT_OUT.labels("agent").inc(statistics.without_agent)
+        address_metrics.DHCP_LEFT_OUT.labels("options").inc(statistics.without_options)
         statistics.clear()
         for endpoint in endpoints:
             drops = endpoint.kernel_drops()
-            metrics.DHCP_RECEIVE_QUEUE_DROPS.inc(drops - self._drops.get(endpoint, 0))
+            address_metrics.DHCP_RECEIVE_QUEUE_DROPS.inc(
+                drops - self._drops.get(endpoint, 0)
+            )
             self._drops[endpoint] = drops
 
     def pools(self, addresses: AddressServer) -> None:
@@ -83,7 +85,7 @@ class _Observer:
             usage = addresses.allocation.pool_usage(pool.name)
             for state in ("leased", "offered", "declined", "cooling", "free"):
                 count = getattr(usage, state)
-                metrics.POOL_ADDRESSES.labels(pool.name, state).set(count)
+                address_metrics.POOL_ADDRESSES.labels(pool.name, state).set(count)
 
 
 class _Tracer:

@@ -22,7 +22,7 @@ from ipserver.over_allocation_command import Command
 from ipserver.over_allocation_request import TERMINAL, RequestState
 from storage.database import Database, StorageError
 from storage.over_allocation_inbox import pending
-from telemetry import metrics
+from telemetry import address_metrics
 
 INBOX_SECONDS = 0.5
 
@@ -60,15 +60,15 @@ def publish(over_allocation: OverAllocation) -> None:
     requests = Counter(request.state for request in state.requests.values())
     for name in RequestState:
         if name not in TERMINAL:
-            metrics.OVER_ALLOCATION_REQUESTS.labels(name).set(requests[name])
+            address_metrics.OVER_ALLOCATION_REQUESTS.labels(name).set(requests[name])
     loans = Counter(loan.state for loan in state.loans.values())
     for stage in BlockState:
-        metrics.ADDRESS_LOANS.labels(stage).set(loans[stage])
+        address_metrics.ADDRESS_LOANS.labels(stage).set(loans[stage])
     for pool, pressure, _ in over_allocation.pools():
         for part in ("lent", "borrowed", "capacity"):
             count = getattr(pressure, part)
-            metrics.POOL_ADDRESSES.labels(pool.name, part).set(count)
-        metrics.POOL_UTILISATION.labels(pool.name).set(pressure.utilisation)
+            address_metrics.POOL_ADDRESSES.labels(pool.name, part).set(count)
+        address_metrics.POOL_UTILISATION.labels(pool.name).set(pressure.utilisation)
 
 
 def answer(addresses: AddressServer, question: dict[str, Any]) -> dict[str, Any]:
