@@ -175,17 +175,18 @@ class Bindings:
             case records.Bound():
                 self._restore_binding(slot, entry, now)
             case records.Extended() if state in (LEASED, COOLING, FREE):
-                table.until[slot] = entry.expires - skew
-                table.extended[slot] = table.seen[slot] = entry.at - skew
-                if entry.expires - skew > now and state != LEASED:
+                at, until = self._span(entry.at, entry.expires, now)
+                table.until[slot] = until
+                table.extended[slot] = table.seen[slot] = at
+                if until > now and state != LEASED:
                     self._lease_again(slot)
             case records.Ended() if state in (LEASED, COOLING, FREE):
                 if state == LEASED:
-                    self._free.give_back(slot, entry.at - skew, now)
+                    self._free.give_back(slot, min(entry.at - skew, now), now)
                 table.flags[slot] |= GIVEN_UP
             case records.Declined():
                 table.unlink(slot)
-                self._free.quarantine(slot, entry.until - skew)
+                self._free.quarantine(slot, self._span(entry.at, entry.until, now)[1])
             case records.Reusable() if state == DECLINED:
                 self._free.withdraw(slot, entry.at - skew)
             case _:
@@ -193,19 +194,28 @@ class Bindings:
         return True
 
     def _restore_binding(self, slot: int, entry: records.Bound, now: int) -> None:
-        table, skew = self._table, self.skew
+        table = self._table
         table.link(slot, line_of(entry.line))
         table.kind[slot] = entry.kind
         table.hardware[slot] = entry.hardware
         table.client_id[slot] = entry.client_id
         table.agent[slot] = entry.agent
-        at, until = entry.at - skew, entry.expires - skew
+        at, until = self._span(entry.at, entry.expires, now)
         table.until[slot] = until
         table.started[slot] = table.extended[slot] = table.seen[slot] = at
         if until > now:
             self._lease_again(slot)
         else:
             self._free.give_back(slot, until, now)
+
+    def _span(self, at: int, until: int, now: int) -> tuple[int, int]:
+        """Bring a record's times to the time that is passed in.
+
+        What is of the future was written before the clock was set back: it lasts as
+        long as it was to last, from now on and no longer.
+        """
+        at, until = at - self.skew, until - self.skew
+        return (now, now + until - at) if at > now else (at, until)
 
     def _lease_again(self, slot: int) -> None:
         table = self._table

@@ -116,8 +116,10 @@ def ask(
 class Site:
     """An allocation with a clock that a test turns."""
 
-    def __init__(self, served: Network | None = None, **settings: Any) -> None:
-        self.now = float(NOW)
+    def __init__(
+        self, served: Network | None = None, *, now: float = NOW, **settings: Any
+    ) -> None:
+        self.now = float(now)
         self.records: list[bytes] = []
         self.allocation = Allocation(
             LeaseSettings(**settings), random=random.Random(1).random, now=self.now

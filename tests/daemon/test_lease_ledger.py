@@ -13,7 +13,7 @@ from sqlalchemy import select
 from config.schema import Settings
 from daemon.lease_ledger import LeaseLedger
 from daemon.lease_loading import LeaseLoader, tail
-from ipserver.answer import Nak
+from ipserver.answer import Ack, Nak
 from ipserver.ask import Message
 from ipserver.reasons import Reason
 from ipserver.records import entries
@@ -50,15 +50,13 @@ class Office(Site):
             ledger.apply("ipserver", blocks)
         reader.close()
 
-    def restart(self) -> Site:
-        """Start again from what is durable."""
+    def restart(self, jump: int = 0) -> Site:
+        """Start again from what is durable, when the clock has been set meanwhile."""
         self.commit()
-        again = Site()
-        again.now = self.now
+        again = Site(self.network, now=self.now + jump)
         again.allocation.begin_loading()
-        again.allocation.change_network(self.network, self.now)
         loader = LeaseLoader(again.allocation, self.database, self.folder)
-        loader.load(self.now)
+        loader.load(again.now)
         loader.close()
         again.allocation.loaded()
         return again
@@ -137,6 +135,37 @@ def test_a_start_knows_every_lease(
     assert late == Nak(Reason.ENDED)
     assert again.lease("line-1", 9) == released
     assert again.lease("line-2", 3) not in {0, declined, held, released}
+
+
+@pytest.mark.parametrize("applied", [True, False], ids=["database", "journal"])
+@pytest.mark.parametrize("back", [3600, 400 * 86_400])
+def test_a_clock_set_back_while_it_was_down_makes_nothing_last_longer(
+    tmp_path: Path, database: Database, back: int, applied: bool
+) -> None:
+    """A lease of an hour is no lease of 400 days, and none is given twice."""
+    office = Office(tmp_path, database)
+    held = office.lease("line-0", 1)
+    office.now += 2000
+    office.renew("line-0", 1, address=held)
+    released = office.lease("line-1", 2)
+    office.ask(Message.RELEASE, "line-1", 2, address=released, unicast=True)
+    declined = office.lease("line-2", 3)
+    office.ask(Message.DECLINE, "line-2", 3, address=declined)
+    if applied:
+        office.apply()
+    again = office.restart(-back)
+    assert again.lease("line-3", 4) not in {0, held, released, declined}
+    renewed = again.renew("line-0", 1, address=held)
+    assert isinstance(renewed, Ack)
+    assert renewed.lease.seconds <= 3600
+    again.now += 3601
+    again.allocation.turn(again.now, 1000)
+    usage = again.allocation.pool_usage("aurora-harbour")
+    assert (0, 1) == (usage.leased, usage.declined)
+    again.now += 86_400
+    again.allocation.turn(again.now, 1000)
+    assert 0 == again.allocation.pool_usage("aurora-harbour").declined
+    assert again.allocation.audit() == []
 
 
 def test_what_was_sold_this_month_is_not_sold_again_after_a_start(
