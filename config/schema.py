@@ -76,7 +76,8 @@ class DhcpSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     line_per_second: Annotated[int, Meta(ge=1, le=1_000_000)] = 10
     """Packets of one line that are served per second; twice as many in a burst."""
     relay_per_second: Annotated[int, Meta(ge=1, le=10_000_000)] = 20_000
-    """DISCOVERs and the like of one relay that are served per second."""
+    """DISCOVERs and the like of one relay that are served per second, and what comes
+    of it without option 82."""
     queue_packets: Annotated[int, Meta(ge=64, le=1_000_000)] = 8192
     """DISCOVERs that may wait, and as many requests and renewals."""
     queue_seconds: Annotated[int, Meta(ge=1, le=60)] = 3

@@ -111,6 +111,7 @@ class Intake:
             giaddr = octets[24:28]
             relay = relays.get(giaddr)
             arrival = Arrival(query, relay, source, local, listener)
+            nameless = False
             if giaddr == _NOWHERE:
                 wrong = self._alone(query, source[4:8])
                 line = source[4:8]
@@ -119,19 +120,20 @@ class Intake:
             elif source[4:8] not in relay.sources:
                 wrong = Drop.SOURCE
             else:
-                wrong = None
-                line = giaddr + (query.options.get(_AGENT) or octets[28:44])
+                wrong, agent = None, query.options.get(_AGENT)
+                # Only the client says who it is: it may be one that says many names.
+                nameless = not agent
+                line = giaddr + (agent or octets[28:44])
             if wrong is not None:
                 self._drop(wrong, arrival)
             elif not lines.take(line, moment):
                 self._drop(Drop.LINE_RATE, arrival)
             else:
-                queue = urgent
-                if query.type in _PATIENT:
-                    if not self._by_relay.take(giaddr, moment):
-                        self._drop(Drop.RELAY_RATE, arrival)
-                        continue
-                    queue = patient
+                can_wait = query.type in _PATIENT
+                if (can_wait or nameless) and not self._by_relay.take(giaddr, moment):
+                    self._drop(Drop.RELAY_RATE, arrival)
+                    continue
+                queue = patient if can_wait else urgent
                 if len(queue) >= room:
                     self._drop(Drop.QUEUE_FULL, queue.popleft()[1])
                 queue.append((moment, arrival))

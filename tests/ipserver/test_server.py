@@ -571,6 +571,27 @@ def test_a_relay_s_discovers_are_limited_and_its_requests_are_not(
     site.close()
 
 
+def test_made_up_clients_of_a_relay_without_option_82_are_its_own_flood(
+    tmp_path: Path,
+) -> None:
+    """Where nothing but the client says whose a REQUEST is, the relay's bucket counts;
+    lines that their relay names are served beside it.
+    """
+    site = Site(tmp_path, limits=LIMITS._replace(relay_per_second=4))
+    address = site.lease()
+    site.time += 1
+    flood = [
+        relayed(REQUEST, "", option(50, ip(address)), hardware=b"\2" + bytes(4) + x)
+        for x in (bytes((n,)) for n in range(50))
+    ]
+
+    answers = site.ask(*flood, relayed(REQUEST, ciaddr=address, xid=77))
+
+    assert 46 == site.dropped()[Drop.RELAY_RATE]
+    assert [(ACK, 77)] == [(a.kind, a.xid) for a in answers if a.kind == ACK]
+    site.close()
+
+
 def test_a_changed_network_is_served_from_the_next_datagram_on(site: Site) -> None:
     """A relay that is taken out of the network file is answered no more."""
     from ipserver.network_options import NetworkOptions
