@@ -169,14 +169,17 @@ class Lending:
             recalled.append(loan)
         return recalled
 
-    def give_back(self, draft: Draft, loan: Loan) -> Loan | None:
-        """Start the return of a loan that its borrower needs no more, if it can."""
+    def give_back(self, draft: Draft, loan: Loan, cause: str) -> Loan | None:
+        """Start the return of a loan by its borrower, if it can; ``cause`` is "return"
+        for its word, "low" for what it was seen to need no more.
+        """
         block = draft.state.blocks[loan.first]
+        if loan.cause == "low" and cause == "return":
+            return self._ending(draft, loan, cause, loan.deadline)
         if block.state not in (_S.ACTIVE, _S.TERM_ENDING):
             return None
-        policy = self._figures.terms.policy
-        deadline = deadline_of(loan, "return", draft.now, policy)
-        loan = self._ending(draft, loan, "return", deadline)
+        deadline = deadline_of(loan, cause, draft.now, self._figures.terms.policy)
+        loan = self._ending(draft, loan, cause, deadline)
         return self._move(draft, loan, block, _E.REQUEST_RETURN)
 
     def extend(self, draft: Draft, loan: Loan) -> Loan | None:

@@ -42,7 +42,8 @@ class Loan(Struct, frozen=True, array_like=True):
     term_ends_at: int
     state: BlockState = BlockState.PENDING_ACTIVE
     cause: str = ""
-    """Why it ends: return, recall, guarantee or term."""
+    """Why it ends: low (its borrower needs it no more), return (its borrower says so),
+    recall, guarantee or term."""
     ending_at: int = 0
     """When it was first known to end; 0 before."""
     deadline: int = 0
@@ -113,19 +114,20 @@ def _term_ending(
 ) -> BlockEvent | None:
     if around.needed and around.lender_agrees:
         return BlockEvent.RENEW
-    last_moment = loan.term_ends_at - policy.recall_notice_seconds
-    if now >= last_moment or (not around.needed and around.room):
+    if now >= _last_moment(loan, policy) or (not around.needed and around.room):
         return BlockEvent.STOP_BINDING
     return None
 
 
 def _return_requested(
-    _l: Loan, _b: Block, around: Circumstances, _n: int, _p: OverAllocation
+    loan: Loan, _b: Block, around: Circumstances, now: int, policy: OverAllocation
 ) -> BlockEvent | None:
-    if around.pressed and around.lender_agrees:
+    if _needed_again(loan, around):
         return BlockEvent.REACTIVATE
-    # Without room the return would only move the shortage.
-    return BlockEvent.STOP_BINDING if around.room else None
+    # Without room the return would only move the shortage; but the term is the term.
+    if around.room or now >= _last_moment(loan, policy):
+        return BlockEvent.STOP_BINDING
+    return None
 
 
 def _recalled(
@@ -140,7 +142,7 @@ def _recalled(
 def _attrition(
     loan: Loan, block: Block, around: Circumstances, now: int, policy: OverAllocation
 ) -> BlockEvent | None:
-    if loan.cause == "return" and around.pressed and around.lender_agrees:
+    if _needed_again(loan, around):
         return BlockEvent.REACTIVATE
     if around.used == 0:
         return BlockEvent.EMPTY
@@ -150,7 +152,7 @@ def _attrition(
 def _draining(
     loan: Loan, block: Block, around: Circumstances, now: int, policy: OverAllocation
 ) -> BlockEvent | None:
-    if loan.cause == "return" and around.pressed and around.lender_agrees:
+    if _needed_again(loan, around):
         return BlockEvent.REACTIVATE
     if around.used == 0:
         return BlockEvent.EMPTY
@@ -172,6 +174,16 @@ def _quarantine(
 ) -> BlockEvent | None:
     over = now >= block.since + policy.quarantine_seconds
     return BlockEvent.RELEASE if over and around.used == 0 else None
+
+
+def _needed_again(loan: Loan, around: Circumstances) -> bool:
+    """Whether a return is called off: never one that its borrower asked for."""
+    return loan.cause == "low" and around.pressed and around.lender_agrees
+
+
+def _last_moment(loan: Loan, policy: OverAllocation) -> int:
+    """When binding stops, so that the block is empty at the end of the term."""
+    return loan.term_ends_at - policy.recall_notice_seconds
 
 
 def _drain_at(loan: Loan) -> int:

@@ -97,6 +97,11 @@ class OverAllocation:
         terms = terms_of(network)
         draft = Draft(self.state, int(now))
         self._lending.withdraw(draft, {(b.first, b.last) for b in terms.blocks()})
+        if not starting and terms != self.state.terms:
+            # What was denied under other terms may be asked for again.
+            for memory in list(self.state.pools.values()):
+                if memory.denied_until:
+                    draft.remember(memory.pool, refusals=0, denied_until=0)
         self._close(draft)
         self.state.agree(terms, int(now))
         for block in self.state.blocks.values():
@@ -305,4 +310,4 @@ class OverAllocation:
                 active,
                 key=lambda loan: (self.figures.live(blocks[loan.first]), -loan.number),
             )
-            self._lending.give_back(draft, least)
+            self._lending.give_back(draft, least, "low")

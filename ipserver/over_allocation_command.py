@@ -153,6 +153,7 @@ class Commands:
             at=draft.now,
             policy=request.policy,
             inputs=request.inputs,
+            reason=command.reason,
         )
         after = self._requests.say(draft, request, approval)
         if after is None:
@@ -187,7 +188,7 @@ class Commands:
         loan = self._loan(draft, command, lambda each: {each.borrower_tenant, NETWORK})
         if isinstance(loan, _Outcome):
             return loan
-        return self._moved(loan, self._lending.give_back(draft, loan))
+        return self._moved(loan, self._lending.give_back(draft, loan, "return"))
 
     def _extend(self, draft: Draft, command: Command) -> _Outcome:
         loan = self._loan(draft, command, lambda each: {each.lender_tenant})

@@ -139,7 +139,8 @@ class Approval(Struct, frozen=True, array_like=True):
     """What a party said of a request, once and for good.
 
     ``actor`` is the principal that authenticated for the party; ``inputs`` the digest
-    of the snapshot and ``policy`` that of the rules that it was asked under.
+    of the snapshot and ``policy`` that of the rules that it was asked under; ``reason``
+    is in the party's own words.
     """
 
     request: int
@@ -150,6 +151,7 @@ class Approval(Struct, frozen=True, array_like=True):
     at: int
     policy: str
     inputs: str
+    reason: str = ""
 
 
 class Request(Struct, frozen=True, array_like=True):

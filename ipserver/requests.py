@@ -215,15 +215,15 @@ class Requests:
         else:
             draft.move(request, _E.LOSE, chosen=None, options=())
 
-    def deny(self, draft: Draft, request: Request, reason: str) -> None:
+    def deny(self, draft: Draft, request: Request, reason: str) -> Request:
         """End a request with a no; its pool asks again later, each time later still."""
         policy = self._figures.terms.policy
         memory = draft.state.memory(request.pool)
         wait = back_off(memory.refusals, policy)
-        draft.move(request, _E.DENY, reason=reason, retry_after=wait, options=())
         draft.remember(
             request.pool, refusals=memory.refusals + 1, denied_until=draft.now + wait
         )
+        return draft.move(request, _E.DENY, reason=reason, retry_after=wait, options=())
 
     def say(self, draft: Draft, request: Request, approval: Approval) -> Request | None:
         """Take a party's word; what it leads to happens at once.
@@ -241,14 +241,14 @@ class Requests:
         options = remaining(request.options, words)
         option = agreed(options, words)
         if not options:
-            self.deny(draft, request, Reason.REFUSED)
-        elif option is not None:
+            return self.deny(draft, request, Reason.REFUSED)
+        if option is not None:
             took = max(0, draft.now - request.asked_at)
             self._approval_seconds = [*self._approval_seconds, took][-_APPROVALS_KEPT:]
             self.reserve(draft, request, option)
         elif options != request.options:
             draft.put_request(structs.replace(request, options=options))
-        return draft.state.requests.get(request.number, request)
+        return draft.state.requests[request.number]
 
     def connected(self, draft: Draft, request: Request, *, reachable: bool) -> None:
         """Take the word of the network step: the blocks can be used, or cannot."""

@@ -159,6 +159,7 @@ def _approvals(change: Change) -> Rows:
             "at": word.at,
             "policy": word.policy,
             "inputs": word.inputs,
+            "reason": word.reason,
         }
         for word in change.approvals
     ]
@@ -255,6 +256,7 @@ def approval_of(row: Mapping[Any, Any]) -> Approval:
         at=row["at"],
         policy=row["policy"],
         inputs=row["inputs"],
+        reason=row["reason"],
     )
 
 

@@ -76,6 +76,7 @@ def show_request(
             "actor": word.actor,
             "answer": word.answer,
             "blocks": word.blocks,
+            "reason": word.reason,
             "at": _time(word.at),
             "policy": word.policy,
             "inputs": word.inputs,

@@ -73,6 +73,7 @@ over_allocation_approval: Final = Table(
     Column("at", BigInteger, nullable=False),
     Column("policy", Text, nullable=False),
     Column("inputs", Text, nullable=False),
+    Column("reason", Text, nullable=False, server_default=text("''")),
 )
 
 over_allocation_decision: Final = Table(

@@ -14,6 +14,7 @@ from dhcp_packets import (
     ACK,
     DISCOVER,
     OFFER,
+    RELEASE,
     REQUEST,
     Answer,
     agent,
@@ -79,7 +80,7 @@ class Relay:
         self._to = ("127.0.0.1", daemon.dhcp_port)
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
-        self._socket.settimeout(5)
+        self._xid = 0
 
     def close(self) -> None:
         """Let go of the socket."""
@@ -87,12 +88,39 @@ class Relay:
 
     def exchange(self, line: str, kind: int, options: bytes = b"") -> Answer:
         """Send a message of a line's client and give the reply."""
+        reply = self.heard(line, kind, options, seconds=5)
+        assert reply is not None
+        return reply
+
+    def heard(
+        self, line: str, kind: int, options: bytes = b"", *, seconds: float
+    ) -> Answer | None:
+        """Send a message, and give the reply to this very one, if it comes in time."""
+        self.send(line, kind, options)
+        self._socket.settimeout(seconds)
+        with contextlib.suppress(TimeoutError):
+            while (reply := answer(self._socket.recv(2048))).xid != self._xid:
+                pass  # of a message that nobody waits for any more
+            return reply
+        return None
+
+    def send(
+        self, line: str, kind: int, options: bytes = b"", ciaddr: str = "0.0.0.0"
+    ) -> None:
+        """Send a message of a line's client."""
+        self._xid += 1
         hardware = b"\x02" + line.encode().rjust(5, b"\0")
-        circuit = option(82, agent(line.encode()))
-        self._socket.sendto(
-            message(kind, options + circuit, hardware=hardware), self._to
-        )
-        return answer(self._socket.recv(2048))
+        more = options + option(82, agent(line.encode()))
+        sent = message(kind, more, xid=self._xid, hardware=hardware, ciaddr=ciaddr)
+        self._socket.sendto(sent, self._to)
+
+    def is_offered(self, line: str) -> bool:
+        """Send a DISCOVER, and say whether it is answered within half a second."""
+        return self.heard(line, DISCOVER, seconds=0.5) is not None
+
+    def release(self, line: str, address: str) -> None:
+        """Give a line's address back; nothing answers that (RFC 2131 section 4.4.6)."""
+        self.send(line, RELEASE, option(54, ip("127.0.0.1")), address)
 
     def lease(self, line: str) -> str:
         """Bring a line up: DISCOVER, OFFER, REQUEST, ACK; give its address."""
@@ -104,12 +132,19 @@ class Relay:
         return ack.yiaddr
 
 
-def fairlane(daemon: Daemon, *words: str) -> list[dict[str, Any]]:
+def fairlane(daemon: Daemon, *words: str, code: int = 0) -> list[dict[str, Any]]:
     """What a command prints with --json, run here: starting a Python takes longer."""
     command = [*words, "--json", "-c", str(daemon.configuration)]
     done = CliRunner().invoke(main, command)
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == code, done.output
     return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def only(daemon: Daemon, *words: str) -> dict[str, Any]:
+    """The one object that a command prints, once the ledger has written it."""
+    wait_until(lambda: fairlane(daemon, *words))
+    (found,) = fairlane(daemon, *words)
+    return found
 
 
 @pytest.mark.timeout(400)
@@ -154,3 +189,107 @@ def test_a_full_pool_is_granted_a_block_and_gives_it_back(
         daemon.stop()
         (stored,) = fairlane(daemon, "pools", "--isp", "aurora")
         assert (OWN + 1, 16) == (stored["leased"], stored["borrowed"])
+
+
+ASKING = NETWORK.replace(
+    'name = "borealis"\n', 'name = "borealis"\nlend_policy = "ask"\n'
+).replace(
+    "rationing_percent = 0\n",
+    "rationing_percent = 0\nreserve_auto_max = 1\nback_off_seconds = 2\n"
+    "lease_seconds_min = 4\nrecall_notice_seconds = 1\nquarantine_seconds = 1\n"
+    "return_margin = 0\n",
+)
+"""The reserve grants nothing without a yes, nor does the other ISP lend; leases in a
+borrowed block take seconds, and so does each step of its way home."""
+
+
+@pytest.mark.timeout(400)
+def test_people_deny_approve_and_return_at_the_command_line(tmp_path: Path) -> None:
+    """A request that needs a yes: refused by all who were asked it ends with a reason
+    and a time to ask again; agreed to by the lender it brings the line that waits its
+    address; what was borrowed goes home when it is given back, block by state, and
+    nobody's connection ends for it.
+    """
+    with (
+        Daemon(
+            tmp_path,
+            network=ASKING,
+            environment={REPLY_TO_SOURCE_VARIABLE: "1"},
+            settings={"leases": "cool_down_seconds = 0"},
+            single=True,
+        ) as daemon,
+        contextlib.closing(Relay(daemon)) as relay,
+    ):
+        own = {n: relay.lease(f"l{n}") for n in range(OWN)}
+        waiting = f"l{OWN}"
+
+        # Refused: each party has its own word, and one no leaves the other ways open.
+        assert not relay.is_offered(waiting)
+        request = only(daemon, "overallocation", "list", "--open")
+        assert ("pending_approval", ["borealis", "network"]) == (
+            request["state"],
+            request["parties"],
+        )
+        number = str(request["number"])
+        (said,) = fairlane(
+            daemon, "overallocation", "approve", number, "--isp", "aurora", code=1
+        )
+        assert "not_asked" == said["result"]
+        (said,) = fairlane(
+            daemon, "overallocation", "deny", number, "--reason", "kept for the fair"
+        )
+        assert ("done", "pending_approval") == (said["result"], said["message"])
+        (said,) = fairlane(
+            daemon, "overallocation", "deny", number, "--isp", "borealis"
+        )
+        assert ("done", "denied") == (said["result"], said["message"])
+        shown = only(daemon, "overallocation", "show", number)
+        assert ("denied", "refused", 2, 0) == tuple(
+            shown[key] for key in ("state", "reason", "retry_after", "granted")
+        )
+        assert [("network", "deny", "kept for the fair"), ("borealis", "deny", "")] == [
+            (word["party"], word["answer"], word["reason"])
+            for word in shown["approvals"]
+        ]
+        (said,) = fairlane(daemon, "overallocation", "deny", number, code=1)
+        assert "over" == said["result"]
+
+        # Agreed to: the line that waits has its address with its next DISCOVER.
+        def asked_again() -> bool:
+            relay.is_offered(waiting)
+            return bool(fairlane(daemon, "overallocation", "list", "--open"))
+
+        wait_until(asked_again)
+        number = str(only(daemon, "overallocation", "list", "--open")["number"])
+        (why,) = fairlane(daemon, "why", waiting)
+        assert ("silence", "pool_empty") == (why["answer"], why["reason"])
+        assert "pending_approval" in [r["state"] for r in why["requests"]]
+        (said,) = fairlane(
+            daemon, "overallocation", "approve", number, "--isp", "borealis"
+        )
+        assert "done" == said["result"]
+        wait_until(lambda: relay.is_offered(waiting))
+        borrowed = relay.lease(waiting)
+        assert borrowed.startswith("10.0.1.")
+        shown = only(daemon, "overallocation", "show", number)
+        assert ("fulfilled", 16) == (shown["state"], shown["granted"])
+
+        # Given back: there is room at home, and the client moves there by itself.
+        for line in range(8):
+            relay.release(f"l{line}", own[line])
+        loan = str(only(daemon, "loans", "list", "--open")["number"])
+        (said,) = fairlane(daemon, "loans", "return", loan, "--isp", "borealis", code=1)
+        assert "forbidden" == said["result"]
+        (said,) = fairlane(daemon, "loans", "return", loan, "--isp", "aurora")
+        assert ("done", "return_requested") == (said["result"], said["message"])
+        wait_until(lambda: relay.lease(waiting).startswith("10.0.0."))
+        wait_until(lambda: not fairlane(daemon, "loans", "list", "--open"))
+        (ended,) = fairlane(daemon, "loans", "list")
+        assert ("returned", "return", "free") == (
+            ended["outcome"],
+            ended["cause"],
+            ended["state"],
+        )
+        (mine, lenders) = fairlane(daemon, "pools")
+        assert (0, 0) == (mine["borrowed"], lenders["lent"])
+        assert [] == fairlane(daemon, "overallocation", "list", "--open")

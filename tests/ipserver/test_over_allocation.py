@@ -126,6 +126,19 @@ def test_a_pool_at_its_cap_is_denied_and_waits_longer_each_time() -> None:
     assert {"cap"} == {reason for _, reason, _ in denied}
 
 
+def test_other_terms_end_the_wait_after_a_denial() -> None:
+    """The cap was in the way and is raised: the next client too many is served."""
+    server = Leasing(network(pool=[pool("a", "aurora", "10.0.0.0/26")]))
+    server.fill("a", OWN)
+    server.bind("a-90")
+    assert server.state.memory("a").denied_until > server.now + 200
+    server.network = network(pool=[pool("a", "aurora", "10.0.0.0/26", burst=96)])
+    server.allocation.change_network(server.network, server.now)
+    server.manager.agree(server.network, server.now)
+    server.tick()  # an ISP's requests are decided one a second
+    assert isinstance(server.bind("a-90"), Ack)
+
+
 def test_who_asks_without_end_never_holds_back_a_pool_below_its_guarantee() -> None:
     """A burster has taken all but the emergency slice; the guarantee is kept from
     that at once, and by recalls within the notice, with nobody asked (I5).
@@ -255,6 +268,28 @@ def test_a_loan_goes_back_when_it_is_not_needed_and_nobody_asks_for_it_again() -
     assert 64 == server.state.tally("b").capacity
 
 
+def test_what_is_given_back_by_word_goes_however_full_the_pool_is() -> None:
+    """A return of the low mark is called off when the pool fills up; one that the
+    borrower asked for waits for room, and goes with the term without any.
+    """
+    server = lender_only()
+    number = lent(server)
+    server.fill("a", OWN + 13)
+    assert Result.DONE == server.do(Action.RETURN, "aurora", target=number)
+    term = server.state.loans[number].term_ends_at
+    while number in server.state.loans and server.now < term + 7200:
+        server.jump(59)
+        server.tick()
+        for line in server.bound("a"):
+            if server.leases[line][1] - server.now < 900:
+                server.renew(line)
+        if server.now < term - 3700:
+            state = server.state.loans[number].state
+            assert BlockState.RETURN_REQUESTED is state
+    assert term - 3700 < server.now <= term + 7200
+    assert 64 == server.state.tally("b").capacity
+
+
 def test_a_lender_that_wants_to_be_asked_says_yes_by_its_own_word_only() -> None:
     """I10: neither the borrower nor the Network Provider can say it for the lender."""
     server = lender_only(isp=isps(lend_policy="ask"))
@@ -270,6 +305,20 @@ def test_a_lender_that_wants_to_be_asked_says_yes_by_its_own_word_only() -> None
     words = [word for step in server.steps for word in step.change.approvals]
     assert [("borealis", "borealis-csr")] == [(w.party, w.actor) for w in words]
     assert all(word.inputs and word.policy for word in words)
+
+
+def test_a_no_has_its_reason_in_words_and_the_time_to_ask_again() -> None:
+    """Who refuses says why; the command is told what became of the request."""
+    server = lender_only(isp=isps(lend_policy="ask"))
+    server.fill("a", OWN)
+    server.bind("a-90")
+    (number,) = server.state.requests
+    said = server.command(Action.DENY, "borealis", target=number, reason="no room")
+    assert (Result.DONE, "denied") == (said.result, said.message)
+    ended = server.ended(number)
+    assert ("refused", 300) == (ended.reason, ended.retry_after)
+    words = [word for step in server.steps for word in step.change.approvals]
+    assert [("borealis", "no room")] == [(w.party, w.reason) for w in words]
 
 
 def test_a_yes_that_comes_too_late_changes_nothing() -> None:
