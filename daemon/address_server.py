@@ -121,8 +121,11 @@ class AddressServer:
 
     def _shortage(self, pool: str, line: str | bytes, now: float) -> str | None:
         """Ask for addresses; what is granted by itself is journaled with this block."""
+        began = clock.monotonic()
         request = self.over_allocation.shortage(pool, line, now)
-        self.step()
+        took = clock.monotonic() - began
+        if self.step():
+            address_metrics.OVER_ALLOCATION_SECONDS.observe(took)
         return request
 
     def change_network(self, network: Network, lines: Lines) -> None:
@@ -159,13 +162,15 @@ class AddressServer:
             if count:
                 self.server.record(record)
 
-    def step(self) -> None:
-        """Journal the steps that the over-allocation has taken."""
+    def step(self) -> bool:
+        """Journal the steps that the over-allocation has taken; say whether any was."""
         assert self.server is not None
-        for step in self.over_allocation.take():
+        steps = self.over_allocation.take()
+        for step in steps:
             self.server.record(
                 frame(step.kind, step.body), partial(self._durable, step)
             )
+        return bool(steps)
 
     def _durable(self, step: Step) -> None:
         assert self.server is not None

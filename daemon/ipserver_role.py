@@ -69,6 +69,8 @@ class _Observer:
             address_metrics.DHCP_DROPPED.labels(reason).inc(count)
         for reason, count in statistics.malformed.items():
             address_metrics.DHCP_MALFORMED.labels(reason).inc(count)
+        for seconds in statistics.seconds:
+            address_metrics.DHCP_ALLOCATION_SECONDS.observe(seconds)
         address_metrics.DHCP_TRUNCATED.inc(statistics.truncated)
         address_metrics.DHCP_LEFT_OUT.labels("agent").inc(statistics.without_agent)
         address_metrics.DHCP_LEFT_OUT.labels("options").inc(statistics.without_options)

@@ -13,9 +13,7 @@ from typing import Any
 from netaddr import IPAddress
 
 from daemon.address_server import AddressServer
-from ipserver.answer import Lease
 from ipserver.block import BlockState
-from ipserver.lines import LineId, line_of, line_text
 from ipserver.loan import Loan
 from ipserver.over_allocation import OverAllocation
 from ipserver.over_allocation_command import Command
@@ -117,34 +115,25 @@ def pools(over_allocation: OverAllocation) -> list[dict[str, Any]]:
 
 
 def why(addresses: AddressServer, text: str) -> dict[str, Any]:
-    """Trace the last decision on a line: what it asked, what it got, what its pools
-    and their requests look like now.
+    """Trace the last decision on a line: what it asked and got, what its service gives
+    it, what it has, and what its pools and their requests look like now.
+
+    Nothing was asked since the start where there is no ``answer``.
     """
-    line = _line(text)
-    decision = addresses.allocation.decision(line)
-    if decision is None:
-        return {"error": f"nothing is remembered of line {text!r}"}
+    nothing = {"error": f"nothing is known of line {text!r}"}
+    try:
+        told = addresses.allocation.why(text, addresses.now())
+    except ValueError:
+        return nothing
+    policy, decision = told["policy"], told.pop("decision")
+    if not (policy or decision or told["leases"]):
+        return nothing
     over_allocation = addresses.over_allocation
-    at, ask, given = decision
-    lease = getattr(given, "lease", None)
-    shown: dict[str, Any] = {
-        "line": line_text(line),
-        "at": at,
-        "asked": ask.message.value,
-        "asked_address": _address(ask.address),
-        "answer": type(given).__name__.lower(),
-        "reason": lease.reason if isinstance(lease, Lease) else _reason(given),
-    }
-    if isinstance(lease, Lease):
-        shown |= {
-            "address": _address(lease.address),
-            "pool": lease.pool,
-            "seconds": lease.seconds,
-            "loan": _loan(over_allocation, lease.address),
-        }
-    names = addresses.allocation.pools_of(line, ask.area)
-    wanted = [row for row in pools(over_allocation) if row["pool"] in names]
-    shown["pools"] = wanted
+    shown = told | (decision or {"answer": None})
+    if "address" in shown:
+        shown["loan"] = _loan(over_allocation, int(IPAddress(shown["address"])))
+    names = policy["pools"] if policy else []
+    shown["pools"] = [r for r in pools(over_allocation) if r["pool"] in names]
     shown["requests"] = [
         {
             "number": request.number,
@@ -157,24 +146,9 @@ def why(addresses: AddressServer, text: str) -> dict[str, Any]:
         for request in over_allocation.state.requests.values()
         if request.pool in names
     ]
-    memories = [over_allocation.state.memory(row["pool"]) for row in wanted]
+    memories = [over_allocation.state.memory(name) for name in names]
     shown["denied_until"] = {m.pool: m.denied_until for m in memories if m.denied_until}
     return shown
-
-
-def _line(text: str) -> LineId:
-    try:
-        return line_of(text)
-    except (LookupError, OverflowError, ValueError):
-        return text  # no line at all: nothing is remembered of it
-
-
-def _reason(given: Any) -> str:
-    return str(getattr(given, "reason", "") or getattr(given, "request", ""))
-
-
-def _address(number: int) -> str | None:
-    return str(IPAddress(number, 4)) if number else None
 
 
 def _loan(over_allocation: OverAllocation, address: int) -> dict[str, Any] | None:

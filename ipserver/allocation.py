@@ -317,6 +317,7 @@ class Allocation(Offering):
         A relayed client speaks for its own line only.
         """
         table = self._table
+        party = self._party(ask) if ask.area else None
         slot = table.slot_of.get(ask.address, NONE)
         if (
             slot == NONE
@@ -325,10 +326,10 @@ class Allocation(Offering):
             or not same_client(table, slot, ask)
         ):
             return NONE
-        if ask.area:
-            party = self._party(ask)
-            if party is None or party.line != table.key_of(slot):
-                return NONE
+        line = table.key_of(slot)
+        if ask.area and (party is None or party.line != line):
+            return NONE
+        self._line = line
         return slot
 
     def _decline(self, ask: Ask, now: int) -> Answer:

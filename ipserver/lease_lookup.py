@@ -99,10 +99,13 @@ class LeaseLookup(BlockLeasing):
         """Say what a line has and was last answered, and by which policy, for JSON.
 
         ``line`` is a name of the network or as ``line_text`` writes it; a line that
-        nothing is known of has empty ``leases`` and no ``decision``. Times are in
-        seconds since the epoch.
+        nothing is known of has no ``policy``, no ``decision`` and no ``leases``. Times
+        are in seconds since the epoch. Raises ValueError for what is no line.
         """
-        key = line_of(line)
+        try:
+            key = line_of(line)
+        except (LookupError, OverflowError) as error:
+            raise ValueError(f"{line!r} is no line") from error
         newest = self._decisions.get(key) or self._older_decisions.get(key)
         area = newest[1].area if newest is not None else ""
         party = self._lines.party(key, area)
@@ -117,7 +120,7 @@ class LeaseLookup(BlockLeasing):
                 "excess": excess.policy.value,
             }
         if newest is not None:
-            told["decision"] = _decision(newest)
+            told["decision"] = _decision(newest, self._bindings.skew)
         skew = self._bindings.skew
         told["leases"] = [self._lease_of(slot) for slot in self._table.slots_of(key)]
         spent = self._book.spent(line_text(key), now + skew)
@@ -141,10 +144,10 @@ class LeaseLookup(BlockLeasing):
         }
 
 
-def _decision(decision: Decision) -> dict[str, Any]:
+def _decision(decision: Decision, skew: int) -> dict[str, Any]:
     at, ask, answer = decision
     told: dict[str, Any] = {
-        "at": at,
+        "at": at + skew,
         "asked": ask.message.value,
         "asked_address": str(IPAddress(ask.address)) if ask.address else None,
         "hardware": ask.hardware[1:].hex(":"),
@@ -152,6 +155,7 @@ def _decision(decision: Decision) -> dict[str, Any]:
     }
     if isinstance(answer, Offer | Ack):
         told["address"] = str(IPAddress(answer.lease.address))
+        told["pool"] = answer.lease.pool
         told["seconds"] = answer.lease.seconds
         told["reason"] = str(answer.lease.reason)
     elif isinstance(answer, Park):

@@ -12,6 +12,9 @@ from typing import Final, NamedTuple
 
 from ipserver.dhcp import MessageType
 
+TURNS_TIMED_MAX: Final = 100
+"""Turns of which the time is kept until it is told elsewhere, once a second."""
+
 _NAMES: Final = {int(kind): kind.name.lower() for kind in MessageType}
 
 
@@ -68,7 +71,7 @@ class Statistics:
     result the reply's type, ``taken`` for a RELEASE or DECLINE, or ``parked``.
     ``unanswered`` counts the types of what was dropped, ``dropped`` and ``malformed``
     the reasons, ``truncated`` requests whose options broke off and were read as far as
-    that.
+    that. ``seconds`` are those that one request took, the mean of each turn.
     """
 
     def __init__(self) -> None:
@@ -83,6 +86,7 @@ class Statistics:
         self.truncated = 0
         self.without_agent = 0
         self.without_options = 0
+        self.seconds: list[float] = []
 
     def messages(self) -> Counter[tuple[str, str]]:
         """Count messages by type and result; what was dropped is ``dropped``."""

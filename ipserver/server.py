@@ -18,7 +18,7 @@ from ipserver.dhcp import MessageType
 from ipserver.intake import Arrival, Intake, Limits
 from ipserver.leasequery import LeaseQueries
 from ipserver.network_options import NetworkOptions
-from ipserver.outcomes import Drop, Sighting
+from ipserver.outcomes import TURNS_TIMED_MAX, Drop, Sighting
 from ipserver.packet import Malformed
 from ipserver.parking import Parking
 from ipserver.ports import Answers, Commits, Endpoint, Reply
@@ -157,13 +157,22 @@ class DhcpServer:
                     break
                 found = True
                 intake.sort(datagrams, place, self._moment)
-            for arrival in intake.take(self._moment):
-                self._serve(arrival)
+            arrivals = intake.take(self._moment)
+            if arrivals:
+                self._serve_all(arrivals)
             self._send()
             self._commit()
             # What the kernel still holds makes the socket readable again at once.
             if datagrams or not intake:
                 return found
+
+    def _serve_all(self, arrivals: list[Arrival]) -> None:
+        began = self._monotonic()
+        for arrival in arrivals:
+            self._serve(arrival)
+        seconds = self.statistics.seconds
+        if len(seconds) < TURNS_TIMED_MAX:
+            seconds.append((self._monotonic() - began) / len(arrivals))
 
     def _serve(self, arrival: Arrival) -> None:
         query = arrival.query

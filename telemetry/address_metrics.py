@@ -7,7 +7,7 @@ from typing import Final
 from telemetry.metric_table import counter, gauge, histogram
 
 _DECISION_SECONDS: Final = (
-    *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01),
+    *(0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01),
     *(0.025, 0.05, 0.1, 0.25, 1.0, 5.0),
 )
 
@@ -41,6 +41,11 @@ DHCP_LEFT_OUT = counter(
     "fairlane_dhcp_left_out_total",
     "Replies that had no room for option 82 (agent) or other options (options).",
     "what",
+)
+DHCP_ALLOCATION_SECONDS = histogram(
+    "fairlane_dhcp_allocation_seconds",
+    (0.00001, 0.000025, *_DECISION_SECONDS),
+    "Time to decide one DHCP request and make its reply, the mean of one turn's.",
 )
 DHCP_RECEIVE_QUEUE_DROPS = counter(
     "fairlane_dhcp_receive_queue_drops_total",

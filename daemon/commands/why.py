@@ -35,7 +35,7 @@ def command(configuration: Path | None, line: str, as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.encode(answer))
         return
-    for row in table(_facts(answer)):
+    for row in table(facts(answer)):
         click.echo(row)
     if answer["pools"]:
         rows = [
@@ -47,22 +47,39 @@ def command(configuration: Path | None, line: str, as_json: bool) -> None:
             click.echo(row)
 
 
-def _facts(answer: dict[str, Any]) -> list[list[str]]:
-    facts = [
-        ["line", answer["line"]],
-        ["at", datetime.fromtimestamp(answer["at"], UTC).isoformat()],
-        ["asked", answer["asked"], answer["asked_address"] or ""],
-        ["answer", answer["answer"], answer["reason"]],
+def facts(answer: dict[str, Any]) -> list[list[str]]:
+    """Write the trace for reading: a word, what it is, and something about it."""
+    told = [["line", answer["line"]]]
+    if policy := answer["policy"]:
+        limit = f"{policy['addresses']} at most, then {policy['excess']}"
+        told.append(["service", policy["service"] or "none", limit])
+    told += [
+        ["has", lease["address"], f"{lease['kind']}, {lease['state']}"]
+        for lease in answer["leases"]
     ]
+    beyond = answer["beyond"]
+    if beyond["sold"]:
+        told.append(["sold this month", str(beyond["sold"])])
+    if beyond["grace_until"]:
+        told.append(["grace until", _time(beyond["grace_until"])])
+    if answer["answer"] is None:
+        told.append(["asked", "nothing since the start of the address server"])
+    else:
+        told.append(["at", _time(answer["at"])])
+        told.append(["asked", answer["asked"], answer["asked_address"] or ""])
+        told.append(["answer", answer["answer"], answer["reason"]])
     if answer.get("address"):
-        facts.append(["address", answer["address"], f"of {answer['pool']}"])
-        facts.append(["lease", f"{answer['seconds']} s"])
+        told.append(["address", answer["address"], f"of {answer['pool']}"])
+        told.append(["lease", f"{answer['seconds']} s"])
     if loan := answer.get("loan"):
-        facts.append(["borrowed", f"loan {loan['number']} of {loan['lender']}"])
+        told.append(["borrowed", f"loan {loan['number']} of {loan['lender']}"])
     for request in answer["requests"]:
         said = f"{request['state']} {request['reason']}".strip()
-        facts.append([f"request {request['number']}", said, f"of {request['pool']}"])
+        told.append([f"request {request['number']}", said, f"of {request['pool']}"])
     for pool, until in answer["denied_until"].items():
-        again = datetime.fromtimestamp(until, UTC).isoformat()
-        facts.append(["asks again", again, f"for {pool}"])
-    return facts
+        told.append(["asks again", _time(until), f"for {pool}"])
+    return told
+
+
+def _time(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()

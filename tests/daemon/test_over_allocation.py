@@ -6,12 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from access_network import ask as access_ask
+from access_network import network as access_network
 from leasing import GIADDR, network
+from msgspec import structs
 
 from config.schema import LeaseSettings
 from daemon.address_server import AddressServer
 from daemon.commands.pools import for_people
+from daemon.commands.why import facts
 from daemon.over_allocation import answer
+from ipserver.answer import Ack, Offer
 from ipserver.ask import Agent, Ask, Message
 from storage.database import migrate, open_database
 
@@ -43,6 +48,86 @@ def test_the_parts_of_a_pool_add_up(addresses: AddressServer) -> None:
     why = answer(addresses, {"about": "why", "line": "a-7"})
     assert ("offer", "granted_own", "a") == (why["answer"], why["reason"], why["pool"])
     assert ["a"] == [row["pool"] for row in why["pools"]]
+
+
+RUNGS = {
+    "deny": ["Silence subscriber_limit"],
+    "replace_oldest": ["Offer replaced"],
+    "walled_garden": ["Offer walled_garden"],
+    "grace": ["Offer granted_grace", "Ack granted_grace"],
+    "sell": ["Offer granted_sold", "Ack granted_sold", "Silence monthly_cap"],
+}
+
+
+@pytest.mark.parametrize("policy", RUNGS)
+def test_why_tells_each_rung_of_the_ladder(
+    addresses: AddressServer, policy: str
+) -> None:
+    """Every answer to the second device of a line, with the service's policy, what the
+    line has and what it has bought; for people as well. A wall clock that jumped is the
+    time that is shown.
+    """
+    home = {"excess": policy, "excess_price_micro": 7, "excess_cap_micro": 10}
+    served = access_network(home=home | {"excess_addresses": 2})
+    allocation, now = addresses.allocation, addresses.now()
+    allocation.change_network(served, now)
+    addresses.over_allocation.agree(served, now)
+    allocation.follow_wall(7200, now)
+    address = granted(addresses, access_ask(Message.DISCOVER, mac=1))
+    for number, expected in enumerate(RUNGS[policy]):
+        device = 2 + number // 2
+        kind = Message.SELECTING if number % 2 else Message.DISCOVER
+        offered = address if number % 2 else 0
+        given = allocation.answer(access_ask(kind, mac=device, address=offered), now)
+        address = given.lease.address if isinstance(given, Offer) else 0
+
+        why = answer(addresses, {"about": "why", "line": "line-0"})
+
+        assert expected == f"{why['answer'].title()} {why['reason']}"
+        assert int(now) + 7200 == why["at"]
+        assert (policy, 1) == (why["policy"]["excess"], why["policy"]["addresses"])
+        assert {"leased"} <= {lease["state"] for lease in why["leases"]}
+        told = facts(why)
+        assert ["answer", why["answer"], why["reason"]] in told
+        assert ["service", "service-line-0", f"1 at most, then {policy}"] in told
+    assert (policy == "sell") == bool(why["beyond"]["sold"])
+    assert (policy == "grace") == bool(why["beyond"]["grace_until"])
+
+
+def test_why_tells_refusals_endings_and_lines_that_asked_nothing(
+    addresses: AddressServer,
+) -> None:
+    """A NAK, a RELEASE as clients send it (RFC 2131 section 4.4.6), one of another
+    device, and a line of which only the network knows.
+    """
+    allocation, now, served = addresses.allocation, addresses.now(), access_network()
+    allocation.change_network(served, now)
+    addresses.over_allocation.agree(served, now)
+    address = granted(addresses, access_ask(Message.DISCOVER, mac=1))
+    for message, device, unicast, expected in (
+        (Message.REBINDING, 2, False, ("nak", "not_yours")),
+        (Message.RELEASE, 2, False, ("silence", "not_yours")),
+        (Message.RELEASE, 1, True, ("done", "released")),
+        (Message.REBINDING, 1, False, ("nak", "ended")),
+    ):
+        ask = access_ask(message, mac=device, address=address, unicast=unicast)
+        allocation.answer(ask, now)
+        why = answer(addresses, {"about": "why", "line": "line-0"})
+        assert expected == (why["answer"], why["reason"])
+    why = answer(addresses, {"about": "why", "line": "line-3"})
+    assert (None, []) == (why["answer"], why["leases"])
+    asked = ["asked", "nothing since the start of the address server"]
+    assert asked in facts(why)
+
+
+def granted(addresses: AddressServer, ask: Ask) -> int:
+    """Have a client take what it is offered; give the address."""
+    offer = addresses.allocation.answer(ask, addresses.now())
+    assert isinstance(offer, Offer)
+    address = offer.lease.address
+    taken = structs.replace(ask, message=Message.SELECTING, address=address)
+    assert isinstance(addresses.allocation.answer(taken, addresses.now()), Ack)
+    return address
 
 
 @pytest.mark.parametrize(

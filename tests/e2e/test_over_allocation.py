@@ -274,6 +274,22 @@ def test_people_deny_approve_and_return_at_the_command_line(tmp_path: Path) -> N
         shown = only(daemon, "overallocation", "show", number)
         assert ("fulfilled", 16) == (shown["state"], shown["granted"])
 
+        counted = {
+            "fairlane_dhcp_messages_total": {"type": "request", "result": "ack"},
+            "fairlane_dhcp_dropped_total": {"reason": "pool_empty"},
+            "fairlane_dhcp_allocation_seconds_count": {},
+            "fairlane_over_allocation_ended_total": {"state": "denied"},
+            "fairlane_over_allocation_decisions_total": {"outcome": "ask"},
+            "fairlane_over_allocation_decision_seconds_count": {},
+            "fairlane_address_loans": {"state": "active"},
+        }
+        wait_until(lambda: all(daemon.metric(n, **by) for n, by in counted.items()))
+        parts = ("leased", "offered", "declined", "cooling", "lent", "borrowed", "free")
+        assert [OWN + 1, 0, 0, 0, 0, 16, 15] == [
+            daemon.metric("fairlane_pool_addresses", pool="aurora-harbour", state=part)
+            for part in parts
+        ]
+
         # Given back: there is room at home, and the client moves there by itself.
         for line in range(8):
             relay.release(f"l{line}", own[line])
