@@ -314,7 +314,8 @@ class Allocation(Offering):
     def _owned(self, ask: Ask, now: int, states: tuple[int, ...]) -> int:
         """Give the slot of the address that a client speaks of, if it is the client's.
 
-        A relayed client speaks for its own line only.
+        A relayed client speaks for its own line only, and so does one whose option 82
+        was added on the way of a unicast (RFC 3046 section 2.1.1).
         """
         table = self._table
         party = self._party(ask) if ask.area else None
@@ -327,7 +328,10 @@ class Allocation(Offering):
         ):
             return NONE
         line = table.key_of(slot)
-        if ask.area and (party is None or party.line != line):
+        if ask.area:
+            if party is None or party.line != line:
+                return NONE
+        elif ask.agent.octets and ask.agent.octets != table.agent[slot]:
             return NONE
         self._line = line
         return slot

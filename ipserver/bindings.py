@@ -60,7 +60,7 @@ class Bindings:
         table.link(slot, line)
         table.hardware[slot] = ask.hardware
         table.client_id[slot] = ask.client_id
-        if ask.agent.octets:
+        if ask.area and ask.agent.octets:
             table.agent[slot] = ask.agent.octets
         table.until[slot] = until
         table.started[slot] = table.extended[slot] = table.seen[slot] = now
@@ -114,7 +114,7 @@ class Bindings:
         table = self._table
         table.until[slot] = until
         table.extended[slot] = table.seen[slot] = now
-        if ask.agent.octets:
+        if ask.area and ask.agent.octets:  # else it need not be of the lease's line
             table.agent[slot] = ask.agent.octets
         skew = self.skew
         return records.extended(now + skew, until + skew, table.address[slot])

@@ -114,7 +114,8 @@ class Intake:
             nameless = False
             if giaddr == _NOWHERE:
                 wrong = self._alone(query, source[4:8])
-                line = source[4:8]
+                # One element between may speak for many lines.
+                line = source[4:8] + query.options.get(_AGENT, b"")
             elif relay is None:
                 wrong = Drop.UNKNOWN_RELAY
             elif source[4:8] not in relay.sources:

@@ -368,6 +368,49 @@ def test_a_release_and_a_decline_of_another_line_change_nothing(site: Site) -> N
     assert 2 == site.journaled()
 
 
+def test_a_unicast_release_that_a_relay_marks_as_another_line_s_changes_nothing(
+    site: Site,
+) -> None:
+    """RFC 3046 section 2.1.1: an element between may add option 82 and leave giaddr 0.
+    Neither that RELEASE nor a renewal before it makes the address that line's.
+    """
+    address = site.lease()
+    forged = {"giaddr": "0.0.0.0", "ciaddr": address}
+    server = option(54, ip(SERVER))
+
+    site.time += 1800
+    site.send(relayed(REQUEST, "line-1", **forged))
+    site.send(relayed(RELEASE, "line-1", server, **forged))
+
+    assert 1 == site.dropped()["not_yours"]
+    assert 1 == site.allocation.pool_usage("aurora-harbour").leased
+    site.send(relayed(RELEASE, "line-0", server, **forged))
+    assert 0 == site.allocation.pool_usage("aurora-harbour").leased
+
+
+def test_unicasts_that_a_relay_marks_have_their_lines_buckets(tmp_path: Path) -> None:
+    """Renewals of all lines behind such an element are not one line's flood."""
+    site = Site(tmp_path, network(lines=60), limits=LIMITS._replace(line_per_second=10))
+    addresses = [
+        site.lease(f"line-{n}", hardware=b"\2\0\0\0\0%c" % n) for n in range(60)
+    ]
+
+    answers = site.ask(
+        *(
+            relayed(
+                *(REQUEST, f"line-{n}"),
+                giaddr="0.0.0.0",
+                ciaddr=address,
+                hardware=b"\2\0\0\0\0%c" % n,
+            )
+            for n, address in enumerate(addresses)
+        )
+    )
+
+    assert [ACK] * 60 == [reply.kind for reply in answers]
+    site.close()
+
+
 def test_link_selection_names_the_subnet_rfc_3527_section_3(tmp_path: Path) -> None:
     """Before option 118 (RFC 3011), which is believed only when that is configured."""
     link, other = option(5, ip("100.64.0.1")), option(118, ip("100.65.0.1"))
