@@ -1,6 +1,6 @@
 """How fast Fairlane gives addresses, beside Kea in the same minute.
 
-    python -m bench.dhcp [--quick] [--only NAME ...]
+    python -m bench.dhcp [--quick] [--only NAME ...] [--peer NAME ...]
 
 The load is ISC's perfdhcp on loopback, one relay at 127.0.0.1, one pool, leases of an
 hour, no client twice. The server has processor 0, perfdhcp processor 1, where
@@ -10,135 +10,42 @@ Fairlane's ledger runs only in the time that perfdhcp leaves. Rows:
   the server's CPU seconds for 1,000 leases there. Fairlane has each lease on the disk
   (fdatasync) before the ACK; Kea with memfile has written it and not synced it, with
   PostgreSQL synced it. `ipserver` is the role that answers; what the ledger writes to
-  SQL later is told beside it.
+  SQL later is told beside it, what PostgreSQL uses for Kea is not counted.
 * `renewals`: the same for renewals (perfdhcp -f) of leases made in the run, at four
   fifths of the exchanges' rate; CPU is told for 1,000 answers of whatever kind.
 * `full`: CPU seconds for 1,000 exchanges of new clients with the pool empty and 99 %
-  full, and for 1,000 DISCOVERs with it full.
+  full, and for 1,000 DISCOVERs with it full, of a pool of 131,072 addresses.
 * `avalanche`: 50,000 clients behind ten relays, all at once, until each has its lease.
 * `restart`: seconds from the start of the process until the first OFFER with 1,000,000
-  leases in the journal, and resident bytes a lease.
+  leases, and Fairlane's resident bytes a lease.
 
-Each server begins anew for each row; what each row took is said behind it.
+Each server begins anew for each row; what each row took is said behind it. At the end
+stands each figure of Fairlane's by each Kea's, so that more is better.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import platform
 import random
-import socket
-import struct
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from msgspec.structs import replace
-
-from bench import kea_peer, perfdhcp
+from bench import perfdhcp
 from bench.accounting import Report, sync_seconds
-from bench.fairlane_daemon import FairlaneDaemon
-from bench.kea_peer import KeaPeer, Leases
+from bench.dhcp_servers import Plan, Server, first_offer, servers
+from bench.kea_peer import Leases
 from bench.perfdhcp import Run
-from config.loader import load_network
-from config.schema import LeaseSettings
-from ipserver.allocation import Allocation
-from ipserver.answer import Ack, Offer
-from ipserver.ask import Agent, Ask, Message
-from storage.journal import JournalWriter
 
 _ROWS = ("exchanges", "renewals", "full", "avalanche", "restart")
 _RATES = tuple(range(500, 16_001, 500))
-_WIDE, _WIDE_POOL = "10.0.0.0/8", "10.0.0.16 - 10.255.255.250"
-_NARROW, _NARROW_POOL = "10.0.0.0/16", "10.0.0.16 - 10.0.255.250"
-_NARROW_SIZE = 65_536 - 3
-_SERVER, _LOAD = {0}, {1}
-_FIRST_ANSWER_SECONDS = 120.0
-_SETTINGS = "line_per_second = 1000\nrelay_per_second = 1000000\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """A server under test: its port, and the processor time it has used."""
-
-    name: str
-    port: int
-    cpu_seconds: Callable[[], float]
-    aside_seconds: Callable[[], float] = lambda: 0.0
-    answers_to: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What to measure, and for how long."""
-
-    seconds: float
-    leases: int
-    lines: int
-    folder: Path
-
-
-def network(prefix: str, relays: int = 1) -> str:
-    """Write a network file: an area with a pool for lines that have no service."""
-    rows = "".join(
-        f'[[relay]]\nname = "relay-{n}"\narea = "bench"\n'
-        f'giaddr = "127.0.0.{n}"\nsources = ["127.0.0.1"]\n'
-        for n in range(1, relays + 1)
-    )
-    return (
-        f'[[area]]\nname = "bench"\n{rows}[[pool]]\nname = "pool"\narea = "bench"\n'
-        f'walled_garden = true\nprefixes = ["{prefix}"]\nlease_seconds = 3600\n'
-    )
-
-
-@contextlib.contextmanager
-def fairlane(plan: Plan, prefix: str, relays: int = 1) -> Iterator[Server]:
-    """Run a Fairlane, its roles in their places."""
-    with FairlaneDaemon(
-        plan.folder,
-        network=network(prefix, relays),
-        dhcp=_SETTINGS,
-        environment={"DHCP_REPLY_TO_SOURCE": "1"},
-    ) as daemon:
-        places = {"ipserver": _SERVER, "ledger": _LOAD, "radius": _LOAD}
-        daemon.pin(places | {"control": _LOAD}, idle=frozenset({"ledger"}))
-        yield Server(
-            "Fairlane",
-            daemon.dhcp_port,
-            lambda: daemon.cpu_seconds("ipserver 0"),
-            lambda: daemon.cpu_seconds("ledger 0"),
-        )
-
-
-@contextlib.contextmanager
-def kea(leases: Leases, prefix: str, pool: str) -> Iterator[Server]:
-    """Run a Kea on the server's processor."""
-    with (
-        kea_peer.database(leases) as port,
-        KeaPeer(
-            leases, prefix=prefix, pool=pool, database_port=port, cpus=_SERVER
-        ) as peer,
-    ):
-        yield Server(
-            f"Kea {leases}",
-            peer.port,
-            peer.cpu_seconds,
-            answers_to=peer.client_port,
-        )
-
-
-def _servers(plan: Plan, prefix: str, pool: str) -> Iterator[Callable[[], object]]:
-    yield lambda: fairlane(plan, prefix)
-    for leases in Leases:
-        if why := kea_peer.missing(leases):
-            print(f"  Kea {leases}: not measured: {why}")
-        else:
-            yield lambda leases=leases: kea(leases, prefix, pool)
+_WIDE = "10.0.0.0/8"
+_NARROW, _NARROW_SIZE = "10.0.0.0/15", 131_072
+_NARROW_LEFT = 1300
+"""Addresses free in it where it is said to be 99 % full: for 1,200 exchanges."""
 
 
 def _load(
@@ -160,15 +67,15 @@ def _load(
 
 def exchanges(plan: Plan, report: Report) -> None:
     """Four-way exchanges a second without loss."""
-    for make in _servers(plan, _WIDE, _WIDE_POOL):
-        with make() as server:  # type: ignore[attr-defined]
+    for start in servers(plan):
+        with start(_WIDE) as server:
             _highest(plan, report, server, "exchanges", "REQUEST-ACK", 0)
 
 
 def renewals(plan: Plan, report: Report) -> None:
     """Renewals a second without loss, beside exchanges at a fifth of their rate."""
-    for make in _servers(plan, _WIDE, _WIDE_POOL):
-        with make() as server:  # type: ignore[attr-defined]
+    for start in servers(plan):
+        with start(_WIDE) as server:
             _highest(plan, report, server, "renewals", "REQUEST-ACK (renewal)", 4)
 
 
@@ -176,7 +83,7 @@ def _highest(
     plan: Plan, report: Report, server: Server, what: str, counted: str, part: int
 ) -> None:
     """Step through the rates from the middle, up without loss and down with it."""
-    best: tuple[float, str] | None = None
+    best: tuple[float, float, str] | None = None
     low, high = 0, len(_RATES) - 1
     while low <= high:
         middle = (low + high + 1) // 2
@@ -187,45 +94,42 @@ def _highest(
         aside = server.aside_seconds() - aside
         found = run.exchanges.get(counted)
         done = found.received if found else 0
-        served, of = (run.answered, " answers") if part else (done, "")
+        served = max(run.answered if part else done, 1)
         remark = (
             f"at {rate:,}/s asked: {run.lost:,} of"
             f" {sum(e.sent for e in run.exchanges.values()):,} lost,"
             f" mean {run.exchanges['REQUEST-ACK'].mean_seconds * 1e3:.1f} ms,"
-            f" {cpu / max(served, 1) * 1e3:.3f} CPU s for 1,000{of}"
-            + (f" and {aside / max(served, 1) * 1e3:.3f} to SQL" if aside else "")
+            f" {cpu / served * 1e3:.3f} CPU s for 1,000"
+            + (f" and {aside / served * 1e3:.3f} to SQL" if aside else "")
             + f", perfdhcp {run.cpu_seconds / run.seconds:.0%} of a processor"
         )
         print(f"    {server.name}: {remark}", flush=True)
         if run.lost:
             high = middle - 1
         else:
-            best, low = (done / plan.seconds, remark), middle + 1
-    name = f"{server.name}, {what} without loss"
-    report.add(name, *((best[0], "/s", best[1]) if best else (0.0, "/s", "none")))
+            best = done / plan.seconds, cpu / served * 1e3, remark
+            low = middle + 1
+    each = "answers" if part else "leases"
+    rate_found, cpu_found, said = best or (0.0, 0.0, "none")
+    report.add(f"{what} without loss, {server.name}", rate_found, "/s", said)
+    report.add(f"CPU for 1,000 {each} of these, {server.name}", cpu_found, "s")
 
 
 def full(plan: Plan, report: Report) -> None:
     """What an exchange costs with the pool empty, nearly full and full."""
-    for make in _servers(plan, _NARROW, _NARROW_POOL):
-        with make() as server:  # type: ignore[attr-defined]
-            rate = 800 if "postgresql" in server.name else 4000
-            filling = _NARROW_SIZE * 98 // 100
-            if "postgresql" in server.name:
-                print("    Kea postgresql: filling takes a minute; not measured")
-                continue
-            run, cpu = _load(server, rate, 1)
-            name = f"{server.name}, CPU for 1,000"
-            report.add(f"{name} exchanges, empty", cpu / run.done * 1e3, "s")
-            run, _ = _load(server, rate, (filling - run.done) / rate)
-            run, cpu = _load(server, 500, 1)
-            remark = f"{run.lost} lost"
-            report.add(f"{name} exchanges, 99 %", cpu / run.done * 1e3, "s", remark)
-            _load(server, 4000, 1)  # takes the rest
-            run, cpu = _load(server, 2000, 2, "-i")
-            sent = run.exchanges["DISCOVER-OFFER"].sent
-            remark = f"{run.exchanges['DISCOVER-OFFER'].received} offers"
-            report.add(f"{name} DISCOVERs, full", cpu / sent * 1e3, "s", remark)
+    for start in servers(plan):
+        for part, made in (("empty", 0), ("99 % full", _NARROW_SIZE - _NARROW_LEFT)):
+            with start(_NARROW, made=made) as server:
+                run, cpu = _load(server, 400, 3)
+            name = f"CPU for 1,000 exchanges, pool {part}, {server.name}"
+            remark = f"{run.done} done, {run.lost} lost, {server.made:,} before"
+            report.add(name, cpu / max(run.done, 1) * 1e3, "s", remark)
+        with start(_NARROW, made=_NARROW_SIZE) as server:
+            run, cpu = _load(server, 1000, 3, "-i")
+        asked = run.exchanges["DISCOVER-OFFER"]
+        name = f"CPU for 1,000 DISCOVERs, pool full, {server.name}"
+        remark = f"{asked.received} offers, {server.made:,} before"
+        report.add(name, cpu / asked.sent * 1e3, "s", remark)
 
 
 def avalanche(plan: Plan, report: Report) -> None:
@@ -233,112 +137,57 @@ def avalanche(plan: Plan, report: Report) -> None:
     relays = plan.folder / "relays.txt"
     relays.write_text("".join(f"127.0.0.{n}\n" for n in range(1, 11)))
     try:
-        with fairlane(plan, _WIDE, relays=10) as server:
-            before = server.cpu_seconds()
-            run = perfdhcp.run(
-                server.port,
-                clients=plan.lines,
-                options=["--scenario", "avalanche", "-J", str(relays)],
-                cpus="1",
-            )
-            cpu = server.cpu_seconds() - before
-        report.add(
-            f"Fairlane, avalanche of {plan.lines:,} lines",
-            run.seconds,
-            "s",
-            f"{run.done:,} leases, {cpu / max(run.done, 1) * 1e3:.3f} CPU s for 1,000",
-        )
+        for start in servers(plan):
+            with start(_WIDE, relays=10) as server:
+                before = server.cpu_seconds()
+                run = perfdhcp.run(
+                    server.port,
+                    own_port=server.answers_to,
+                    clients=plan.lines,
+                    options=["--scenario", "avalanche", "-J", str(relays)],
+                    cpus="1",
+                )
+                cpu = server.cpu_seconds() - before
+            spent = cpu / max(run.done, 1) * 1e3
+            remark = f"{run.done:,} leases, {spent:.3f} CPU s for 1,000"
+            name = f"avalanche of {plan.lines:,} lines, {server.name}"
+            report.add(name, run.seconds, "s", remark)
     finally:
         relays.unlink()
 
 
 def restart(plan: Plan, report: Report) -> None:
-    """The first answer with many leases in the journal, and what each costs."""
-    daemon = FairlaneDaemon(
-        plan.folder,
-        network=network(_WIDE),
-        dhcp=_SETTINGS,
-        environment={"DHCP_REPLY_TO_SOURCE": "1"},
-    )
-    try:
-        daemon.start()
-        bare = daemon.memory("ipserver 0")
-        daemon.stop()
-        made = _journal(daemon.folder, plan.leases)
-        print(f"    {made:,} leases journaled", flush=True)
-        started = time.perf_counter()
-        daemon.start(wait=False)
-        _first_offer(daemon.dhcp_port)
-        report.add(
-            f"Fairlane, first answer with {made:,} leases",
-            time.perf_counter() - started,
-            "s",
+    """The first answer with many leases, and what each costs."""
+    for start in servers(plan):
+        with start(_WIDE) as server:
+            bare = server.memory()
+        with start(_WIDE, made=plan.leases, wait=False) as server:
+            seconds = first_offer(server)
+            grown = server.memory() - bare
+        name = f"first answer with {server.made:,} leases, {server.name}"
+        report.add(name, seconds, "s")
+        name = f"memory of a lease, {server.name}"
+        report.add(name, grown / server.made, "B")
+
+
+def ratios(report: Report) -> str:
+    """Fairlane's figures by each Kea's, so that more is better."""
+    found: dict[str, dict[str, float]] = {}
+    for name, figure, unit, _ in report.rows:
+        measure, _, server = name.rpartition(", ")
+        # Of seconds and octets fewer are better.
+        value = figure if unit == "/s" else 1 / figure if figure else 0.0
+        found.setdefault(measure, {})[server] = value
+    lines = ["Fairlane's by Kea's; more is better:"]
+    for measure, values in found.items():
+        ours = values.pop("Fairlane", 0.0)
+        told = ", ".join(
+            f"{ours / value:.2f} ({server})" if ours and value else f"- ({server})"
+            for server, value in values.items()
         )
-        grown = daemon.memory("ipserver 0") - bare
-        report.add("Fairlane, memory of a lease", grown / made, "B")
-    finally:
-        daemon.close()
-
-
-def _journal(folder: Path, count: int) -> int:
-    """Journal leases as the address server does, without the packets."""
-    served = load_network(folder / "network.toml")
-    now = time.time()
-    allocation = Allocation(LeaseSettings(), random=random.random, now=now)
-    allocation.change_network(served, now)
-    writer = JournalWriter(folder / "data/journal/ipserver", file_bytes=64 << 20)
-    relay = int.from_bytes(socket.inet_aton("127.0.0.1"))
-    records: list[bytes] = []
-    for number in range(count):
-        hardware = b"\1" + (0x020000000000 + number).to_bytes(6)
-        circuit = b"ge-0/0/%d:%d" % (number % 48, number)
-        agent = Agent(bytes((1, len(circuit))) + circuit, circuit)
-        ask = Ask(
-            Message.DISCOVER, "bench", relay, relay, agent, b"", hardware, 0, 0, False
-        )
-        offer = allocation.answer(ask, now)
-        assert isinstance(offer, Offer)
-        chosen = replace(ask, message=Message.SELECTING, address=offer.lease.address)
-        ack = allocation.answer(chosen, now)
-        assert isinstance(ack, Ack)
-        assert ack.record is not None
-        records.append(ack.record)
-        if len(records) == 5000 or number == count - 1:
-            writer.append(
-                b"".join(records), records=len(records), received_at_ns=time.time_ns()
-            )
-            records.clear()
-    writer.close()
-    return count
-
-
-def _first_offer(port: int) -> None:
-    """Send DISCOVERs until one is answered."""
-    header = struct.pack(
-        "!BBBBIHH4s4s4s4s16s192s",
-        1,
-        1,
-        6,
-        1,
-        7,
-        0,
-        0,
-        *[bytes(4)] * 3,
-        socket.inet_aton("127.0.0.1"),
-        b"\2bench",
-        b"",
-    )
-    packet = header + b"\x63\x82\x53\x63" + b"\x35\x01\x01\xff"
-    deadline = time.perf_counter() + _FIRST_ANSWER_SECONDS
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.connect(("127.0.0.1", port))
-        sock.settimeout(0.05)
-        while time.perf_counter() < deadline:
-            with contextlib.suppress(ConnectionRefusedError, TimeoutError):
-                sock.send(packet)
-                if sock.recv(2048)[:1] == b"\2":
-                    return
-    raise RuntimeError("no answer after the restart")
+        if told:
+            lines.append(f"  {measure}: {told}")
+    return "\n".join(lines)
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -352,6 +201,13 @@ def _arguments() -> argparse.ArgumentParser:
         "--quick", action="store_true", help="2 s a run, 100,000 leases to restart with"
     )
     add("--only", action="append", choices=_ROWS, help="these rows (may be repeated)")
+    add(
+        "--peer",
+        action="append",
+        type=Leases,
+        choices=tuple(Leases),
+        help="beside these Keas (may be repeated; all)",
+    )
     add("--seconds", type=float, help="seconds of load a run (5)")
     add("--leases", type=int, help="leases of the restart (1,000,000)")
     add(
@@ -369,6 +225,7 @@ def main() -> int:
         leases=chosen.leases or (100_000 if chosen.quick else 1_000_000),
         lines=chosen.lines,
         folder=chosen.folder,
+        peers=tuple(chosen.peer or Leases),
     )
     print(
         f"Python {platform.python_version()}, {os.cpu_count()} processors, fdatasync"
@@ -388,6 +245,7 @@ def main() -> int:
         measures[name](plan, report)
         print(f"    {name} took {time.perf_counter() - began:.0f} s", flush=True)
     print(report.table())
+    print(ratios(report))
     return 0
 
 

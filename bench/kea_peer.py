@@ -14,6 +14,7 @@ import importlib.util
 import json
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -29,7 +30,8 @@ __all__ = ["KeaPeer", "Leases", "database", "missing"]
 
 _PROGRAM = Path("/usr/sbin/kea-dhcp4")
 _SCHEMA = Path("/usr/share/kea/scripts/pgsql/dhcpdb_create.pgsql")
-_START_SECONDS = 20
+_START_SECONDS = 60
+_LEASE_SECONDS = 3600
 
 
 class Leases(StrEnum):
@@ -67,25 +69,39 @@ def database(leases: Leases) -> Iterator[int]:
 
 
 class KeaPeer:
-    """One Kea with a pool, started by the constructor; `close()` ends it."""
+    """One Kea with a pool, started by the constructor; `close()` ends it.
+
+    `pool` is the first and the last address of the pool, of which the first `made` are
+    leased already. `relays` speak from 127.0.0.1 on. Without `wait` it may not be ready
+    yet; `started` is when its process was (`time.perf_counter`).
+    """
 
     def __init__(
         self,
         leases: Leases,
         *,
         prefix: str,
-        pool: str,
+        pool: tuple[int, int],
+        relays: int = 1,
+        made: int = 0,
         database_port: int = 0,
         cpus: set[int] | None = None,
+        wait: bool = True,
     ) -> None:
         if why := missing(leases):
             raise RuntimeError(why)
         self.folder = Path(tempfile.mkdtemp(prefix="fairlane-kea-"))
         self.port, self.client_port = free_port(), free_port()
         path = self.folder / "kea.json"
-        path.write_text(
-            json.dumps(_configuration(leases, self.folder, prefix, pool, database_port))
+        made_up = _configuration(
+            leases, self.folder, prefix, pool, relays, database_port
         )
+        path.write_text(json.dumps(made_up))
+        if made and leases is Leases.MEMFILE:
+            _write_leases(self.folder / "leases.csv", pool[0], made)
+        elif made:
+            _insert_leases(database_port, pool[0], made)
+        self.started = time.perf_counter()
         self._log = self.folder / "log"
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -106,7 +122,8 @@ class KeaPeer:
             )
         if cpus is not None:
             os.sched_setaffinity(self._process.pid, cpus)
-        self._wait_until_ready()
+        if wait:
+            self._wait_until_ready()
 
     def __enter__(self) -> Self:
         """The peer itself: it runs already."""
@@ -131,6 +148,12 @@ class KeaPeer:
         words = path.read_text().rpartition(")")[2].split()
         return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
+    def memory(self) -> int:
+        """Resident bytes (VmRSS)."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        line = next(x for x in status.splitlines() if x.startswith("VmRSS:"))
+        return int(line.split()[1]) * 1024
+
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
@@ -144,9 +167,49 @@ class KeaPeer:
         raise RuntimeError(f"Kea does not start:\n{text[-3000:]}")
 
 
+def _write_leases(path: Path, first: int, count: int) -> None:
+    """Write leases of an hour as Kea's memfile has them."""
+    until = int(time.time()) + _LEASE_SECONDS
+    with path.open("w") as file:
+        file.write(
+            "address,hwaddr,client_id,valid_lifetime,expire,subnet_id,fqdn_fwd,"
+            "fqdn_rev,hostname,state,user_context\n"
+        )
+        for number in range(count):
+            hardware = (0x02FE00000000 + number).to_bytes(6).hex(":")
+            address = socket.inet_ntoa((first + number).to_bytes(4))
+            file.write(f"{address},{hardware},,{_LEASE_SECONDS},{until},1,0,0,,0,\n")
+
+
+def _insert_leases(port: int, first: int, count: int) -> None:
+    """Write the same into PostgreSQL, with the sums that Kea's triggers keep."""
+    import psycopg
+
+    where = {"host": "127.0.0.1", "port": port, "user": "fairlane", "dbname": "kea"}
+    with psycopg.connect(**where) as connection:
+        connection.execute("ALTER TABLE lease4 DISABLE TRIGGER USER")
+        connection.execute(
+            "INSERT INTO lease4 (address, hwaddr, valid_lifetime, expire, subnet_id,"
+            " fqdn_fwd, fqdn_rev, hostname, state)"
+            " SELECT %s + n, decode('02fe' || lpad(to_hex(n), 8, '0'), 'hex'), %s,"
+            " now() + make_interval(secs => %s), 1, false, false, '', 0"
+            " FROM generate_series(0, %s) n",
+            (first, _LEASE_SECONDS, _LEASE_SECONDS, count - 1),
+        )
+        connection.execute("INSERT INTO lease4_stat VALUES (1, 0, %s)", (count,))
+        connection.execute("ALTER TABLE lease4 ENABLE TRIGGER USER")
+        connection.execute("ANALYZE lease4")
+
+
 def _configuration(
-    leases: Leases, folder: Path, prefix: str, pool: str, database_port: int
+    leases: Leases,
+    folder: Path,
+    prefix: str,
+    pool: tuple[int, int],
+    relays: int,
+    database_port: int,
 ) -> dict[str, Any]:
+    ends = [socket.inet_ntoa(address.to_bytes(4)) for address in pool]
     where: dict[str, Any] = {
         "type": "memfile",
         "persist": True,
@@ -169,7 +232,7 @@ def _configuration(
                 "dhcp-socket-type": "udp",
             },
             "lease-database": where,
-            "valid-lifetime": 3600,
+            "valid-lifetime": _LEASE_SECONDS,
             "multi-threading": {
                 "enable-multi-threading": True,
                 "thread-pool-size": 4 if leases is Leases.MEMFILE else 8,
@@ -178,8 +241,10 @@ def _configuration(
             "subnet4": [
                 {
                     "subnet": prefix,
-                    "pools": [{"pool": pool}],
-                    "relay": {"ip-addresses": ["127.0.0.1"]},
+                    "pools": [{"pool": " - ".join(ends)}],
+                    "relay": {
+                        "ip-addresses": [f"127.0.0.{n + 1}" for n in range(relays)]
+                    },
                 }
             ],
             "loggers": [
