@@ -102,7 +102,7 @@ def _server(commits: GroupCommit) -> DhcpServer:
         commits=commits,
         replies=Replies(NetworkOptions(network), Statistics()),
         lease_queries=LeaseQueries(allocation, ()),
-        limits=Limits(16, 1000, 10_000_000, 1_000_000, 60, 65_536),
+        limits=Limits(16, 1000, 10_000_000, 1_000_000, 60, 65_536, 2, 1024),
         subnet_selection=False,
         identifier_of=lambda _, __: _RELAY,
         clock=time.time,

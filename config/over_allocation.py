@@ -14,6 +14,7 @@ from config.row import Count, Row
 from config.values import Name
 
 Percent = Annotated[int, Meta(ge=0, le=100)]
+Part = Annotated[int, Meta(ge=1, le=100)]
 Growth = Annotated[int, Meta(ge=100, le=1000)]
 Seconds = Annotated[int, Meta(ge=1, le=400 * 86_400)]
 
@@ -89,6 +90,12 @@ class OverAllocation(Row, frozen=True, kw_only=True):
     """Open requests an ISP may have."""
 
     loan_seconds: Seconds = 7 * 86_400
+    term_ending_percent: Part = 80
+    """Of its term, after which it is seen whether a loan goes on."""
+    lease_percent_of_loan: Part = 25
+    lease_percent_of_notice: Part = 50
+    """Leases in a borrowed block are no longer than these parts of the loan's term and
+    of the notice, from the first day: so it drains in time."""
     recall_notice_seconds: Seconds = 3600
     """A lender has its addresses back after this time and one lease."""
     quarantine_seconds: Seconds = 120

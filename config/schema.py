@@ -82,6 +82,10 @@ class DhcpSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """DISCOVERs that may wait, and as many requests and renewals."""
     queue_seconds: Annotated[int, Meta(ge=1, le=60)] = 3
     """Seconds after which what waits is dropped: its client has sent it again."""
+    parked_seconds: Annotated[int, Meta(ge=1, le=10)] = 2
+    """Seconds for which a DISCOVER waits for addresses that are being granted."""
+    parked_discovers: Annotated[int, Meta(ge=0, le=1_000_000)] = 1024
+    """DISCOVERs that may wait so, one of a line."""
     subnet_selection: bool = False
     """Whether options 118 (RFC 3011) and 221 (RFC 6607) are believed, which any client
     can send."""

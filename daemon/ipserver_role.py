@@ -151,6 +151,8 @@ def _server(
             dhcp.queue_packets,
             dhcp.queue_seconds,
             settings.journal.queue_records,
+            dhcp.parked_seconds,
+            dhcp.parked_discovers,
         ),
         subnet_selection=dhcp.subnet_selection,
         identifier_of=identifier_of,

@@ -37,7 +37,7 @@ _BY_THEMSELVES: Final = frozenset(
 
 
 class Limits(NamedTuple):
-    """The bounds that the settings give: ``[dhcp]`` and ``journal.queue_records``."""
+    """The bounds that the settings give: ``journal.queue_records`` and ``[dhcp]``."""
 
     hops_max: int
     line_per_second: int
@@ -45,6 +45,8 @@ class Limits(NamedTuple):
     queue_packets: int
     queue_seconds: int
     queue_records: int
+    parked_seconds: int
+    parked_discovers: int
 
 
 class Arrival(Struct, frozen=True, gc=False):

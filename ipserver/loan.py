@@ -14,9 +14,6 @@ from msgspec import Struct
 from config.over_allocation import OverAllocation
 from ipserver.block import Block, BlockEvent, BlockState
 
-TERM_NEARS_PERCENT: Final = 80
-"""Of the term, after which it is seen whether the loan goes on."""
-
 
 class Loan(Struct, frozen=True, array_like=True):
     """One block lent, from the promise to its return; times are epoch seconds.
@@ -102,10 +99,10 @@ def _settles(*_: object) -> BlockEvent:
 
 
 def _active(
-    loan: Loan, _b: Block, _a: Circumstances, now: int, _p: OverAllocation
+    loan: Loan, _b: Block, _a: Circumstances, now: int, policy: OverAllocation
 ) -> BlockEvent | None:
     term = loan.term_ends_at - loan.term_starts_at
-    near = loan.term_ends_at - term * (100 - TERM_NEARS_PERCENT) // 100
+    near = loan.term_ends_at - term * (100 - policy.term_ending_percent) // 100
     return BlockEvent.TERM_NEARS if now >= near else None
 
 

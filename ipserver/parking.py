@@ -11,9 +11,6 @@ from typing import NamedTuple
 from ipserver.intake import Arrival
 from ipserver.question import Question
 
-PARKED_SECONDS = 2.0
-_PARKED = 1024
-
 
 class _Parked(NamedTuple):
     request: str
@@ -23,9 +20,14 @@ class _Parked(NamedTuple):
 
 
 class Parking:
-    """What is parked, one of each line. ``moment`` is the monotonic clock's seconds."""
+    """What is parked, one of each line, so many at most and for so many seconds.
 
-    def __init__(self) -> None:
+    ``moment`` is the monotonic clock's seconds.
+    """
+
+    def __init__(self, most: int, seconds: float) -> None:
+        self._most = most
+        self._seconds = seconds
         self._parked: dict[bytes, _Parked] = {}
 
     def __len__(self) -> int:
@@ -38,9 +40,9 @@ class Parking:
         octets = arrival.query.octets
         line = octets[24:28] + (question.relayed.agent.octets or octets[28:44])
         self._parked.pop(line, None)
-        if len(self._parked) >= _PARKED:
+        if len(self._parked) >= self._most:
             return False
-        until = moment + PARKED_SECONDS
+        until = moment + self._seconds
         self._parked[line] = _Parked(request, until, arrival, question)
         return True
 

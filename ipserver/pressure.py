@@ -139,7 +139,11 @@ def loan_lease_seconds(normal: int, policy: OverAllocation) -> int:
 
     So that a block drains within the notice of its recall without a trick on clients.
     """
-    longest = min(normal, policy.loan_seconds // 4, policy.recall_notice_seconds // 2)
+    longest = min(
+        normal,
+        policy.loan_seconds * policy.lease_percent_of_loan // 100,
+        policy.recall_notice_seconds * policy.lease_percent_of_notice // 100,
+    )
     return max(policy.lease_seconds_min, longest)
 
 

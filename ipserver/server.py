@@ -80,7 +80,7 @@ class DhcpServer:
         self._questions = Questions(RelayTable(Network()), subnet_selection=False)
         self._endpoints: list[Endpoint] = []
         self._out: list[list[Reply]] = []
-        self._parking = Parking()
+        self._parking = Parking(limits.parked_discovers, limits.parked_seconds)
         self._now = 0.0
         self._moment = 0.0
         # The block that fills, the leases and exchanges that wait for it, and those of

@@ -36,6 +36,8 @@ LIMITS = Limits(
     queue_packets=1000,
     queue_seconds=3,
     queue_records=1000,
+    parked_seconds=2,
+    parked_discovers=2,
 )
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from config.over_allocation import OverAllocation
 from config.over_allocation_checks import find_promises
+from config.schema import DhcpSettings
 
 POOL = {"name": "a", "area": "x", "prefixes": ["10.0.0.0/28"]}
 
@@ -87,3 +88,7 @@ def test_the_defaults_are_those_agreed_on() -> None:
     waits = policy.back_off_seconds, policy.back_off_seconds_max
     assert (3, 300, 3600) == (policy.activation_attempts, *waits)
     assert (600, 600) == (policy.ageing_seconds, policy.declined_seconds)
+    assert (120, 80) == (policy.quarantine_seconds, policy.term_ending_percent)
+    lease = policy.lease_percent_of_loan, policy.lease_percent_of_notice
+    assert (25, 50) == lease
+    assert 2 == DhcpSettings().parked_seconds

@@ -534,11 +534,16 @@ def test_a_parked_client_is_answered_with_its_own_xid_when_its_request_is_grante
     tmp_path: Path,
 ) -> None:
     """One of a line: of two that wait, the newest."""
-    site, _ = scripted(tmp_path, Park("7"), Park("7"), Park("8"), Offer(LEASE))
+    site, _ = scripted(
+        tmp_path, Park("7"), Park("7"), Park("8"), Park("8"), Offer(LEASE)
+    )
     site.send(
         relayed(DISCOVER, xid=1), relayed(DISCOVER, xid=2), relayed(DISCOVER, "line-1")
     )
     assert [] == site.take()
+
+    site.send(relayed(DISCOVER, "line-2"))  # two may wait, and do
+    assert {Drop.PARKED_FULL: 1} == site.dropped()
 
     site.server.granted("7")
 
