@@ -69,7 +69,11 @@ def show_request(
     if tenant is not None and tenant != row.tenant and tenant not in found["parties"]:
         return None
     words = over_allocation_approval
-    said = connection.execute(select(words).where(words.c.request == number))
+    said = connection.execute(
+        select(words)
+        .where(words.c.request == number)
+        .order_by(words.c.at, words.c.tenant)
+    )
     found["approvals"] = [
         {
             "party": word.party,
