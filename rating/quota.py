@@ -137,13 +137,14 @@ class Effect(StrEnum):
 def effect(event: QuotaEvent, acted_at: int, usage: RatableUsage) -> Effect:
     """Look in a usage record for the effect of an action carried out at a time.
 
-    Only a record that began after it can tell. A walled garden is given to the session
+    Only a record that began after it, in another second, can tell: one within the same
+    may have begun before. A walled garden is given to the session
     that follows, so one that goes on was not ended; a purchase shows in the balance,
     and what was restored may be used or not.
     """
     if event.kind is Kind.RESTORED:
         return Effect.NOT_VISIBLE
-    if usage.started_at < acted_at:
+    if usage.started_at <= acted_at:
         return Effect.TOO_EARLY
     if event.action is Action.WALLED_GARDEN:
         went_on = usage.session_started_at < acted_at

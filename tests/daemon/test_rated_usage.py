@@ -185,7 +185,7 @@ def test_thresholds_are_events_and_their_effect_is_looked_for(
         last.event.service,
     )
     with database.write.begin() as connection:
-        acted(connection, last.number, NOON + 1200)
+        acted(connection, last.number, NOON + 1199)
     site.ledger.follow_quotas()
     site.report(interim(3, 511 * GB))  # 10 GB in ten minutes are not 20 Mbit/s
     with database.read.connect() as connection:

@@ -35,6 +35,9 @@ VERSION: dict[str, Any] = {
 }
 
 
+AFTER = START + 1
+
+
 def record(nth: int, gigabytes: float, month: int = 0) -> RatableUsage:
     """A ten-minute record; each month after the first is 31 days on."""
     start = START + month * 31 * 86_400 + nth * 600
@@ -186,14 +189,14 @@ def event_of(action: Action, **values: Any) -> QuotaEvent:
 @pytest.mark.parametrize(
     ("action", "started_at", "octets_out", "expected"),
     [
-        (Action.THROTTLE, START - 1, 10**10, Effect.TOO_EARLY),
-        (Action.THROTTLE, START, 1000 * 125 * 600, Effect.CONFIRMED),
-        (Action.THROTTLE, START, 1000 * 125 * 600 * 11 // 10, Effect.CONFIRMED),
-        (Action.THROTTLE, START, 1000 * 125 * 600 * 11 // 10 + 1, Effect.FAILED),
-        (Action.BLOCK, START, 0, Effect.CONFIRMED),
-        (Action.BLOCK, START, 1, Effect.FAILED),
-        (Action.WALLED_GARDEN, START, 10**10, Effect.CONFIRMED),
-        (Action.BUY, START, 10**10, Effect.NOT_VISIBLE),
+        (Action.THROTTLE, START, 10**10, Effect.TOO_EARLY),
+        (Action.THROTTLE, AFTER, 1000 * 125 * 600, Effect.CONFIRMED),
+        (Action.THROTTLE, AFTER, 1000 * 125 * 600 * 11 // 10, Effect.CONFIRMED),
+        (Action.THROTTLE, AFTER, 1000 * 125 * 600 * 11 // 10 + 1, Effect.FAILED),
+        (Action.BLOCK, AFTER, 0, Effect.CONFIRMED),
+        (Action.BLOCK, AFTER, 1, Effect.FAILED),
+        (Action.WALLED_GARDEN, AFTER, 10**10, Effect.CONFIRMED),
+        (Action.BUY, AFTER, 10**10, Effect.NOT_VISIBLE),
     ],
 )
 def test_the_next_interim_says_whether_the_network_obeyed(

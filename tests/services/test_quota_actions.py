@@ -113,7 +113,7 @@ def test_what_is_used_up_is_throttled_now_and_at_the_next_session(
     site = start(database)
     site.use(499, 501)
     assert Rates(*OWN) == rates(site)
-    assert [None] == carry_out(site, NOON + 1200)
+    assert [None] == carry_out(site, NOON + 1199)
     assert ([("coa", *SLOW)], Rates(*SLOW)) == (asked(site), rates(site))
     site.report(interim(3, 502 * GB))
     assert [Effect.CONFIRMED] == effects(site)
@@ -135,7 +135,7 @@ def test_a_throttle_that_does_not_show_ends_the_session_and_is_told_at_last(
     site = start(database)
     site.use(499, 501)
     for step in range(TRIES):
-        assert [None] == carry_out(site, NOON + 600 * (step + 2))
+        assert [None] == carry_out(site, NOON + 600 * (step + 2) - 1)
         site.report(interim(step + 3, (510 + 10 * step) * GB))
         assert [Effect.FAILED] == effects(site)
     assert [] == carry_out(site, NOON + 7200)
@@ -146,7 +146,7 @@ def test_a_new_period_lifts_what_the_old_one_asked_for(database: Database) -> No
     """An allowance begins anew with its period, not when somebody uses it."""
     site = start(database)
     site.use(499, 501)
-    carry_out(site, NOON + 1200)
+    carry_out(site, NOON + 1199)
     actions = QuotaActions(site.network, KEY)
     for now, lifted in ((DECEMBER - 1, 0), (DECEMBER, 1), (DECEMBER, 0)):
         with database.write.begin() as connection:
@@ -164,7 +164,7 @@ def test_what_is_shut_off_is_disconnected_and_comes_back_to_the_garden_or_nothin
     not take that away; a session that goes on shows that it failed."""
     site = start(database, asking(action))
     site.use(499, 501)
-    assert [None] == carry_out(site, NOON + 1200)
+    assert [None] == carry_out(site, NOON + 1199)
     found = subscriber(site)
     assert ([("disconnect", None, None)], False, blocked) == (
         asked(site),
@@ -188,7 +188,7 @@ def test_what_is_used_up_is_bought_again_as_often_as_the_tariff_lets(
     at another price."""
     site = start(database, asking("buy", topup="100 GB more", most_topups=1))
     site.use(499, 510)
-    assert [Effect.CONFIRMED] == carry_out(site, NOON + 1200)
+    assert [Effect.CONFIRMED] == carry_out(site, NOON + 1199)
     assert -5_000_000 == sum(entry[2] for entry in site.entries())
     assert [Effect.NOT_VISIBLE] == carry_out(site, NOON + 1300)  # it was restored
     site.report(interim(3, 610 * GB))
