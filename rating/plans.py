@@ -60,6 +60,14 @@ class Plan(NamedTuple):
     retail: Meter | None
     wholesale: Meter | None
 
+    def within(self, zones: frozenset[str]) -> Plan:
+        """Give the plan with the tariffs of some zones alone."""
+        both = (
+            None if meter is None or meter.tariff.config.zone not in zones else meter
+            for meter in (self.retail, self.wholesale)
+        )
+        return Plan(self.service, self.isp, *both)
+
 
 def plans_of(
     network: Network, tariffs: Mapping[str, CompiledTariff]

@@ -147,13 +147,18 @@ class Rater:
             balance.remember(memory)
             self._balances[key] = balance
 
-    def rate(self, usage: RatableUsage) -> Rated | Unrated:
-        """Rate one record; ``Unrated`` leaves everything as it was."""
+    def rate(
+        self, usage: RatableUsage, zones: frozenset[str] | None = None
+    ) -> Rated | Unrated:
+        """Rate one record; ``Unrated`` leaves everything as it was.
+
+        ``zones`` says by the tariffs of which zones alone, None by all.
+        """
         plan = self._plans.get(usage.service)
         if plan is None:
             return Unrated.UNKNOWN_SERVICE
         start, end = usage.started_at, usage.ended_at
-        _, _, retail, wholesale = plan
+        _, _, retail, wholesale = plan if zones is None else plan.within(zones)
         retail_spans = wholesale_spans = None
         if retail is not None and not retail.start <= start < end <= retail.end:
             retail_spans = retail.tariff.spans(start, end)
@@ -245,16 +250,21 @@ class Rater:
                         self._counted[older.id] = older
         return balance
 
-    def count(self, usage: RatableUsage) -> Unrated | None:
+    def count(
+        self, usage: RatableUsage, zones: frozenset[str] | None = None
+    ) -> Unrated | None:
         """Add one record to its balances; ``settle`` says what all of them came to.
 
-        It is for who wants sums alone: by law 6 they are the same, and much cheaper
-        asked for once. Never mix it with ``rate`` without settling.
+        ``zones`` are as ``rate`` has them. It is for who wants sums alone: by law 6
+        they are the same, and much cheaper asked for once. Never mix it with ``rate``
+        without settling.
         """
         plan = self._plans.get(usage.service)
         if plan is None:
             return Unrated.UNKNOWN_SERVICE
         _, _, _, _, start, end, seconds, octets_in, octets_out, _, units = usage
+        if zones is not None:
+            plan = plan.within(zones)
         found: list[tuple[Meter, list[Span] | None]] = []
         for meter in (plan.retail, plan.wholesale):
             if meter is None:

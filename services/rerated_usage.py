@@ -3,7 +3,7 @@ with the balances that it needs, begun anew."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Row
@@ -12,7 +12,7 @@ from config.network import Network
 from rating.balance import Balance
 from rating.charge import RatableUsage
 from rating.counters import Derived
-from rating.months import span_of
+from rating.months import Span, span_of
 from rating.rater import Rater, StoredBalance
 from storage.balances import load_balances, waiting_between
 from storage.rerating import sessions_by_id, usage_behind
@@ -35,13 +35,33 @@ def own_service(session: Row[Any]) -> str | None:
 
 
 class Times(NamedTuple):
-    """A month in every zone of the tariffs: what is read, from when on it matters, and
-    what is the month's own."""
+    """A month in every zone of the tariffs: what is read and from when on it matters,
+    from ``first`` until ``until`` it is the month anywhere, from ``begun`` until
+    ``ending`` everywhere.
+
+    What lies between two midnights is of the month in some zones, and not in others.
+    """
 
     since: int
     needed_from: int
     first: int
     until: int
+    begun: int
+    ending: int
+    spans: Mapping[str, Span]
+
+    def before(self, at: int) -> frozenset[str] | None:
+        """Say in which zones a time is before the month; None is in all."""
+        return None if at < self.first else self._where(lambda s: at < s.starts_at)
+
+    def within(self, at: int) -> frozenset[str] | None:
+        """Say in which zones a time is in the month; None is in all."""
+        if self.begun <= at < self.ending:
+            return None
+        return self._where(lambda span: span.starts_at <= at < span.ends_at)
+
+    def _where(self, holds: Callable[[Span], bool]) -> frozenset[str]:
+        return frozenset(zone for zone, span in self.spans.items() if holds(span))
 
     def holds(self, balance: Balance) -> bool:
         """Say whether all use of a balance's period is in what is read."""
@@ -54,14 +74,16 @@ class Times(NamedTuple):
 def times_of(network: Network, month: str) -> Times:
     """Say which times matter to a month."""
     zones = {t.zone for t in network.tariff} or {"UTC"}
-    spans = [span_of(zone, month) for zone in zones]
-    first = min(span.starts_at for span in spans)
+    spans = {zone: span_of(zone, month) for zone in zones}
+    starts = [span.starts_at for span in spans.values()]
+    first = min(starts)
     # Where a tariff's periods do not begin with the month, what came before it is part
     # of their totals; else only a record that runs into the month is.
     anchored = any(tariff.anchor_day != 1 for tariff in network.tariff)
     since = first - _WARM_UP_SECONDS
     needed = since if anchored else first
-    return Times(since, needed, first, max(span.ends_at for span in spans))
+    ends = [span.ends_at for span in spans.values()]
+    return Times(since, needed, first, max(ends), max(starts), min(ends), spans)
 
 
 class UsageReader:

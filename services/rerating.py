@@ -131,15 +131,18 @@ def dry_run(
         result.waiting = count_waiting(connection, result.last_usage_id)
         times = times_of(network, month)
         reader = UsageReader(connection, network, service_of, rater, times.needed_from)
-        for usages in reader.slices(times.since, times.first):
+        for usages in reader.slices(times.since, times.begun):
             for usage in usages:
                 if usage.ended_at > times.needed_from:
-                    rater.count(usage)
+                    rater.count(usage, times.before(usage.started_at))
         for _ in rater.settle(times.first):
             pass  # it is the month's before, whose balances go on in this one
+        begun, ending = times.begun, times.ending
         for usages in reader.slices(times.first, times.until):
             for usage in usages:
-                if rater.count(usage) is None:
+                at = usage[4]
+                zones = None if begun <= at < ending else times.within(at)
+                if rater.count(usage, zones) is None:
                     result.usages += 1
                 else:
                     result.unrated += 1
@@ -190,9 +193,9 @@ def apply(
             if usage.service in wanted:
                 pending.append((usage, tenant, money))
             if len(pending) >= _SLICE:
-                posted += _book(database, zones, pending, now)
+                posted += _book(database, zones, month, pending, now)
                 pending = []
-    return posted + _book(database, zones, pending, now) if pending else posted
+    return posted + _book(database, zones, month, pending, now) if pending else posted
 
 
 def _holders(rater: Rater, service: str) -> Iterator[tuple[str, str]]:
@@ -257,6 +260,7 @@ def _undo_taken_back(
 def _book(
     database: Database,
     zones: dict[str, str],
+    month: str,
     rated: list[tuple[RatableUsage, str, Rated]],
     now: int,
 ) -> int:
@@ -273,7 +277,8 @@ def _book(
                 new.setdefault(row[8], []).append((book, row))
         old: dict[int, list[Entry]] = {}
         for entry in standing(connection, min(ids), max(ids)):
-            if entry.posting.source_id in ids:
+            own = entry.posting.late_from or entry.book.month
+            if entry.posting.source_id in ids and own == month:
                 old.setdefault(entry.posting.source_id, []).append(entry)
         postings: dict[Book, list[PostingRow]] = {}
         for usage_id in sorted(ids):
@@ -282,8 +287,8 @@ def _book(
                 continue
             for entry in stands:
                 book = entry.book
-                month = booked_in(closed, book.tenant, book.zone, book.month)
-                undone, undo = reversal(entry, month)
+                open_month = booked_in(closed, book.tenant, book.zone, book.month)
+                undone, undo = reversal(entry, open_month)
                 postings.setdefault(undone, []).append(undo)
             for book, row in comes:
                 postings.setdefault(book, []).append(row)
@@ -322,11 +327,12 @@ def _rated(
     isps = {service.name: service.isp for service in network.service}
     times = times_of(network, month)
     reader = UsageReader(connection, network, service_of, rater, times.needed_from)
-    for since, until in ((times.since, times.first), (times.first, times.until)):
-        for usages in reader.slices(since, until):
-            for usage in usages:
-                if usage.ended_at <= times.needed_from:
-                    continue
-                rated = rater.rate(usage)
-                if isinstance(rated, Rated) and usage.started_at >= times.first:
-                    yield usage, isps[usage.service], rated
+    for usages in reader.slices(times.since, times.begun):
+        for usage in usages:
+            if usage.ended_at > times.needed_from:
+                rater.rate(usage, times.before(usage.started_at))
+    for usages in reader.slices(times.first, times.until):
+        for usage in usages:
+            rated = rater.rate(usage, times.within(usage.started_at))
+            if isinstance(rated, Rated):
+                yield usage, isps[usage.service], rated

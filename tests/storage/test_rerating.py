@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from settlement_network import DECEMBER, NOVEMBER, UNIT, network
 
@@ -36,9 +37,14 @@ def tariff(
     )
 
 
-def priced(price: str, beyond: str | None = None) -> Any:
+def priced(
+    price: str,
+    beyond: str | None = None,
+    zones: dict[str, str] | None = None,
+    tiered: str = "home",
+) -> Any:
     """The network with tariffs, and an ISP that pays by the wholesale one; perhaps with
-    another price beyond 30 GB."""
+    another price beyond 30 GB in one of them, and in other zones."""
     tiers = () if beyond is None else (Tier(above="30 GB", price=beyond),)
     plain = network()
     isps = tuple(type(isp)(name=isp.name, wholesale="wholesale") for isp in plain.isp)
@@ -48,9 +54,12 @@ def priced(price: str, beyond: str | None = None) -> Any:
         if o.isp == "aurora"
     )
     services = plain.service[:1]
-    tariffs = (
-        tariff("home", price, "aurora", tiers),
-        tariff("wholesale", "0.01", None),
+    tariffs = tuple(
+        msgspec.structs.replace(row, zone=(zones or {}).get(row.name, row.zone))
+        for row in (
+            tariff("home", price, "aurora", tiers if tiered == "home" else ()),
+            tariff("wholesale", "0.01", None, tiers if tiered == "wholesale" else ()),
+        )
     )
     return network(isp=isps, offering=offerings, service=services, tariff=tariffs)
 
@@ -151,3 +160,38 @@ def test_use_that_runs_into_a_month_is_of_the_month_before(
     for month in ("2026-10", MONTH):
         result = dry_run(database, network, service_of, month)
         assert (2, []) == (result.usages, result.differences())
+
+
+def test_each_zone_s_month_is_its_own(database: Database, rows: Any) -> None:
+    """Retail is booked in the months of Oslo, wholesale in those of New York: what lies
+    between two midnights is of another month in each, and rating a month again, or
+    repricing it, touches what is its own and nothing else."""
+    abroad = {"wholesale": "America/New_York"}
+    network = priced("0.10", beyond="0.05", zones=abroad, tiered="wholesale")
+    start = span_of("Europe/Oslo", MONTH).starts_at
+    user = {"id": 1, "user_name": "sub101@aurora.example", "started_at": start - 7200}
+    rows.add_sessions(user)
+    rows.add_usage(
+        *(
+            {"id": number, "session_id": 1, "output_octets": 20 * 10**9}
+            | {"started_at": start + 3600 * n, "ended_at": start + 3600 * n + 600}
+            for number, n in enumerate(
+                (-20, -1, 1, 2, 8, 24 * 30 - 1, 24 * 30 + 1, 24 * 30 + 8), start=1
+            )
+        )
+    )
+    months = ("2026-10", MONTH, "2026-12")
+    for month in months:
+        apply(database, network, service_of, month, DECEMBER)
+    for month in months:
+        assert [] == dry_run(database, network, service_of, month).differences()
+    dear = priced("0.20", beyond="0.05", zones=abroad, tiered="wholesale")
+    apply(database, dear, service_of, MONTH, DECEMBER)
+    assert [] == dry_run(database, dear, service_of, MONTH).differences()
+    for month in ("2026-10", "2026-12"):
+        assert [] == dry_run(database, network, service_of, month).differences()
+    with database.read.connect() as connection:
+        assert [] == prove(connection).problems
+        found = balances(connection, EntryFilter(source="usage"))
+    # Of November's four in Oslo 20 GB each are repriced, of which 30 at 0.20.
+    assert {"2026-10", MONTH, "2026-12"} == {b.book.month for b in found}
