@@ -46,10 +46,12 @@ class Line(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Detail(msgspec.Struct, array_like=True, frozen=True):
-    """The charges in an entry: by the book's tariff, and by its wholesale tariff."""
+    """The charges in an entry: by the book's tariff, and by its wholesale tariff; and
+    why, of what somebody took back."""
 
     lines: tuple[Line, ...]
     wholesale: tuple[Line, ...] = ()
+    reason: str = ""
 
 
 class _Way(NamedTuple):
@@ -301,6 +303,11 @@ def _any_money(retail: Sequence[Charge], wholesale: Sequence[Charge]) -> bool:
 def detail_of(text: str | None) -> Detail:
     """Read the charges in an entry; none of one that was not rated by a tariff."""
     return Detail(()) if text is None else msgspec.json.decode(text, type=Detail)
+
+
+def with_reason(text: str | None, reason: str) -> str:
+    """Give an entry's detail with a reason in it."""
+    return _encode(msgspec.structs.replace(detail_of(text), reason=reason)).decode()
 
 
 assert Charge._fields[3:9] == (

@@ -19,13 +19,14 @@ from config.network import Network
 from config.tariffs import Tariff
 from radius.accounting import Report, read_report
 from radius.records import RecordReader
-from rating.entry import Account, Entry, Source
+from rating.entry import Account, Entry, Kind, Source
 from rating.posting import Line, detail_of
 from rating.taxes import Taxes
 from services.levied import Basis, basis_behind
 from storage.bsp_usage import find_records
 from storage.entry_queries import find_entry, reversed_by
 from storage.journal import Block, JournalReader
+from storage.lease_tables import address_sale
 from storage.settlement_tables import purchase, purchase_event
 from storage.tables import session, usage
 
@@ -71,6 +72,7 @@ class Explanation(NamedTuple):
     usage: dict[str, Any] | None
     session: dict[str, Any] | None
     purchase: dict[str, Any] | None
+    sale: dict[str, Any] | None
     events: list[dict[str, Any]]
     basis: Basis | None
     packets: list[Packet]
@@ -90,7 +92,7 @@ def explain(
     entry, posted_at = found
     gone: list[str] = []
     charges = list(_priced(network, entry, gone))
-    used = its_session = bought = None
+    used = its_session = bought = sale = None
     events: list[dict[str, Any]] = []
     packets: list[Packet] = []
     number = entry.posting.source_id
@@ -102,6 +104,9 @@ def explain(
             packets = _packets(journals, used, its_session, gone)
     elif entry.book.source == Source.PURCHASE and number is not None:
         bought, events = _purchase(connection, number)
+    elif entry.book.source == Source.ADDRESS_SALE and number is not None:
+        query = select(address_sale).where(address_sale.c.id == number)
+        sale = _plain(connection.execute(query).one_or_none())
     elif entry.book.source == Source.BSP_USAGE and number is not None:
         events = [dict(row._mapping) for row in find_records(connection, number)]
     is_levy = entry.book.source == Source.PERIOD
@@ -114,6 +119,7 @@ def explain(
         used,
         its_session,
         bought,
+        sale,
         events,
         basis_behind(connection, Taxes(network.tax), entry) if is_levy else None,
         packets,
@@ -147,7 +153,7 @@ def _priced(network: Network, entry: Entry, gone: list[str]) -> Iterator[Priced]
         for line in lines:
             name, _, version = named.partition("@")
             rate = _rate(tariffs.get(name), version, line.element)
-            if rate is None:
+            if rate is None and book.kind != Kind.LOAN:  # whose price is in its name
                 gone.append(f"the network has no {line.element} in {named} any more")
             yield Priced(named, line, rate)
 

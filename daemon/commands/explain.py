@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from daemon.stores import StoreError, opened
 from radius.attributes import attributes
 from radius.packet import Code
 from rating.entry import Account
+from rating.posting import detail_of
 from services.explanation import Explanation, Packet, Priced, explain
 from services.levied import Basis
 from storage.journal import JournalError
@@ -69,6 +71,8 @@ def _show(found: Explanation) -> None:
         click.echo(f"  it reverses entry {posting.reverses}")
     if found.reversed_by is not None:
         click.echo(f"  it is reversed by entry {found.reversed_by}")
+    if reason := detail_of(posting.detail).reason:
+        click.echo(f"  because: {reason}")
     click.echo("Legs")
     for leg in found.legs:
         amount = decimal_of(leg.amount).rjust(14)
@@ -90,6 +94,12 @@ def _show(found: Explanation) -> None:
         bought = found.purchase
         click.echo("Purchase")
         click.echo(f"  {bought['reference']} at {bought['bsp']}: {bought['state']}")
+    if found.sale is not None:
+        sold = found.sale
+        click.echo("Sale")
+        address = IPv4Address(sold["address"])
+        nth = f"the month's {sold['sold_in_month']}. beyond the plan"
+        click.echo(f"  {address} to {sold['line']}, {nth}")
     if found.events:
         click.echo("Events")
     for event in found.events:
@@ -170,7 +180,9 @@ def _object(found: Explanation) -> dict[str, Any]:
         ],
         "usage": plain(found.usage),
         "session": plain(found.session),
+        "reason": detail_of(found.entry.posting.detail).reason or None,
         "purchase": plain(found.purchase),
+        "sale": plain(found.sale),
         "events": [plain(event) for event in found.events],
         **_basis(found.basis),
         "packets": [

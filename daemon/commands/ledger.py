@@ -18,6 +18,7 @@ from daemon.commands.options import configuration_option, fail, json_option
 from daemon.commands.stored import database_of, network_in
 from rating.entry import Entry, Kind
 from services import periods
+from services.corrections import MAX_REASON, Refusal, take_back
 from services.statements import settlement_of
 from storage.entry_queries import EntryFilter, list_entries
 from storage.ledger_proof import prove
@@ -129,6 +130,33 @@ def verify(configuration: Path | None, *, as_json: bool) -> None:
         click.echo(problem, err=True)
     if proof.problems:
         fail("the ledger is not what was written")
+
+
+@command.command()
+@configuration_option
+@click.argument("entry", type=click.IntRange(1))
+@click.option("--reason", required=True, help="Why; it stays in the ledger.")
+@click.option("--dry-run", is_flag=True, help="Show what it would do, and do nothing.")
+@json_option
+def reverse(
+    configuration: Path | None, entry: int, reason: str, *, dry_run: bool, as_json: bool
+) -> None:
+    """Take ENTRY back: a fee, a sold address, metered use of a BSP, or a loan.
+
+    It is booked in the first month that is open. Network usage is corrected by rerate,
+    a purchase by a refund, a tax by what it is on.
+    """
+    if not 0 < len(reason.strip()) <= MAX_REASON:
+        raise click.UsageError(f"a reason has 1 to {MAX_REASON} letters")
+    now = int(clock.now())
+    with database_of(configuration) as database:
+        found = take_back(database, entry, reason.strip(), now, dry_run=dry_run)
+    if isinstance(found, Refusal):
+        fail(found.value)
+    if as_json:
+        click.echo(msgspec.json.encode(entry_object(found.undo, now)))
+    else:
+        print_table(iter([entry_object(found.undo, now)]), COLUMNS)
 
 
 @command.command()

@@ -1,4 +1,5 @@
-"""``fairlane usage`` on how far rating is, and what comes late into a closed month."""
+"""``fairlane usage`` on how far rating is, what comes late into a closed month, and
+what is taken back by hand."""
 
 from __future__ import annotations
 
@@ -87,3 +88,30 @@ def test_what_comes_late_into_a_closed_month_is_in_the_next_and_marked(
     site.out("ledger", "close", "2024-04")
     assert [("billed", None)] * 3 == statuses(site, "--status", "billed")
     assert MONTH in site.out("statement", "show", "aurora", "2024-04", "--csv")
+
+
+def test_metered_use_is_taken_back_by_hand_with_the_reason(site: MoneySite) -> None:
+    """First shown, then booked, then refused; the reason is told where it is
+    explained. Network usage has its own way."""
+    file = site.folder / "usage.csv"
+    file.write_text(
+        "event_id,user,meter,quantity,start\n"
+        "U-1,aurora-101,minutes,90,2024-03-10T12:00:00Z\n"
+    )
+    site.out("bsp-usage", "load", "--bsp", "filmhouse", str(file))
+    [used] = site.facts("ledger", "entries", "--kind", "bsp_usage")
+    reverse = ("ledger", "reverse", str(used["entry"]), "--reason", "it never played")
+    [shown] = site.facts(*reverse, "--dry-run")
+    assert 1 == len(site.facts("ledger", "entries"))
+    [done] = site.facts(*reverse)
+    assert (shown["subscriber"], used["entry"]) == ("1.80", done["reverses"])
+    assert "because: it never played" in site.out("explain", str(done["entry"]))
+    again = site.run(*reverse)
+    said = "fairlane: entry_reversed_already\n"
+    assert (1, said) == (again.exit_code, again.stderr)
+    site.out("rerate", MONTH, "--apply")
+    rated = site.facts("ledger", "entries", "--kind", "access")[0]["entry"]
+    refused = site.run("ledger", "reverse", str(rated), "--reason", "no")
+    assert "fairlane: usage_is_rated_again\n" == refused.stderr
+    assert 2 == site.run("ledger", "reverse", "1", "--reason", " ").exit_code
+    assert [] == site.facts("ledger", "verify")[0]["problems"]
