@@ -60,7 +60,7 @@ class FairlaneDaemon:
         self.dhcp_port = _free_port(socket.SOCK_DGRAM)
         self._database = database
         self._environment = environment or {}
-        self._http = _free_port(socket.SOCK_STREAM)
+        self.http_port = _free_port(socket.SOCK_STREAM)
         self._process: subprocess.Popen[bytes] | None = None
         self._settings = self.folder / "fairlane.toml"
         self._settings.write_text(
@@ -75,7 +75,7 @@ workers = 1
 listen = {[f"127.0.0.1:{self.dhcp_port}"] if dhcp else []}
 {dhcp}
 [http]
-listen = "127.0.0.1:{self._http}"
+listen = "127.0.0.1:{self.http_port}"
 """
         )
         (self.folder / "network.toml").write_text(
@@ -146,6 +146,17 @@ secret = "{SECRET}"
         """Stop it and remove its folder."""
         self.stop()
         shutil.rmtree(self.folder)
+
+    def command(self, *words: str) -> str:
+        """Run another command of `fairlane` with its configuration; what it prints."""
+        done = subprocess.run(
+            [sys.executable, "-m", "daemon.cli", *words, "-c", str(self._settings)],
+            cwd=_ROOT,
+            capture_output=True,
+            check=True,
+            text=True,
+        )
+        return done.stdout
 
     def roles(self) -> dict[str, int]:
         """The process of each role: `radius 0`, `ledger 0`, `control 0`."""
@@ -255,7 +266,7 @@ secret = "{SECRET}"
             )
 
     def _get(self, path: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self._http, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=10)
         with contextlib.closing(connection):
             connection.request("GET", path)
             response = connection.getresponse()

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import random
 import shutil
 import tempfile
@@ -28,6 +29,7 @@ from sqlalchemy import insert
 from bench.load.latency import Latency
 from controlplane.desk import Desk, DeskBusyError
 from daemon.provisioning import qualification_desk
+from daemon.role import GC_THRESHOLDS
 from provisioning.qualification import Color
 from provisioning.refusal import Refusal
 from services.actor import Actor
@@ -152,23 +154,24 @@ class _Tally:
 
 async def _steady(desk: _Desk, sites: int, rate: int, seconds: float) -> _Tally:
     chance, tally = random.Random(1), _Tally()
+    queries = [_query(chance, sites) for _ in range(int(rate * seconds))]
     asked = set()
     loop = asyncio.get_running_loop()
 
-    async def one(due: float) -> None:
+    async def one(query: Query, due: float) -> None:
         try:
-            answer = await desk.ask(_query(chance, sites))
+            answer = await desk.ask(query)
         except DeskBusyError:
             tally.turned_away += 1
             return
         tally.count(answer, loop.time() - due)
 
     started = loop.time()
-    for number in range(int(rate * seconds)):
+    for number, query in enumerate(queries):
         due = started + number / rate
         if due > loop.time():
             await asyncio.sleep(due - loop.time())
-        task = asyncio.create_task(one(due))
+        task = asyncio.create_task(one(query, due))
         asked.add(task)
         task.add_done_callback(asked.discard)
     while asked:
@@ -213,6 +216,8 @@ def main() -> None:
     began = time.monotonic()
     asyncio.run(_steady(desk, given.sites, 100, 1))
     print(f"network read and first answers in {time.monotonic() - began:.1f} s")
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)  # as every role does
     tally = asyncio.run(_steady(desk, given.sites, given.rate, given.seconds))
     print(f"at {given.rate}/s for {given.seconds:g} s: {tally}")
     rate = asyncio.run(_most(desk, given.sites, min(given.seconds, 5)))

@@ -105,12 +105,15 @@ def from_normal(line: str) -> Address:
 
 def normalise(text: str) -> Address:
     """Bring an address to its one spelling."""
-    plain = unicodedata.normalize("NFKD", text[:LENGTH].casefold().replace("|", " "))
-    plain = "".join(c for c in plain if not unicodedata.combining(c))
-    plain = _SLASHED.sub(r"unit \1 \2", plain)  # 3/12: unit 3 of number 12
-    words = (_WORDS.get(word, word) for word in _BLANKS.split(plain))
-    line = " ".join(word for word in words if word)
-    unit, line = _take(_UNIT, line, last=False)
+    plain = text[:LENGTH].casefold().replace("|", " ")
+    if not plain.isascii():
+        plain = unicodedata.normalize("NFKD", plain)
+        plain = "".join(c for c in plain if not unicodedata.combining(c))
+    if "/" in plain:
+        plain = _SLASHED.sub(r"unit \1 \2", plain)  # 3/12: unit 3 of number 12
+    words = [_WORDS.get(word, word) for word in _BLANKS.split(plain)]
+    line = " ".join([word for word in words if word])
+    unit, line = _take(_UNIT, line, last=False) if "unit" in line else ("", line)
     postcode, line = _take(_POSTCODE, line, last=True)
     number, line = _take(_NUMBER, line, last=False)
     if not number and postcode and plain.lstrip().startswith(postcode):
@@ -120,10 +123,11 @@ def normalise(text: str) -> Address:
 
 
 def _take(pattern: re.Pattern[str], line: str, *, last: bool) -> tuple[str, str]:
-    found = list(pattern.finditer(line))
-    if not found:
+    match = pattern.search(line)
+    if match is None:
         return "", line
-    match = found[-1 if last else 0]
+    if last:
+        *_, match = pattern.finditer(line, match.start())
     return match[1], f"{line[: match.start()]} {line[match.end() :]}"
 
 
@@ -154,8 +158,9 @@ def _likeness(asked: Address, known: Address) -> int:
 
 def rank(asked: Address, known: Iterable[tuple[str, str, str]]) -> list[Candidate]:
     """Give the best among (site, address as written, ``normal``), the best first."""
+    same = asked.normal
     scored = (
-        Candidate(site, text, score(asked, from_normal(line)))
+        Candidate(site, text, 100 if line == same else score(asked, from_normal(line)))
         for site, text, line in known
     )
     good = sorted(

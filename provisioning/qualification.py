@@ -263,6 +263,9 @@ REASONS: Final = (
     "no_addresses",
 )
 
+_OF_OFFERING: Final[tuple[Rule, ...]] = (_technology, _rate, _addresses)
+"""Those that another offering at the same place may answer otherwise."""
+
 _SEVERITY: Final = {Color.GREEN: 0, Color.YELLOW: 1, Color.RED: 2}
 _CURABLE: Final = frozenset({"technology", "rate"})
 """Reasons that another offering of the same ISP may not have."""
@@ -342,9 +345,12 @@ def _alternates(case: Case) -> list[str]:
 
 
 def _refused(case: Case, other: Offering) -> bool:
-    asked = case._replace(offering=other)
-    found = (rule(asked) for rule in RULES)
-    return any(one is not None and one[0] is Color.RED for one in found)
+    asked = Case(case.place, other, case.standing)
+    for rule in _OF_OFFERING:
+        found = rule(asked)
+        if found is not None and found[0] is Color.RED:
+            return True
+    return False
 
 
 def neutral_order(names: Iterable[str], seed: str) -> list[str]:

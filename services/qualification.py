@@ -266,61 +266,62 @@ class _Batch:
     def answer(self, query: Query, found: _Found) -> Qualification | Refusal:
         """Answer one question and hold what a green answer needs; refuse an ISP that
         holds as much as it may, or it could keep every port from the others."""
-        now = self._transaction.now
+        now, place = self._transaction.now, found.place
         tenant = query.isp or query.actor.tenant
-        base = Qualification(
+        if place is None:
+            unknown = Qualification(
+                id=self._new_id(),
+                at=now,
+                tenant=tenant,
+                external_id=query.external_id,
+                state="informationRequired" if found.candidates else "done",
+                result=Result.UNQUALIFIED,
+                color=Color.RED,
+                candidates=found.candidates,
+                reasons=(found.reason,) if found.reason else (),
+            )
+            return self._keep(query, unknown)
+        holding, where = query.hold and query.isp is not None, (tenant, place.key)
+        if holding:
+            most = self._transaction.inventory.isp[tenant].open_qualifications
+            if where not in self._open and self._count[tenant] >= most:
+                reason = f"{tenant!r} has {most} green answers open; order, or wait"
+                return Refusal("too_many_open_qualifications", "", reason)
+            self._supersede(*where)
+        isps, cases = self._cases(query, place)
+        answers = tuple(decide(c, alternatives=query.alternatives) for c in cases)
+        result, color = overall(answers)
+        green = [
+            case
+            for case, answer in zip(cases, answers, strict=True)
+            if answer.color is Color.GREEN
+        ]
+        promised = bool(holding and green)
+        whole = Qualification(
             id=self._new_id(),
             at=now,
             tenant=tenant,
             external_id=query.external_id,
-            state="informationRequired" if found.candidates else "done",
-            result=Result.UNQUALIFIED,
-            color=Color.RED,
-            candidates=found.candidates,
-            reasons=(found.reason,) if found.reason else (),
-        )
-        if found.place is None:
-            return self._keep(query, base)
-        place = found.place
-        holding = query.hold and query.isp is not None
-        if holding:
-            most = self._transaction.inventory.isp[tenant].open_qualifications
-            if (tenant, place.key) not in self._open and self._count[tenant] >= most:
-                reason = f"{tenant!r} has {most} green answers open; order, or wait"
-                return Refusal("too_many_open_qualifications", "", reason)
-            self._supersede(tenant, place.key)
-        isps, cases = self._cases(query, place)
-        answers = tuple(decide(c, alternatives=query.alternatives) for c in cases)
-        result, color = overall(answers)
-        made: list[Need] = []
-        if holding:
-            made = _most(
-                needs(case)
-                for case, answer in zip(cases, answers, strict=True)
-                if answer.color is Color.GREEN
-            )
-        whole: Qualification = msgspec.structs.replace(
-            base,
             state="done",
             result=result,
             color=color,
-            place=place.key,
+            place=where[1],
             site=place.site,
             line=place.line.name if place.line else None,
             area=place.area,
+            expires_at=now + GREEN_SECONDS if promised else 0,
             answers=answers,
+            candidates=found.candidates,
             isps=tuple(isps),
             seed=query.seed if query.isp is None else "",
-            expires_at=now + GREEN_SECONDS
-            if holding and any(a.color is Color.GREEN for a in answers)
-            else 0,
         )
-        if whole.expires_at:
-            self._open[tenant, place.key] = whole.id
+        if promised:
+            self._open[where] = whole.id
             self._count[tenant] += 1
-            self._holds[whole.id] = [Hold(whole.id, *need, tenant) for need in made]
-            for need in made:
-                self._held[need.resource] += need.quantity
+            made = [Hold(whole.id, *need, tenant) for need in _most(green)]
+            self._holds[whole.id] = made
+            for one in made:
+                self._held[one.resource] += one.quantity
         return self._keep(query, whole)
 
     def _cases(self, query: Query, place: Place) -> tuple[list[str], list[Case]]:
@@ -390,10 +391,6 @@ class _Batch:
         holds.change(connection, made=made, gone=self._gone)
 
 
-def _most(listed: Iterable[list[Need]]) -> list[Need]:
-    """Hold for the largest of several offerings: only one of them can be ordered."""
-    most: dict[str, int] = {}
-    for found in listed:
-        for need in found:
-            most[need.resource] = max(most.get(need.resource, 0), need.quantity)
-    return [Need(*item) for item in most.items()]
+def _most(green: Sequence[Case]) -> list[Need]:
+    """Hold for the largest of an ISP's offerings: only one of them can be ordered."""
+    return needs(max(green, key=lambda case: case.offering.addresses))

@@ -15,11 +15,12 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from config.offers import Service
 from provisioning.outcomes import Done, Outcome, Refused
 from services.provisioning import Transaction
+from storage.among import among
 from storage.looked_up import LookedUp
 from storage.provisioning_tables import subscription
 
 _OPEN: Final = select(subscription.c.service, subscription.c.offering).where(
-    subscription.c.service.in_(bindparam("keys", expanding=True)),
+    among(subscription.c.service),
     subscription.c.closed_at.is_(None),
 )
 _CLOSE: Final = (

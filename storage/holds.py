@@ -11,9 +11,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, select, text
 
-from storage.looked_up import AT_ONCE, LookedUp
+from storage import bulk
+from storage.among import among
+from storage.looked_up import LookedUp
 from storage.provisioning_tables import held, hold
 
 
@@ -26,26 +28,15 @@ class Hold(NamedTuple):
     tenant: str
 
 
-_SUMS: Final = select(held.c.resource, held.c.quantity).where(
-    held.c.resource.in_(bindparam("keys", expanding=True))
-)
+_SUMS: Final = select(held.c.resource, held.c.quantity).where(among(held.c.resource))
 _OF: Final = select(
     hold.c.owner, hold.c.resource, hold.c.quantity, hold.c.tenant
-).where(hold.c.owner.in_(bindparam("keys", expanding=True)))
+).where(among(hold.c.owner))
 _DELETE: Final = delete(hold).where(hold.c.owner == bindparam("gone"))
-_PUT: Final = insert(hold)
-_NEW: Final = insert(held)
-_ADD: Final = (
-    update(held)
-    .where(held.c.resource == bindparam("which"))
-    .values(quantity=held.c.quantity + bindparam("more"))
+_ADD: Final = text(
+    "INSERT INTO held (resource, quantity) VALUES (:resource, :more)"
+    " ON CONFLICT (resource) DO UPDATE SET quantity = held.quantity + :more"
 )
-
-
-def _parts(keys: Iterable[str]) -> Iterable[list[str]]:
-    listed = sorted(set(keys))
-    for start in range(0, len(listed), AT_ONCE):
-        yield listed[start : start + AT_ONCE]
 
 
 class Held(LookedUp[str, int]):
@@ -65,10 +56,9 @@ class Held(LookedUp[str, int]):
 
 def holds_of(connection: Connection, owners: Iterable[str]) -> list[Hold]:
     """Give the promises of these owners."""
-    found = []
-    for keys in _parts(owners):
-        found += [Hold(*row) for row in connection.execute(_OF, {"keys": keys})]
-    return found
+    keys = sorted(set(owners))
+    rows = connection.execute(_OF, {"keys": keys}) if keys else ()
+    return [Hold(*row) for row in rows]
 
 
 def change(
@@ -78,24 +68,12 @@ def change(
     if gone:
         owners = sorted({one.owner for one in gone})
         connection.execute(_DELETE, [{"gone": owner} for owner in owners])
-    if made:
-        connection.execute(_PUT, [one._asdict() for one in made])
+    bulk.insert(connection, hold, Hold._fields, made)
     more: Counter[str] = Counter()
     for one in made:
         more[one.resource] += one.quantity
-    _begin(connection, more)
     for one in gone:
         more[one.resource] -= one.quantity
-    changed = [{"which": key, "more": n} for key, n in sorted(more.items()) if n]
+    changed = [{"resource": key, "more": n} for key, n in sorted(more.items()) if n]
     if changed:
         connection.execute(_ADD, changed)
-
-
-def _begin(connection: Connection, more: Mapping[str, int]) -> None:
-    """Make the sums that are not there yet."""
-    known: set[str] = set()
-    for keys in _parts(more):
-        known |= {row[0] for row in connection.execute(_SUMS, {"keys": keys})}
-    new = [{"resource": key, "quantity": 0} for key in sorted(more.keys() - known)]
-    if new:
-        connection.execute(_NEW, new)

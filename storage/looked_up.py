@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Mapping
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from sqlalchemy import Connection
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
-
-AT_ONCE: Final = 500
-"""Values in one IN list: SQLite and PostgreSQL plan so many at once without trouble."""
 
 
 class LookedUp(ABC, Generic[Key, Value]):
@@ -30,10 +27,9 @@ class LookedUp(ABC, Generic[Key, Value]):
     def look_ahead(self, keys: Iterable[Key]) -> None:
         """Read what is not known yet, all at once."""
         missing = sorted({key for key in keys if key not in self.known})  # type: ignore[type-var]
-        for start in range(0, len(missing), AT_ONCE):
-            part = missing[start : start + AT_ONCE]
-            found = self.read(part)
-            self.known.update({key: found.get(key) for key in part})
+        if missing:
+            found = self.read(missing)
+            self.known.update({key: found.get(key) for key in missing})
 
     def find(self, key: Key) -> Value | None:
         """Give the answer for one key; None where there is nothing."""
@@ -43,7 +39,7 @@ class LookedUp(ABC, Generic[Key, Value]):
 
     @abstractmethod
     def read(self, keys: list[Key]) -> Mapping[Key, Value]:
-        """Read from the database; at most ``AT_ONCE`` keys."""
+        """Read from the database."""
 
     def flush(self) -> None:
         """Write what waits to be written."""

@@ -12,6 +12,7 @@ from provisioning.order import Item, Order
 from provisioning.order_rules import Wanted
 from provisioning.order_states import Action, Assessment, State
 from provisioning.task_graph import Kind, Task, TaskState
+from storage.among import among
 from storage.looked_up import LookedUp
 from storage.provisioning_tables import (
     OPEN_ITEM,
@@ -21,13 +22,11 @@ from storage.provisioning_tables import (
     service_record,
 )
 
-_AT_ONCE: Final = 500
-
 _OPEN: Final = text(f"service_order_item.{OPEN_ITEM}")
 
 
 def _in(query: Select[Any], column: Any) -> Any:
-    return query.where(column.in_(bindparam("keys", expanding=True)))
+    return query.where(among(column))
 
 
 _ORDERS: Final = _in(select(service_order), service_order.c.id)
@@ -37,11 +36,11 @@ _TASKS: Final = _in(select(order_task), order_task.c.order_id)
 
 _EXTERNAL: Final = select(service_order.c.external_id, service_order.c.id).where(
     service_order.c.tenant == bindparam("of"),
-    service_order.c.external_id.in_(bindparam("keys", expanding=True)),
+    among(service_order.c.external_id),
 )
 _BUSY: Final = {
     kind: select(service_order_item.c[kind], service_order_item.c.order_id).where(
-        service_order_item.c[kind].in_(bindparam("keys", expanding=True)),
+        among(service_order_item.c[kind]),
         _OPEN,
     )
     for kind in ("line", "site", "service", "user_name")
@@ -61,7 +60,7 @@ _DUE: Final = (
 _HURRY_ORDERS: Final = (
     update(service_order)
     .where(
-        service_order.c.id.in_(bindparam("keys", expanding=True)),
+        among(service_order.c.id),
         service_order.c.due_at > bindparam("now"),
     )
     .values(due_at=bindparam("now"))
@@ -69,7 +68,7 @@ _HURRY_ORDERS: Final = (
 _HURRY_PROOFS: Final = (
     update(order_task)
     .where(
-        order_task.c.order_id.in_(bindparam("keys", expanding=True)),
+        among(order_task.c.order_id),
         order_task.c.kind == Kind.PROOF,
         order_task.c.state == TaskState.PENDING,
         order_task.c.due_at > bindparam("now"),
@@ -83,15 +82,15 @@ _NEW_TASK: Final = insert(order_task)
 
 def load(connection: Connection, ids: Iterable[str]) -> dict[str, Order]:
     """Read whole orders by id; who is not there is not in the answer."""
-    wanted, found = sorted(set(ids)), dict[str, Order]()
-    for start in range(0, len(wanted), _AT_ONCE):
-        keys = {"keys": wanted[start : start + _AT_ONCE]}
-        for row in connection.execute(_ORDERS, keys):
-            found[row.id] = _order(row)
-        for row in connection.execute(_ITEMS, keys):
-            found[row.order_id].items[row.number] = _item(row)
-        for row in connection.execute(_TASKS, keys):
-            found[row.order_id].tasks[row.number] = _task(row)
+    keys, found = {"keys": sorted(set(ids))}, dict[str, Order]()
+    if not keys["keys"]:
+        return found
+    for row in connection.execute(_ORDERS, keys):
+        found[row.id] = _order(row)
+    for row in connection.execute(_ITEMS, keys):
+        found[row.order_id].items[row.number] = _item(row)
+    for row in connection.execute(_TASKS, keys):
+        found[row.order_id].tasks[row.number] = _task(row)
     for order in found.values():
         order.items = dict(sorted(order.items.items()))
         order.tasks = dict(sorted(order.tasks.items()))
@@ -118,12 +117,11 @@ def due(connection: Connection, now: int, limit: int) -> list[str]:
 
 def hurry(connection: Connection, services: Sequence[str], now: int) -> None:
     """Let the manager look at once at open orders about these services."""
-    for start in range(0, len(services), _AT_ONCE):
-        keys = {"keys": services[start : start + _AT_ONCE]}
-        ids = sorted({row[1] for row in connection.execute(_BUSY["service"], keys)})
-        if ids:
-            connection.execute(_HURRY_ORDERS, {"keys": ids, "now": now})
-            connection.execute(_HURRY_PROOFS, {"keys": ids, "now": now})
+    keys = {"keys": list(services)}
+    ids = sorted({row[1] for row in connection.execute(_BUSY["service"], keys)})
+    if ids:
+        connection.execute(_HURRY_ORDERS, {"keys": ids, "now": now})
+        connection.execute(_HURRY_PROOFS, {"keys": ids, "now": now})
 
 
 class OpenClaims(LookedUp[tuple[str, str], str]):

@@ -130,9 +130,16 @@ qualification: Final = Table(
     tenant(),
 )
 partial_index("qualification_open_by_place", "state = 'open'", qualification.c.place)
-partial_index("qualification_open_by_tenant", "state = 'open'", qualification.c.tenant)
 partial_index(
     "qualification_open_by_expires_at", "state = 'open'", qualification.c.expires_at
+)
+
+# How many of them are open, kept with them: an ISP may have only so many.
+open_qualifications: Final = Table(
+    "open_qualifications",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("quantity", BigInteger, nullable=False),
 )
 
 # What green answers and open orders keep from others: one row a promise.

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, bindparam, func, insert, select, text, update
 
+from storage import bulk
+from storage.among import among
 from storage.looked_up import LookedUp
-from storage.provisioning_tables import lead, qualification
+from storage.provisioning_tables import lead, open_qualifications, qualification
 
 
 class Open(NamedTuple):
@@ -26,11 +29,19 @@ _OPEN: Final = select(
     qualification.c.id, qualification.c.tenant, qualification.c.place
 ).where(
     _IS_OPEN,
-    qualification.c.place.in_(bindparam("places", expanding=True)),
+    among(qualification.c.place),
 )
-_COUNT: Final = (
+_COUNTS: Final = select(
+    open_qualifications.c.tenant, open_qualifications.c.quantity
+).where(among(open_qualifications.c.tenant))
+_COUNT: Final = text(
+    "INSERT INTO open_qualifications (tenant, quantity) VALUES (:tenant, :more)"
+    " ON CONFLICT (tenant)"
+    " DO UPDATE SET quantity = open_qualifications.quantity + :more"
+)
+_CLOSING: Final = (
     select(qualification.c.tenant, func.count())
-    .where(_IS_OPEN, qualification.c.tenant.in_(bindparam("tenants", expanding=True)))
+    .where(_IS_OPEN, among(qualification.c.id))
     .group_by(qualification.c.tenant)
 )
 _CLOSE: Final = (
@@ -39,6 +50,9 @@ _CLOSE: Final = (
     .values(state=bindparam("how"))
 )
 
+_COLUMNS: Final = tuple(qualification.c.keys())
+_VALUES: Final = itemgetter(*_COLUMNS)
+
 
 class OpenAnswers(LookedUp[str, list[Open]]):
     """The green answers that are good for each place."""
@@ -46,25 +60,34 @@ class OpenAnswers(LookedUp[str, list[Open]]):
     def read(self, keys: list[str]) -> Mapping[str, list[Open]]:
         """Read from the database."""
         found: defaultdict[str, list[Open]] = defaultdict(list)
-        for row in self.connection.execute(_OPEN, {"places": keys}):
+        for row in self.connection.execute(_OPEN, {"keys": keys}):
             found[row.place].append(Open(*row))
         return found
 
 
 def count_open(connection: Connection, tenants: Iterable[str]) -> Counter[str]:
-    """Count the green answers that are good of each tenant."""
-    rows = connection.execute(_COUNT, {"tenants": sorted(set(tenants))})
-    found: Counter[str] = Counter()
-    for tenant, count in rows:
-        found[tenant] = count
-    return found
+    """Say how many green answers that are good each tenant has."""
+    keys = sorted(set(tenants))
+    if not keys:
+        return Counter()
+    rows = connection.execute(_COUNTS, {"keys": keys})
+    return Counter({row.tenant: row.quantity for row in rows})
+
+
+def _count(connection: Connection, more: Iterable[tuple[str, int]]) -> None:
+    """Keep the count beside the answers: it may be of thousands, and is asked often."""
+    rows = [{"tenant": tenant, "more": count} for tenant, count in sorted(more)]
+    if rows:
+        connection.execute(_COUNT, rows)
 
 
 def close(connection: Connection, ids: Iterable[str], state: str) -> None:
     """End green answers: expired, superseded, invalidated or ordered."""
-    rows = [{"which": one, "how": state} for one in ids]
-    if rows:
-        connection.execute(_CLOSE, rows)
+    keys = sorted(set(ids))
+    if keys:
+        closing = connection.execute(_CLOSING, {"keys": keys}).all()
+        _count(connection, [(tenant, -count) for tenant, count in closing])
+        connection.execute(_CLOSE, [{"which": one, "how": state} for one in keys])
 
 
 def expired(connection: Connection, now: int, limit: int) -> list[str]:
@@ -76,8 +99,9 @@ def expired(connection: Connection, now: int, limit: int) -> list[str]:
 
 def add(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write qualifications."""
-    if rows:
-        connection.execute(insert(qualification), rows)
+    bulk.insert(connection, qualification, _COLUMNS, list(map(_VALUES, rows)))
+    good = Counter(row["tenant"] for row in rows if row["state"] == "open")
+    _count(connection, good.items())
 
 
 def find(connection: Connection, id_: str, tenant: str | None) -> Any:

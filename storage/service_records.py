@@ -19,6 +19,7 @@ from sqlalchemy import (
 )
 
 from provisioning.proof import Sign
+from storage.among import among
 from storage.looked_up import LookedUp
 from storage.provisioning_tables import service_record
 from storage.tables import session
@@ -26,9 +27,7 @@ from storage.tables import session
 _SIGNS: Final = 20
 _SESSIONS_AT_ONCE: Final = 5000
 _COLUMNS: Final = tuple(service_record.c.keys())
-_FIND: Final = select(service_record).where(
-    service_record.c.name.in_(bindparam("keys", expanding=True))
-)
+_FIND: Final = select(service_record).where(among(service_record.c.name))
 _ADD: Final = insert(service_record)
 _DELETE: Final = delete(service_record).where(
     service_record.c.name == bindparam("which")
@@ -41,7 +40,7 @@ _CHANGE: Final = (
 _USERS: Final = (
     select(session.c.user_name, session.c.framed_ip_address, session.c.last_arrival_at)
     .where(
-        session.c.user_name.in_(bindparam("users", expanding=True)),
+        among(session.c.user_name, "users"),
         session.c.state != "closed",
     )
     .order_by(session.c.id.desc())
@@ -51,7 +50,7 @@ _USERS: Final = (
 _ENDED: Final = (
     select(session.c.framed_ip_address, session.c.last_arrival_at)
     .where(
-        session.c.user_name.in_(bindparam("users", expanding=True)),
+        among(session.c.user_name, "users"),
         session.c.state == "closed",
         session.c.started_at >= bindparam("since"),
     )

@@ -13,10 +13,8 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Column, Connection, bindparam, delete, insert, select
 
 from provisioning.addresses import Address, normalise
+from storage.among import among
 from storage.provisioning_tables import service_site
-
-_NAMES_AT_ONCE: Final = 500
-"""Values in one IN list: SQLite and PostgreSQL plan so many at once without trouble."""
 
 _FOUND: Final = 200
 """Sites of one key that are looked at: more share it only where keys say nothing."""
@@ -33,16 +31,12 @@ class Site(NamedTuple):
 
 
 _COLUMNS: Final = tuple(service_site.c[name] for name in Site._fields)
-_BY_NAME: Final = select(*_COLUMNS).where(
-    service_site.c.name.in_(bindparam("keys", expanding=True))
-)
+_BY_NAME: Final = select(*_COLUMNS).where(among(service_site.c.name))
 
 
 def _by(column: Column[Any]) -> Any:
     query = select(column.label("key"), *_COLUMNS)
-    return query.where(column.in_(bindparam("keys", expanding=True))).limit(
-        bindparam("most")
-    )
+    return query.where(among(column)).limit(bindparam("most"))
 
 
 _BY_NORMAL: Final = _by(service_site.c.normal)
@@ -53,12 +47,8 @@ _BY_STREET: Final = _by(service_site.c.street_key)
 def sites_named(connection: Connection, names: Iterable[str]) -> dict[str, Site]:
     """Find sites by name; who is not there is not in the answer."""
     wanted = sorted(set(names))
-    found: dict[str, Site] = {}
-    for start in range(0, len(wanted), _NAMES_AT_ONCE):
-        keys = wanted[start : start + _NAMES_AT_ONCE]
-        rows = connection.execute(_BY_NAME, {"keys": keys}).all()
-        found |= {row[0]: Site(*row) for row in rows}
-    return found
+    rows = connection.execute(_BY_NAME, {"keys": wanted}) if wanted else ()
+    return {row[0]: Site(*row) for row in rows}
 
 
 def sites_like(
@@ -88,11 +78,10 @@ def _grouped(
 ) -> dict[Address, list[Site]]:
     wanted = sorted({key for key in keys.values() if key.strip()})
     by_key: defaultdict[str, list[Site]] = defaultdict(list)
-    for start in range(0, len(wanted), _NAMES_AT_ONCE):
-        part = wanted[start : start + _NAMES_AT_ONCE]
-        bound = {"keys": part, "most": _FOUND * len(part)}
-        for row in connection.execute(query, bound).all():
-            by_key[row[0]].append(Site(*row[1:]))
+    if wanted:
+        bound = {"keys": wanted, "most": _FOUND * len(wanted)}
+        for key, *row in connection.execute(query, bound):
+            by_key[key].append(Site(*row))
     return {address: by_key[key] for address, key in keys.items() if key in by_key}
 
 
