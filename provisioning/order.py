@@ -10,6 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
+from provisioning.appointment import misplaced
+from provisioning.order_body import OrderChange
 from provisioning.order_rules import Wanted
 from provisioning.order_states import (
     ENDED,
@@ -21,18 +25,22 @@ from provisioning.order_states import (
     order_state,
 )
 from provisioning.outcomes import Outcome
+from provisioning.refusal import Refusal
 from provisioning.task_graph import (
     DEAD,
+    POLICIES,
     Kind,
     Task,
     TaskState,
     compensate,
     dead_letter,
+    forced,
     is_done,
     is_late,
     is_undone,
     next_due,
     past_return,
+    put_off,
     retried,
     settle,
 )
@@ -172,6 +180,45 @@ def cancel(order: Order, now: int) -> str:
     return ""
 
 
+def change(order: Order, wanted: OrderChange, now: int) -> list[Refusal]:
+    """Change when an order begins and its appointments, or say why not: all or none."""
+    start_at = order.start_at if wanted.start_at is None else wanted.start_at
+    refusals = []
+    if wanted.start_at is not None and order.state not in _NOT_BEGUN:
+        reason = f"the order is {order.state} already"
+        refusals.append(Refusal("too_late", "/requestedStartDate", reason))
+    items = {item.id: item for item in order.items.values()}
+    for id_, (pointer, made) in wanted.appointments.items():
+        item = items.get(id_)
+        if item is None or item.wanted is None:
+            reason = f"there is no item {id_!r}"
+            refusals.append(Refusal("unknown_item", pointer, reason))
+        elif item.state in ENDED or past_return(order.tasks_of(item.number)):
+            reason = "the item is past its point of no return"
+            refusals.append(Refusal("too_late", pointer, reason))
+        elif made is not None and (no := misplaced(made, pointer, start_at, now)):
+            refusals.append(no)
+    if refusals:
+        return refusals
+    for id_, (_, made) in wanted.appointments.items():
+        item = items[id_]
+        assert item.wanted is not None  # or it was refused above
+        item.wanted = msgspec.structs.replace(item.wanted, appointment=made)
+    if wanted.start_at is not None:
+        order.start_at = max(wanted.start_at, now)
+        for item in order.items.values():
+            if item.state is State.ACKNOWLEDGED:
+                item.state = State.PENDING
+        for task in order.tasks.values():
+            order.tasks[task.number] = put_off(task, order.start_at)
+    _tell(order, "ServiceOrderAttributeValueChangeEvent")
+    advance(order, now)
+    return []
+
+
+_NOT_BEGUN: Final = frozenset({State.ACKNOWLEDGED, State.PENDING, State.HELD})
+
+
 def retry(order: Order, now: int) -> int:
     """Send the dead letters of an order on their way again; how many they were."""
     dead = [task for task in order.tasks.values() if task.state in DEAD]
@@ -179,6 +226,17 @@ def retry(order: Order, now: int) -> int:
         order.tasks[task.number] = retried(task, now)
     advance(order, now)
     return len(dead)
+
+
+def force(order: Order, number: int, reason: str, now: int) -> str:
+    """Take a dead letter for done, or say why it cannot be: what is our own is never
+    done by saying so."""
+    task = order.tasks.get(number)
+    if task is None or task.state not in DEAD or not POLICIES[task.kind].remote:
+        return "only a dead letter of a question to others can be forced"
+    order.tasks[number] = forced(task, reason)
+    advance(order, now)
+    return ""
 
 
 def _turn_round(order: Order, number: int, now: int) -> None:

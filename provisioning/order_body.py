@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from provisioning.appointment import Appointment, read_appointment
 from provisioning.order_states import Action
 from provisioning.refusal import Refusal
 
@@ -69,6 +70,7 @@ class _Item(_Wire, frozen=True, rename="camel"):
     id: _Id
     action: Action
     service: _Service
+    appointment: Any = None
     service_order_item: tuple[_Item, ...] = ()
     service_order_item_relationship: tuple[_Relationship, ...] = ()
 
@@ -91,6 +93,7 @@ class ItemBody(Struct, frozen=True, kw_only=True):
     service: str | None
     places: Mapping[str, str]
     characteristics: Mapping[str, Any]
+    appointment: Appointment | None
     relies_on: tuple[int, ...]
 
 
@@ -140,6 +143,46 @@ def read_order(body: Any) -> OrderBody | list[Refusal]:
         description=order.description,
         items=tuple(items),
     )
+
+
+class OrderChange(Struct, frozen=True, kw_only=True):
+    """What is to change of an order that was placed: when it begins (None: as it is),
+    and appointments by item id, each with its place in the body; None gives one up."""
+
+    start_at: int | None
+    appointments: Mapping[str, tuple[str, Appointment | None]]
+
+
+def read_change(body: Mapping[str, Any]) -> OrderChange | list[Refusal]:
+    """Read TMF641's ServiceOrder_Update: what else it names cannot be changed."""
+    refusals: list[Refusal] = []
+    known = {"requestedStartDate", "serviceOrderItem"}
+    for key in body:
+        if key not in known and not key.startswith("@"):
+            reason = "cannot be changed: cancel the order and place another"
+            refusals.append(Refusal("not_changeable", f"/{key}", reason))
+    start = body.get("requestedStartDate")
+    if start is not None and not isinstance(start, str):
+        refusals.append(Refusal("invalid_time", "/requestedStartDate", "is a string"))
+        start = None
+    items = body.get("serviceOrderItem", ())
+    appointments: dict[str, tuple[str, Appointment | None]] = {}
+    for place, item in enumerate(items if isinstance(items, list) else ()):
+        pointer = f"/serviceOrderItem/{place}"
+        if not isinstance(item, Mapping) or set(item) - {"id", "appointment"}:
+            reason = "of an item its id and appointment are named"
+            refusals.append(Refusal("not_changeable", pointer, reason))
+        elif not isinstance(item.get("id"), str) or "appointment" not in item:
+            reason = "needs its id and its appointment"
+            refusals.append(Refusal("invalid_body", pointer, reason))
+        else:
+            at = f"{pointer}/appointment"
+            value = _appointment(item["appointment"], pointer, refusals)
+            appointments[item["id"]] = at, value
+    moment = None if start is None else _moment(start, refusals)
+    if not refusals and moment is None and not appointments:
+        refusals.append(Refusal("nothing_to_change", "", "names nothing to change"))
+    return refusals or OrderChange(start_at=moment, appointments=appointments)
 
 
 def names(order: OrderBody) -> set[str]:
@@ -207,6 +250,7 @@ def _flat(items: Sequence[_Item], refusals: list[Refusal]) -> list[ItemBody]:
             service=item.service.id or item.service.name,
             places=_places(item.service, pointer, refusals),
             characteristics=_characteristics(item.service, pointer, refusals),
+            appointment=_appointment(item.appointment, pointer, refusals),
             relies_on=_relies_on(item, pointer, numbers, parent, refusals),
         )
         for number, (pointer, item, parent) in enumerate(listed)
@@ -256,6 +300,18 @@ def _characteristics(
         else:
             found[one.name] = one.value
     return found
+
+
+def _appointment(
+    value: Any, pointer: str, refusals: list[Refusal]
+) -> Appointment | None:
+    if value is None:
+        return None
+    read = read_appointment(value, f"{pointer}/appointment")
+    if isinstance(read, Appointment):
+        return read
+    refusals.append(read)
+    return None
 
 
 def _relies_on(

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 from config.offers import Service
+from provisioning.appointment import Appointment
 from provisioning.inventory import Inventory
 from provisioning.order_body import ItemBody, OrderBody
 from provisioning.order_states import Action
@@ -38,6 +39,7 @@ class Wanted(Struct, frozen=True, kw_only=True, omit_defaults=True):
     device: str | None = None
     qualification: str | None = None
     replaces: str | None = None
+    appointment: Appointment | None = None
     moves_from: str | None = None
     """The line that a service moves away from, in a move."""
 
@@ -165,6 +167,7 @@ def _add(case: _Case) -> Assessed:
         customer=said.get("customer"),
         device=said.get("device"),
         qualification=said.get("qualificationId"),
+        appointment=case.item.appointment,
         replaces=replaced,
     )
 
@@ -290,6 +293,7 @@ def _modify(case: _Case) -> Assessed:
         customer=said.get("customer"),
         device=said.get("device"),
         qualification=said.get("qualificationId"),
+        appointment=case.item.appointment,
     )
 
 
@@ -298,7 +302,11 @@ def _delete(case: _Case) -> Assessed:
     if isinstance(service, list):
         return service
     return Wanted(
-        action=Action.DELETE, isp=case.isp, service=service.name, line=service.line
+        action=Action.DELETE,
+        isp=case.isp,
+        service=service.name,
+        line=service.line,
+        appointment=case.item.appointment,
     )
 
 

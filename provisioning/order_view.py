@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
+from provisioning.appointment import Appointment
 from provisioning.order import Item, Order
 from provisioning.order_states import Assessment, State
 from provisioning.task_graph import Task
@@ -72,6 +73,8 @@ def _item(order: Order, item: Item) -> dict[str, Any]:
         "errorMessage": [_error(one, None) for one in item.errors],
     }
     wanted = item.wanted
+    if wanted is not None and wanted.appointment is not None:
+        shown["appointment"] = appointment(order, item, wanted.appointment)
     if wanted is not None:
         service: dict[str, Any] = {"id": wanted.service, "name": wanted.service}
         if wanted.offering is not None:
@@ -112,6 +115,34 @@ def _error(
         "referenceError": one.get("pointer", ""),
     }
     return shown if items is None else {**shown, "serviceOrderItem": items}
+
+
+def appointment(order: Order, item: Item, made: Appointment) -> dict[str, Any]:
+    """Show an item's appointment as TMF646's Appointment."""
+    number = f"{order.id}.{item.number}"
+    return {
+        "id": number,
+        "href": f"/tmf-api/appointment/v4/appointment/{number}",
+        "description": made.description,
+        "status": _APPOINTED.get(item.state, "confirmed"),
+        "validFor": {
+            "startDateTime": moment(made.start_at),
+            "endDateTime": moment(made.end_at),
+        },
+        "relatedEntity": [{"id": order.id, "@referredType": "ServiceOrder"}],
+        "@type": "Appointment",
+    }
+
+
+_APPOINTED: Final = {
+    State.HELD: "initialized",
+    State.COMPLETED: "completed",
+    State.FAILED: "cancelled",
+    State.CANCELLED: "cancelled",
+    State.PENDING_CANCELLATION: "cancelled",
+    State.REJECTED: "cancelled",
+}
+"""TMF646's status, by the state of the item; confirmed for all else."""
 
 
 def task_object(task: Task) -> dict[str, Any]:

@@ -268,6 +268,17 @@ def retried(task: Task, now: int) -> Task:
     return _changed(task, state=back, attempts=0, due_at=now, deadline_at=0)
 
 
+def forced(task: Task, reason: str) -> Task:
+    """Take a dead letter for what it was to become."""
+    done = TaskState.DONE if task.state is TaskState.DEAD else TaskState.UNDONE
+    return _changed(task, state=done, reason=f"forced {reason}")
+
+
+def put_off(task: Task, due_at: int) -> Task:
+    """Have a task that has not begun be looked at from another time on."""
+    return _changed(task, due_at=due_at) if task.state is TaskState.PENDING else task
+
+
 def is_late(task: Task, now: int) -> bool:
     """Tell whether a task has waited so long that somebody should know."""
     policy = POLICIES[task.kind]

@@ -14,9 +14,14 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from provisioning import order as orders
+from provisioning.appointment import misplaced
 from provisioning.order import Order
-from provisioning.order_body import OrderBody, names, read_order, shown
+from provisioning.order_body import (
+    OrderBody,
+    names,
+    read_order,
+    shown,
+)
 from provisioning.order_rules import claims, unproven
 from provisioning.order_states import ENDED, State
 from provisioning.refusal import Refusal
@@ -111,8 +116,16 @@ def _read(
         return body
     if command.actor.channel == CLIENT_SOFTWARE and (no := unproven(body)):
         return no
+    if no := _misplaced(body, transaction.now):
+        return no
     digest = hashlib.blake2b(encoded, key=keys.digest_key, digest_size=32)
     return _Read(command, isp, body, digest.hexdigest())
+
+
+def _misplaced(body: OrderBody, now: int) -> list[Refusal]:
+    made = [(i.appointment, i.pointer) for i in body.items if i.appointment is not None]
+    found = [misplaced(a, f"{at}/appointment", body.start_at, now) for a, at in made]
+    return [refusal for refusal in found if refusal is not None]
 
 
 class _Batch:
@@ -266,75 +279,6 @@ def listed(
     ids = order_queries.list_ids(transaction.connection, mine)
     found = stored.load(transaction.connection, ids)
     return [found[id_] for id_ in ids]
-
-
-def cancel(
-    transaction: Transaction,
-    actor: Actor,
-    order_id: str,
-    *,
-    reason: str,
-    new_id: Callable[[], str],
-) -> dict[str, Any] | None:
-    """Make TMF641's cancel task; None when there is no such order of the actor's.
-
-    It is ``done`` when nothing was to undo, ``inProgress`` while it is undone, and
-    ``terminatedWithError`` past the point of no return.
-    """
-    order = find(transaction, actor, order_id)
-    if order is None:
-        return None
-    before = stored.snapshot(order)
-    refused = orders.cancel(order, transaction.now)
-    ended = "done" if order.ended else "inProgress"
-    row = {
-        "id": new_id(),
-        "order_id": order.id,
-        "at": transaction.now,
-        "actor": actor.name,
-        "reason": reason[:500],
-        "state": "terminatedWithError" if refused else ended,
-        "message": refused,
-        "tenant": order.tenant,
-    }
-    order_queries.add_cancel(transaction.connection, row)
-    save(transaction, order, before)
-    return row
-
-
-def retry(transaction: Transaction, actor: Actor, order_id: str) -> int | None:
-    """Send an order's dead letters on their way again; how many there were."""
-    order = find(transaction, actor, order_id)
-    if order is None:
-        return None
-    before = stored.snapshot(order)
-    count = orders.retry(order, transaction.now)
-    if count:
-        after = {"retried": count}
-        change = ObjectChange("order", order.id, None, after)
-        log_changes(
-            transaction.connection,
-            actor,
-            [change],
-            transaction.now,
-            "retry",
-            order.tenant,
-        )
-    save(transaction, order, before)
-    return count
-
-
-def release(transaction: Transaction, actor: Actor, order_id: str) -> Order | None:
-    """Let a held order begin; None when there is none of the actor's."""
-    order = find(transaction, actor, order_id)
-    if order is None or order.state is not State.HELD:
-        return None
-    before = stored.snapshot(order)
-    for item in order.items.values():
-        item.state = State.PENDING
-    orders.advance(order, transaction.now)
-    save(transaction, order, before)
-    return order
 
 
 def save(transaction: Transaction, order: Order, before: stored.Snapshot) -> None:

@@ -13,19 +13,22 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 import msgspec
-from litestar import Request, Response, get, post
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar import Request, Response, get, patch, post
+from litestar.params import FromPath, JSONBody, PathParameter, QueryParameter
 from litestar.types import ControllerRouterHandler
 
-from controlplane.channels import actor_of
+from controlplane.channels import CHANNELS, actor_of
 from controlplane.rest.authentication import requires
 from controlplane.rest.context import Context
 from controlplane.rest.paging import PAGE_MAX, paged
 from controlplane.rest.problems import Error, Problem, not_found, refused
-from provisioning.order import Order
-from provisioning.order_view import moment, service_order, task_object
+from provisioning.appointment import read_appointment
+from provisioning.order import Item, Order
+from provisioning.order_body import OrderChange, read_change
+from provisioning.order_view import appointment, moment, service_order, task_object
+from provisioning.refusal import Refusal
 from provisioning.resume_token import issue
-from services import orders
+from services import order_steering, orders
 from services.actor import Actor
 from services.orders import Command
 from services.principal import Principal, Role, Scope
@@ -33,6 +36,7 @@ from services.provisioning import Transaction
 from storage import order_queries as stored
 
 BASE: Final = "/tmf-api/serviceOrdering/v4"
+APPOINTMENTS: Final = "/tmf-api/appointment/v4/appointment"
 
 _UNREADABLE: Final = HTTPStatus.UNPROCESSABLE_ENTITY
 _STATUS: Final = {"external_id_conflict": HTTPStatus.CONFLICT}
@@ -43,6 +47,12 @@ class Cancellation(msgspec.Struct, forbid_unknown_fields=False, rename="camel"):
 
     service_order: _OrderRef
     cancellation_reason: str = ""
+
+
+class Reasoned(msgspec.Struct):
+    """Why a person does what the machinery does not."""
+
+    reason: str
 
 
 class _OrderRef(msgspec.Struct):
@@ -169,7 +179,7 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
         await find(request.user, data.service_order.id)
 
         def work(transaction: Transaction) -> dict[str, Any] | None:
-            return orders.cancel(
+            return order_steering.cancel(
                 transaction,
                 reader(request.user)._replace(channel="rest"),
                 data.service_order.id,
@@ -229,12 +239,119 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
         await find(request.user, order_id)
 
         def work(transaction: Transaction) -> Order | None:
-            return orders.release(transaction, reader(request.user), order_id)
+            return order_steering.release(transaction, reader(request.user), order_id)
 
         found = await context.transact(work)
         if found is None:
             raise Problem(HTTPStatus.CONFLICT, "not_held", "the order is not held")
         return service_order(found)
+
+    @patch(
+        f"{BASE}/serviceOrder/{{order_id:str}}",
+        guards=write,
+        tags=tags,
+        summary="Change when an order begins, and its appointments",
+    )
+    async def change(
+        request: Request[Any, Any, Any],
+        order_id: FromPath[str],
+        data: JSONBody[dict[str, Any]],
+    ) -> dict[str, Any]:
+        """Take TMF641's ServiceOrder_Update; 409 past the point of no return."""
+        await find(request.user, order_id)
+        read = read_change(data)
+        if isinstance(read, list):
+            raise refused(_UNREADABLE, read)
+        return service_order(await changed(request.user, order_id, read))
+
+    async def changed(
+        principal: Principal, order_id: str, wanted: OrderChange
+    ) -> Order:
+        def work(transaction: Transaction) -> Order | list[Refusal] | None:
+            actor = reader(principal)._replace(channel=CHANNELS[principal.role])
+            return order_steering.change(transaction, actor, order_id, wanted)
+
+        made = await context.transact(work)
+        if made is None:
+            raise not_found()
+        if isinstance(made, list):
+            late = any(one.code == "too_late" for one in made)
+            raise refused(HTTPStatus.CONFLICT if late else _UNREADABLE, made)
+        return made
+
+    async def appointed(principal: Principal, number: str) -> tuple[Order, Item]:
+        order_id, _, place = number.rpartition(".")
+        order = await find(principal, order_id)
+        item = order.items.get(int(place)) if place.isdecimal() else None
+        if item is None or item.wanted is None or item.wanted.appointment is None:
+            raise not_found()
+        return order, item
+
+    def shown(order: Order, item: Item) -> dict[str, Any]:
+        assert item.wanted is not None
+        assert item.wanted.appointment is not None
+        return appointment(order, item, item.wanted.appointment)
+
+    @get(
+        f"{APPOINTMENTS}/{{number:str}}",
+        guards=read,
+        tags=tags,
+        summary="An appointment of an order's item",
+    )
+    async def show_appointment(
+        request: Request[Any, Any, Any], number: FromPath[str]
+    ) -> dict[str, Any]:
+        """Give one appointment in TMF646's shape."""
+        return shown(*await appointed(request.user, number))
+
+    @patch(
+        f"{APPOINTMENTS}/{{number:str}}",
+        guards=write,
+        tags=tags,
+        summary="Move an appointment",
+    )
+    async def move_appointment(
+        request: Request[Any, Any, Any],
+        number: FromPath[str],
+        data: JSONBody[dict[str, Any]],
+    ) -> dict[str, Any]:
+        """Take TMF646's Appointment_Update: another ``validFor``, with what to know."""
+        order, item = await appointed(request.user, number)
+        made = read_appointment(data, "")
+        if isinstance(made, Refusal):
+            raise refused(_UNREADABLE, [made])
+        wanted = OrderChange(start_at=None, appointments={item.id: ("", made)})
+        order = await changed(request.user, order.id, wanted)
+        return shown(order, order.items[item.number])
+
+    @post(
+        "/v1/orders/{order_id:str}/tasks/{number:int}/force",
+        guards=steer,
+        tags=tags,
+        status_code=HTTPStatus.OK,
+        summary="Take a dead letter for done",
+    )
+    async def force(
+        request: Request[Any, Any, Any],
+        order_id: FromPath[str],
+        number: Annotated[int, PathParameter(ge=0, le=10_000)],
+        data: JSONBody[Reasoned],
+    ) -> dict[str, Any]:
+        """Go on as if the party had answered: somebody saw to it by hand."""
+
+        def work(transaction: Transaction) -> Order | Refusal | None:
+            actor = reader(request.user)._replace(channel=CHANNELS[request.user.role])
+            return order_steering.force(
+                transaction, actor, order_id, number, data.reason
+            )
+
+        made = await context.transact(work)
+        if made is None:
+            raise not_found()
+        if isinstance(made, Refusal):
+            conflict = made.code == "not_forcible"
+            raise refused(HTTPStatus.CONFLICT if conflict else _UNREADABLE, [made])
+        return service_order(made)
 
     @post(
         "/v1/orders/{order_id:str}/retry",
@@ -249,7 +366,7 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
         """Try an order's failed tasks again; gives how many there were."""
 
         def work(transaction: Transaction) -> int | None:
-            return orders.retry(transaction, reader(request.user), order_id)
+            return order_steering.retry(transaction, reader(request.user), order_id)
 
         count = await context.transact(work)
         if count is None:
@@ -264,5 +381,9 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
         show_cancel,
         tasks,
         release,
+        change,
+        show_appointment,
+        move_appointment,
+        force,
         retry,
     ]

@@ -28,7 +28,8 @@ from daemon.stores import StoreError, opened
 from provisioning.order import Order
 from provisioning.order_states import State
 from provisioning.order_view import moment, service_order, task_object
-from services import orders
+from provisioning.refusal import Refusal
+from services import order_steering, orders
 from services.actor import NETWORK, Actor
 from services.provisioning import Provisioning, Transaction
 from storage.keys import KeyFileError
@@ -171,7 +172,7 @@ def place(
 def cancel(configuration: Path | None, order_id: str, *, reason: str) -> None:
     """Cancel an order before its point of no return."""
     with transaction_of(load_or_exit(configuration)) as transaction:
-        task = orders.cancel(
+        task = order_steering.cancel(
             transaction, staff(), order_id, reason=reason, new_id=new_id
         )
     if task is None:
@@ -187,7 +188,7 @@ def cancel(configuration: Path | None, order_id: str, *, reason: str) -> None:
 def retry(configuration: Path | None, order_id: str) -> None:
     """Send the dead letters of an order on their way again."""
     with transaction_of(load_or_exit(configuration)) as transaction:
-        count = orders.retry(transaction, staff(), order_id)
+        count = order_steering.retry(transaction, staff(), order_id)
     if count is None:
         fail(f"there is no order {order_id!r}")
     click.echo(f"{count} sent on")
@@ -196,10 +197,26 @@ def retry(configuration: Path | None, order_id: str) -> None:
 @command.command()
 @configuration_option
 @click.argument("order_id")
+@click.argument("task", type=int)
+@click.option("--reason", required=True, help="Why, for the record.")
+def force(configuration: Path | None, order_id: str, task: int, *, reason: str) -> None:
+    """Take the dead letter TASK for done: somebody saw to it by hand."""
+    with transaction_of(load_or_exit(configuration)) as transaction:
+        made = order_steering.force(transaction, staff(), order_id, task, reason)
+    if made is None:
+        fail(f"there is no order {order_id!r}")
+    if isinstance(made, Refusal):
+        fail(made.reason)
+    click.echo(f"{made.id} {made.state}")
+
+
+@command.command()
+@configuration_option
+@click.argument("order_id")
 def release(configuration: Path | None, order_id: str) -> None:
     """Let a held order begin."""
     with transaction_of(load_or_exit(configuration)) as transaction:
-        order = orders.release(transaction, staff(), order_id)
+        order = order_steering.release(transaction, staff(), order_id)
     if order is None:
         fail(f"there is no held order {order_id!r}")
     click.echo(f"{order.id} {order.state}")

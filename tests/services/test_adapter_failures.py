@@ -16,7 +16,7 @@ from provisioning.order import Order
 from provisioning.order_states import ENDED, State
 from provisioning.outcomes import Outcome, Refused, Trouble
 from provisioning.task_graph import ATTEMPTS, DEAD, POLICIES, Kind
-from services import adapters, orders
+from services import adapters, order_steering
 from services.actor import Actor
 
 NO = Refused("no", "not this one")
@@ -142,9 +142,11 @@ def test_an_adapter_in_trouble_is_a_dead_letter_that_a_retry_carries_on(
     ]
     site.parties.answers.clear()
     with site.transaction() as transaction:
-        count = orders.retry(transaction, actor, order.id)
+        count = order_steering.retry(transaction, actor, order.id)
         if kind is Kind.LINE:
-            orders.cancel(transaction, actor, order.id, reason="", new_id=site.new_id)
+            order_steering.cancel(
+                transaction, actor, order.id, reason="", new_id=site.new_id
+            )
     site.run(rounds=10, seconds=600)
     site.connect("sub1@aurora.example")
     site.connect("sub-line1@borealis.example", "100.64.16.2")

@@ -14,7 +14,7 @@ from provisioning.outcomes import Refused, Trouble
 from provisioning.reconciliation import Drift, Finding
 from provisioning.refusal import Refusal
 from provisioning.task_graph import DEAD, Kind
-from services import device_reports, orders
+from services import device_reports, order_steering
 from services.reconciliation import report
 from storage import network
 from storage.outbox import events_since
@@ -169,7 +169,7 @@ def test_a_command_without_an_answer_is_unacknowledged_until_it_has_one(
     dead = drift(site)
     site.parties.answers.clear()
     with site.transaction() as transaction:
-        orders.retry(transaction, AURORA, order.id)
+        order_steering.retry(transaction, AURORA, order.id)
     site.run()
 
     told = (Drift.DEVICE_UNACKNOWLEDGED, SERVICE, "aurora", "home-films")
@@ -314,7 +314,7 @@ def test_an_undo_that_is_acknowledged_leaves_what_was_before(site: Site) -> None
     unanswered = drift(site)
     site.parties.answers.clear()
     with site.transaction() as transaction:
-        found = orders.retry(transaction, AURORA, order_id)
+        found = order_steering.retry(transaction, AURORA, order_id)
     site.run()
 
     assert 1 == found

@@ -9,7 +9,7 @@ from provisioning_site import AURORA, BOREALIS, STAFF, Site, about, body, change
 from provisioning.order import Order
 from provisioning.order_states import State
 from provisioning.task_graph import Kind
-from services import orders
+from services import order_steering, orders
 from services.orders import Placed
 from services.provisioning import ObjectChange
 from services.reconciliation import report
@@ -90,7 +90,9 @@ def test_a_move_that_nobody_makes_leaves_the_service_where_it_was(site: Site) ->
     second = site.place(to("line", "line3", "M-2"))
     site.run()
     with site.transaction() as transaction:
-        orders.cancel(transaction, AURORA, second.id, reason="", new_id=site.new_id)
+        order_steering.cancel(
+            transaction, AURORA, second.id, reason="", new_id=site.new_id
+        )
     site.run()
 
     assert State.FAILED == failed

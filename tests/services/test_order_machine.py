@@ -24,7 +24,7 @@ from sqlalchemy import select
 
 from provisioning.order_states import ENDED, State
 from provisioning.outcomes import Done, Outcome, Refused, Trouble
-from services import orders
+from services import order_steering, orders
 from services.order_manager import Call, settle, step
 from services.orders import Placed
 from storage import network
@@ -131,11 +131,11 @@ class Orders(RuleBasedStateMachine):
         actor = AURORA if order.tenant == "aurora" else BOREALIS
         with self.site.transaction() as transaction:
             if what == "cancel":
-                orders.cancel(
+                order_steering.cancel(
                     transaction, actor, order.id, reason="", new_id=self.site.new_id
                 )
             else:
-                orders.retry(transaction, actor, order.id)
+                order_steering.retry(transaction, actor, order.id)
 
     @rule(name=st.sampled_from(NAMES), answer=st.sampled_from(sorted(ANSWERS)))
     def teach(self, name: str, answer: str) -> None:
@@ -223,7 +223,7 @@ class Orders(RuleBasedStateMachine):
             for order in self.open_orders():
                 actor = AURORA if order.tenant == "aurora" else BOREALIS
                 with self.site.transaction() as transaction:
-                    orders.retry(transaction, actor, order.id)
+                    order_steering.retry(transaction, actor, order.id)
             for service in self.site.services().values():
                 own = service["isp"] == "aurora"
                 for user in service.get("user_names", ()):

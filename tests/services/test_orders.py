@@ -22,7 +22,7 @@ from provisioning.line_token import issue
 from provisioning.order_states import State
 from provisioning.order_view import service_order
 from provisioning.outcomes import Refused, Trouble
-from services import orders
+from services import order_steering, orders
 from services.actor import CLIENT_SOFTWARE, Actor
 from services.order_manager import settle
 from services.orders import Command, Placed
@@ -224,10 +224,10 @@ def test_another_isp_s_order_is_not_there(site: Site) -> None:
     order = site.place(body())
     with site.transaction() as transaction:
         found = orders.find(transaction, BOREALIS, order.id)
-        cancelled = orders.cancel(
+        cancelled = order_steering.cancel(
             transaction, BOREALIS, order.id, reason="", new_id=site.new_id
         )
-        retried = orders.retry(transaction, BOREALIS, order.id)
+        retried = order_steering.retry(transaction, BOREALIS, order.id)
 
     assert [None, None, None] == [found, cancelled, retried]
     assert [] == site.orders(BOREALIS)
@@ -238,7 +238,7 @@ def test_a_cancel_before_the_point_of_no_return_leaves_nothing(site: Site) -> No
     order = site.place(body())
     site.run()
     with site.transaction() as transaction:
-        task = orders.cancel(
+        task = order_steering.cancel(
             transaction, AURORA, order.id, reason="changed my mind", new_id=site.new_id
         )
     site.run()
@@ -254,7 +254,7 @@ def test_a_cancel_after_the_point_of_no_return_is_refused(site: Site) -> None:
     """TMF641's cancel task ends with an error and says why."""
     order = site.active()
     with site.transaction() as transaction:
-        task = orders.cancel(
+        task = order_steering.cancel(
             transaction, AURORA, order.id, reason="late", new_id=site.new_id
         )
 
@@ -283,7 +283,7 @@ def test_a_held_order_is_a_draft_until_it_is_released(site: Site) -> None:
     site.run()
     held = site.order(order.id).state
     with site.transaction() as transaction:
-        orders.release(transaction, AURORA, order.id)
+        order_steering.release(transaction, AURORA, order.id)
     site.run()
 
     assert State.HELD == held
@@ -440,7 +440,7 @@ def test_a_party_in_trouble_ends_among_the_dead_letters_and_can_be_retried(
     reasons = {t.kind.value: t.reason for t in dead.tasks.values() if t.state == "dead"}
     del site.parties.answers[name]
     with site.transaction() as transaction:
-        count = orders.retry(transaction, AURORA, order.id)
+        count = order_steering.retry(transaction, AURORA, order.id)
     site.run(rounds=30, seconds=600)
     site.connect("sub1@aurora.example")
     site.run(seconds=600)
