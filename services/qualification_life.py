@@ -1,13 +1,12 @@
-"""What becomes of an answer: read again, expired, invalidated, ordered; and leads."""
+"""What becomes of an answer: read again, expired, invalidated, ordered."""
 
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from provisioning.refusal import Refusal
 from services.actor import Actor
 from services.provisioning import Transaction
 from services.qualification import Qualification
@@ -15,7 +14,6 @@ from storage import holds, qualifications
 from storage.qualifications import OpenAnswers
 
 _EXPIRED_AT_ONCE: Final = 500
-_TEXT: Final = 500
 
 
 def find(
@@ -54,47 +52,3 @@ def invalidate(
     known = [one.id for place in places for one in answers.find(place) or ()]
     end(transaction, [one for one in known if one not in ordered], "invalidated")
     end(transaction, [one for one in known if one in ordered], "ordered")
-
-
-def leave_lead(
-    transaction: Transaction,
-    actor: Actor,
-    id_: str,
-    *,
-    contact: str,
-    wanted: str,
-    qualification: str | None = None,
-) -> Refusal | None:
-    """Keep somebody who wants what cannot be had now, to be called back."""
-    for pointer, text in (("/contact", contact), ("/wanted", wanted)):
-        if not text.strip() or len(text) > _TEXT:
-            reason = f"must have 1 to {_TEXT} characters"
-            return Refusal("lead_incomplete", pointer, reason)
-    if qualification is not None and find(transaction, qualification, actor) is None:
-        reason = "there is no such qualification"
-        return Refusal("unknown_qualification", "/qualification", reason)
-    row = {
-        "id": id_,
-        "at": transaction.now,
-        "actor": actor.name,
-        "qualification_id": qualification,
-        "contact": contact,
-        "wanted": wanted,
-        "state": "open",
-        "tenant": actor.isp or actor.tenant,
-    }
-    qualifications.add_lead(transaction.connection, row)
-    return None
-
-
-def leads(
-    transaction: Transaction, actor: Actor, *, state: str = "open", limit: int = 100
-) -> list[dict[str, Any]]:
-    """List an actor's leads, the oldest first."""
-    rows = qualifications.leads(transaction.connection, actor.sees, state, limit)
-    return [dict(row._mapping) for row in rows]
-
-
-def close_lead(transaction: Transaction, actor: Actor, id_: str) -> bool:
-    """Say that a lead was called back; False when there is none of the actor's."""
-    return qualifications.move_lead(transaction.connection, id_, actor.sees, "closed")

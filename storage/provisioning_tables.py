@@ -172,6 +172,9 @@ lead: Final = Table(
     Column("wanted", Text, nullable=False),
     Column("state", Text, nullable=False),
     tenant(),
+    # A place that nobody knows, to be surveyed, and the site that it turned out to be.
+    Column("address", Text),
+    Column("site", Text),
 )
 
 service_order: Final = Table(

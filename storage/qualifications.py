@@ -1,4 +1,4 @@
-"""Qualifications and leads as rows; what was answered is kept as it was told."""
+"""Qualifications as rows; what was answered is kept as it was told."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select, text, update
 from storage import bulk
 from storage.among import among
 from storage.looked_up import LookedUp
-from storage.provisioning_tables import lead, open_qualifications, qualification
+from storage.provisioning_tables import open_qualifications, qualification
 
 
 class Open(NamedTuple):
@@ -110,26 +110,3 @@ def find(connection: Connection, id_: str, tenant: str | None) -> Any:
     if tenant is not None:
         query = query.where(qualification.c.tenant == tenant)
     return connection.execute(query).first()
-
-
-def add_lead(connection: Connection, row: Mapping[str, Any]) -> None:
-    """Write one lead."""
-    connection.execute(insert(lead), row)
-
-
-def leads(
-    connection: Connection, tenant: str | None, state: str, limit: int
-) -> list[Any]:
-    """List leads, the oldest first."""
-    query = select(lead).where(lead.c.state == state)
-    if tenant is not None:
-        query = query.where(lead.c.tenant == tenant)
-    return list(connection.execute(query.order_by(lead.c.at, lead.c.id).limit(limit)))
-
-
-def move_lead(connection: Connection, id_: str, tenant: str | None, state: str) -> bool:
-    """Give a lead another state; False when there is none of the tenant's."""
-    query = update(lead).where(lead.c.id == id_).values(state=state)
-    if tenant is not None:
-        query = query.where(lead.c.tenant == tenant)
-    return connection.execute(query).rowcount == 1

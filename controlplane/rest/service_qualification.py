@@ -19,7 +19,6 @@ from litestar.types import ControllerRouterHandler
 from controlplane.channels import actor_of
 from controlplane.rest.authentication import requires
 from controlplane.rest.context import Context
-from controlplane.rest.idempotency import Idempotency
 from controlplane.rest.problems import Problem, not_found, refused
 from provisioning.line_token import issue
 from provisioning.order_view import moment
@@ -29,7 +28,7 @@ from services.actor import CLIENT_SOFTWARE, Actor
 from services.principal import Principal, Role, Scope
 from services.provisioning import Transaction
 from services.qualification import Override, Qualification, Query
-from services.qualification_life import find, leave_lead
+from services.qualification_life import find
 
 BASE: Final = "/tmf-api/serviceQualificationManagement/v4"
 ITEMS_MAX: Final = 50
@@ -90,14 +89,6 @@ class Request645(_Wire, rename="camel"):
     service_qualification_item: list[_Item] = []
     provide_alternative: bool = True
     override: _Override | None = None
-
-
-class Lead(_Wire, rename="camel"):
-    """Whom to tell when a place can have what was wanted."""
-
-    contact: str
-    wanted: str
-    qualification_id: str | None = None
 
 
 def _query(
@@ -203,7 +194,6 @@ def _reasons(reasons: Sequence[Any]) -> list[dict[str, str]]:
 def routes(context: Context) -> list[ControllerRouterHandler]:
     """Make the routes of qualification."""
     guards, tags = [requires(Scope.QUALIFY)], ["qualification"]
-    once = Idempotency(context.database, context.clocks.now).once
 
     def actor(principal: Principal, asked: Request645) -> Actor:
         named = [p.name or p.id for p in asked.related_party if p.role == "isp"]
@@ -303,29 +293,4 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
         """Give an answer again."""
         return await one(request.user, number, "queryServiceQualification")
 
-    @post("/v1/leads", guards=guards, tags=tags, summary="Leave a lead")
-    async def lead(
-        request: Request[Any, Any, Any], data: JSONBody[Lead]
-    ) -> Response[dict[str, str]]:
-        """Keep whom to call back when the place can have what was wanted."""
-        who, number = actor(request.user, Request645()), context.new_id()
-
-        def work(transaction: Transaction) -> Refusal | None:
-            return leave_lead(
-                transaction,
-                who,
-                number,
-                contact=data.contact,
-                wanted=data.wanted,
-                qualification=data.qualification_id,
-            )
-
-        async def keep() -> Response[dict[str, str]]:
-            no = await context.transact(work)
-            if no is not None:
-                raise refused(_REFUSED, [no])
-            return Response({"id": number}, status_code=HTTPStatus.CREATED)
-
-        return await once(request, "lead", keep)
-
-    return [check, query, show_check, show_query, lead]
+    return [check, query, show_check, show_query]

@@ -13,6 +13,7 @@ from provisioning.line_token import TOKEN_SECONDS, issue
 from provisioning.order_states import State
 from provisioning.qualification import GREEN_SECONDS, Color, Result
 from provisioning.refusal import Refusal
+from services import leads
 from services import qualification_life as life
 from services.provisioning import ObjectChange
 from services.qualification import Override, Qualification, Query, qualify
@@ -228,12 +229,14 @@ def test_isps_are_listed_in_an_order_that_its_seed_proves(site: Site) -> None:
 def test_a_lead_is_kept_for_its_isp_alone(site: Site) -> None:
     """To be called back when it can be had."""
     with site.transaction() as transaction:
-        refusal = life.leave_lead(
+        refusal = leads.leave_lead(
             transaction, AURORA, "L1", contact="555-1", wanted="fibre at 77 Elm Road"
         )
-        mine = life.leads(transaction, AURORA)
-        theirs = life.leads(transaction, BOREALIS)
-        closed = [life.close_lead(transaction, who, "L1") for who in (BOREALIS, AURORA)]
+        mine = leads.leads(transaction, AURORA)
+        theirs = leads.leads(transaction, BOREALIS)
+        closed = [
+            leads.close_lead(transaction, who, "L1") for who in (BOREALIS, AURORA)
+        ]
 
     assert refusal is None
     assert ["555-1"] == [one["contact"] for one in mine]
