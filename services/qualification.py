@@ -34,6 +34,7 @@ from provisioning.qualification import (
     standing,
 )
 from provisioning.refusal import Refusal
+from provisioning.subscriber_equipment import Equipment
 from services.actor import Actor
 from services.provisioning import ObjectChange, Transaction, log_changes
 from storage import holds, line_leases, qualifications
@@ -78,6 +79,7 @@ class Query(Struct, frozen=True, kw_only=True):
     hold: bool = True
     seed: str = ""
     override: Override | None = None
+    equipment: Equipment | None = None
 
 
 class Qualification(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -104,6 +106,7 @@ class Qualification(Struct, frozen=True, kw_only=True, omit_defaults=True):
     candidates: tuple[Candidate, ...] = ()
     isps: tuple[str, ...] = ()
     seed: str = ""
+    equipment: Equipment | None = None
 
 
 class _Found(NamedTuple):
@@ -357,7 +360,8 @@ class _Batch:
             self._superseded.append(old)
             self._gone += released
 
-    def _keep(self, query: Query, whole: Qualification) -> Qualification:
+    def _keep(self, query: Query, made: Qualification) -> Qualification:
+        whole = msgspec.structs.replace(made, equipment=query.equipment)
         self._rows[whole.id] = {
             "id": whole.id,
             "at": whole.at,

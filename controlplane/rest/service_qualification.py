@@ -24,6 +24,7 @@ from provisioning.line_token import issue
 from provisioning.order_view import moment
 from provisioning.qualification import Answer
 from provisioning.refusal import Refusal
+from provisioning.subscriber_equipment import Equipment, cautions
 from services.actor import CLIENT_SOFTWARE, Actor
 from services.principal import Principal, Role, Scope
 from services.provisioning import Transaction
@@ -89,6 +90,7 @@ class Request645(_Wire, rename="camel"):
     service_qualification_item: list[_Item] = []
     provide_alternative: bool = True
     override: _Override | None = None
+    subscriber_equipment: Equipment | None = None
 
 
 def _query(
@@ -119,6 +121,7 @@ def _query(
         hold=hold,
         seed=seed,
         override=Override(override.site, override.reason) if override else None,
+        equipment=asked.subscriber_equipment,
         **given,
     )
 
@@ -135,7 +138,9 @@ def _shown(made: Qualification, kind: str) -> dict[str, Any]:
         "serviceQualificationItem": [
             _item(number, answer) for number, answer in enumerate(made.answers, start=1)
         ],
-        "eligibilityUnavailabilityReason": _reasons(made.reasons),
+        "eligibilityUnavailabilityReason": _reasons(
+            [*made.reasons, *cautions(made.equipment)]
+        ),
         "place": [
             {"role": role, "name": name}
             for role, name in (("site", made.site), ("line", made.line))
@@ -150,6 +155,8 @@ def _shown(made: Qualification, kind: str) -> dict[str, Any]:
             {"site": one.site, "address": one.address, "score": one.score}
             for one in made.candidates
         ]
+    if made.equipment is not None:
+        shown["subscriberEquipment"] = msgspec.to_builtins(made.equipment)
     if made.isps:
         shown["availableIsp"] = {"name": list(made.isps), "seed": made.seed}
     return shown

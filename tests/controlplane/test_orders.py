@@ -218,6 +218,31 @@ def test_client_software_is_known_by_its_connection_alone(site: RestSite) -> Non
     assert 422 == isp.status_code
 
 
+def test_what_client_software_tells_of_the_subscriber_s_side_is_kept(
+    site: RestSite,
+) -> None:
+    """System, modem and the program's own checks, for whoever helps later; it changes
+    no answer, and what failed is told with it."""
+    site.lease("line2", "", "10.0.0.7")
+    site.source = "10.0.0.7"
+    told = {
+        "system": "Debian 12",
+        "modemMac": "02:00:00:00:00:01",
+        "checks": [{"name": "dns", "ok": False}, {"name": "link", "ok": True}],
+    }
+    asked = {"subscriberEquipment": told}
+    shown = site.ask("POST", QUERIES, *CLIENT, json=asked).json()
+    plain = site.ask("POST", QUERIES, *CLIENT, json={}).json()
+    long = {"subscriberEquipment": {"system": "x" * 101}}
+    reasons = shown["eligibilityUnavailabilityReason"]
+
+    assert told["modemMac"] == shown["subscriberEquipment"]["modemMac"]
+    assert ["pre_check_failed"] == [one["code"] for one in reasons]
+    assert "dns" in reasons[0]["label"]
+    assert plain["qualificationResult"] == shown["qualificationResult"]
+    assert 400 == site.ask("POST", QUERIES, *CLIENT, json=long).status_code
+
+
 def test_an_activation_is_found_again_after_a_reboot_and_ends_online(
     site: RestSite,
 ) -> None:
