@@ -130,7 +130,11 @@ def _fairlane(
         environment={"DHCP_REPLY_TO_SOURCE": "1"},
     )
     try:
-        made = _journal(daemon.folder, made)
+        if made:
+            # The database is there, as at any start but the first.
+            daemon.start()
+            daemon.stop()
+            made = _journal(daemon.folder, made)
         started = time.perf_counter()
         daemon.start(wait=wait)
         if wait:
@@ -182,8 +186,6 @@ def _kea(
 
 def _journal(folder: Path, count: int) -> int:
     """Journal leases as the address server does, without the packets; count them."""
-    if not count:
-        return 0
     served = load_network(folder / "network.toml")
     now = time.time()
     allocation = Allocation(LeaseSettings(), random=random.random, now=now)

@@ -185,8 +185,8 @@ def _insert_leases(port: int, first: int, count: int) -> None:
     """Write the same into PostgreSQL, with the sums that Kea's triggers keep."""
     import psycopg
 
-    where = {"host": "127.0.0.1", "port": port, "user": "fairlane", "dbname": "kea"}
-    with psycopg.connect(**where) as connection:
+    where = f"host=127.0.0.1 port={port} user=fairlane dbname=kea"
+    with psycopg.connect(where) as connection:
         connection.execute("ALTER TABLE lease4 DISABLE TRIGGER USER")
         connection.execute(
             "INSERT INTO lease4 (address, hwaddr, valid_lifetime, expire, subnet_id,"
