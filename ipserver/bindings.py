@@ -188,7 +188,7 @@ class Bindings:
                 table.unlink(slot)
                 self._free.quarantine(slot, self._span(entry.at, entry.until, now)[1])
             case records.Reusable() if state == DECLINED:
-                self._free.withdraw(slot, entry.at - skew)
+                self._free.withdraw(slot, min(entry.at - skew, now))
             case _:
                 pass  # the end of what has ended
         return True

@@ -168,6 +168,31 @@ def test_a_clock_set_back_while_it_was_down_makes_nothing_last_longer(
     assert again.allocation.audit() == []
 
 
+@pytest.mark.parametrize("applied", [True, False], ids=["database", "journal"])
+def test_every_address_can_be_had_after_a_clock_was_set_back(
+    tmp_path: Path, database: Database, applied: bool
+) -> None:
+    """What was given up, declined and tried again "later" than now is free now."""
+    office = Office(tmp_path, database, lines=10, prefix="100.64.0.0/29")
+    declined = office.lease("line-0", 1)
+    office.ask(Message.DECLINE, "line-0", 1, address=declined)
+    for line in range(1, 5):
+        address = office.lease(f"line-{line}", line)
+        office.ask(Message.RELEASE, f"line-{line}", line, address=address, unicast=True)
+    found, record = office.allocation.end_quarantine(
+        "aurora-harbour", 9, office.now, after=0
+    )
+    assert 1 == found
+    office.records.append(record)
+    if applied:
+        office.apply()
+    again = office.restart(-400 * 86_400)
+    again.now += 200
+    again.allocation.turn(again.now, 100)
+    had = {again.lease(f"line-{line}", line) for line in range(5, 10)}
+    assert 5 == len(had - {0})
+
+
 def test_what_was_sold_this_month_is_not_sold_again_after_a_start(
     tmp_path: Path, database: Database
 ) -> None:
