@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from config.plant import Technology
-from config.quantities import Day
+from config.quantities import MAX_MICRO, Day
 from config.row import Kbps, Row
 from config.values import Address, Block, MacAddress, Name, Text
 
@@ -23,7 +23,7 @@ class Component(Row, frozen=True, kw_only=True):
     product: Text
 
 
-MicroUnits = Annotated[int, Meta(ge=0, le=10**15)]
+MicroUnits = Annotated[int, Meta(ge=0, le=MAX_MICRO)]
 Excess = Literal["deny", "replace_oldest", "walled_garden", "grace", "sell"]
 
 

@@ -17,6 +17,9 @@ from zoneinfo import ZoneInfo, available_timezones
 from msgspec import Meta
 
 _MONEY = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?")
+MAX_MICRO = 5 * 10**14
+"""With any tax on it an amount must fit a leg of an entry (``rating.entry``)."""
+
 _PERCENT = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,2})?")
 _QUANTITY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([A-Za-z]+)")
 _CLOCK = re.compile(r"([01][0-9]|2[0-4]):([0-5][0-9])")
@@ -60,7 +63,11 @@ def micro_of(text: str) -> int:
     if not _MONEY.fullmatch(text):
         msg = f'{text!r} is no amount such as "9.90", with 6 decimals at most'
         raise ValueError(msg)
-    return int(Decimal(text) * 1_000_000)
+    micro = int(Decimal(text) * 1_000_000)
+    if micro > MAX_MICRO:
+        msg = f"{text!r} is more than {MAX_MICRO // 1_000_000}"
+        raise ValueError(msg)
+    return micro
 
 
 def quantity_of(text: str) -> Amount:

@@ -32,6 +32,7 @@ def find_settlement_conflicts(document: Mapping[str, Any]) -> list[Finding]:
         *_shares(document),
         *_own_prices(document),
         *_sellers(document),
+        *_limits(document),
     ]
 
 
@@ -121,6 +122,20 @@ def _own_prices(document: Mapping[str, Any]) -> Iterator[Finding]:
                 yield Finding(("bsp", place, "price_minimum"), message)
         except ValueError:
             continue
+
+
+def _limits(document: Mapping[str, Any]) -> Iterator[Finding]:
+    """Say which limits nobody who sells could reach: they are in another currency."""
+    sold_in = {
+        row.get("name"): row.get("currency", "EUR") for _, row in _rows(document, "bsp")
+    }
+    for place, row in _rows(document, "spending_limit"):
+        bsp, currency = row.get("bsp"), row.get("currency")
+        known = [sold_in[bsp]] if bsp in sold_in else [*sold_in.values()]
+        if isinstance(currency, str) and known and currency not in known:
+            whose = f"{bsp!r} sells in {known[0]}" if bsp else "no bsp sells in it"
+            message = f"a limit in {currency} holds for nothing: {whose}"
+            yield Finding(("spending_limit", place, "currency"), message)
 
 
 def _sellers(document: Mapping[str, Any]) -> Iterator[Finding]:

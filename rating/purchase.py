@@ -60,7 +60,15 @@ class Denial(StrEnum):
     NOT_IN_THIS_STATE = "not_in_this_state"
     AMOUNT_EXCEEDED = "amount_exceeded"
     AUTHORISATION_EXPIRED = "authorisation_expired"
+    IN_THE_FUTURE = "in_the_future"
+    TOO_LONG_AGO = "too_long_ago"
 
+
+AHEAD_SECONDS: Final = 300
+"""A BSP's clock may run ahead by this much."""
+
+LATE_SECONDS: Final = 62 * 86_400
+"""An event may come two months late at most: what was sold off the network."""
 
 BEGINS: Final = frozenset({Action.AUTHORISE, Action.SALE})
 """What makes a new purchase."""
@@ -91,6 +99,14 @@ RETRIABLE: Final = frozenset(
 )
 """What a change of the network can put right: a sale that has happened is kept as
 pending, because the subscriber has what was sold."""
+
+
+def untimely(at: int, now: int) -> Denial | None:
+    """Say why an event cannot have been at a time (epoch seconds), told ``now``: a time
+    of one's choice would find a month whose limit is not used up."""
+    if at > now + AHEAD_SECONDS:
+        return Denial.IN_THE_FUTURE
+    return Denial.TOO_LONG_AGO if at < now - LATE_SECONDS else None
 
 
 class Terms(Struct, frozen=True):

@@ -28,6 +28,7 @@ from rating.bsp_usage import (
     aggregated,
     read_event,
 )
+from rating.entry import UnbalancedError
 from rating.posting import Poster
 from rating.rater import Rater, Unrated
 from services.catalogue import Catalogue
@@ -103,29 +104,48 @@ def recycle(
 def rate_guided(database: Database, network: Network, now: int) -> int:
     """Rate and book what is guided; give how many records were rated.
 
-    What no version of the tariff is for is rejected, with that reason.
+    What no version of the tariff is for is rejected, with that reason; and so is a
+    record that comes to more money than an entry holds, which stops no other.
     """
-    meters = {meter.name: meter for meter in network.meter}
-    count = 0
+    count, size = 0, _SLICE
     while True:
-        with database.write.begin() as connection:
-            # Who holds the head is alone with the balances of BSPs, too.
-            head = lock_head(connection)
-            rows = repository.records_in(connection, UsageState.GUIDED, 0, _SLICE)
-            by_meter: dict[tuple[str, str], list[Row[Any]]] = {}
-            for row in rows:
-                by_meter.setdefault((row.bsp, row.meter), []).append(row)
-            zones = {tariff.name: tariff.zone for tariff in network.tariff}
-            poster = Poster(zones, read_closed(connection))
-            for (bsp, name), some in by_meter.items():
-                meter = meters.get(name)
-                if meter is None or meter.bsp != bsp:
-                    _reject(connection, some, Rejected.UNKNOWN_METER, now)
-                    continue
-                count += _rate(connection, network, meter, some, poster, now)
-            post(connection, head, poster.take(), now)
-        if len(rows) < _SLICE:
+        try:
+            with database.write.begin() as connection:
+                rows, rated = _rate_some(connection, network, size, now)
+        except (UnbalancedError, OverflowError):
+            if size == 1:
+                with database.write.begin() as connection:
+                    rows = repository.records_in(connection, UsageState.GUIDED, 0, 1)
+                    _reject(connection, rows, Rejected.QUANTITY, now)
+            size = _SLICE if size == 1 else size // 2
+            continue
+        count += rated
+        if len(rows) < size:
             return count
+
+
+def _rate_some(
+    connection: Connection, network: Network, limit: int, now: int
+) -> tuple[list[Row[Any]], int]:
+    """Rate the next records; give them, and how many were rated."""
+    meters = {meter.name: meter for meter in network.meter}
+    # Who holds the head is alone with the balances of BSPs, too.
+    head = lock_head(connection)
+    rows = repository.records_in(connection, UsageState.GUIDED, 0, limit)
+    by_meter: dict[tuple[str, str], list[Row[Any]]] = {}
+    for row in rows:
+        by_meter.setdefault((row.bsp, row.meter), []).append(row)
+    zones = {tariff.name: tariff.zone for tariff in network.tariff}
+    poster = Poster(zones, read_closed(connection))
+    count = 0
+    for (bsp, name), some in by_meter.items():
+        meter = meters.get(name)
+        if meter is None or meter.bsp != bsp:
+            _reject(connection, some, Rejected.UNKNOWN_METER, now)
+            continue
+        count += _rate(connection, network, meter, some, poster, now)
+    post(connection, head, poster.take(), now)
+    return rows, count
 
 
 def _receive(
@@ -164,10 +184,10 @@ def _receive(
 
 
 def _event_id(record: object, body: str) -> str:
-    """The BSP's own id; what has none is told apart by its content."""
+    """The BSP's own id; what has none that can be kept is told apart by its content."""
     given = record.get("event_id") if isinstance(record, dict) else None
-    if isinstance(given, str) and given:
-        return given[:253]
+    if isinstance(given, str) and 0 < len(given) <= 253:
+        return given
     return f"sha256:{hashlib.sha256(body.encode()).hexdigest()}"
 
 

@@ -25,6 +25,7 @@ from rating.purchase import (
     Terms,
     given_back,
     split,
+    untimely,
 )
 from services.catalogue import Catalogue, Offer
 from storage import purchases as repository
@@ -129,8 +130,11 @@ def _begin(
 ) -> Answer:
     if repository.find_purchase(connection, bsp, event.reference) is not None:
         return Answer(denial=Denial.KNOWN_REFERENCE)
-    offer = catalogue.offer(bsp, event.user, event.product, event.amount,
-                      event.currency, event.at)  # fmt: skip
+    offer: Offer | Denial | None = untimely(event.at, now)
+    at = now if offer else event.at  # what cannot be a time is in the event's body
+    if offer is None:
+        offer = catalogue.offer(bsp, event.user, event.product, event.amount,
+                          event.currency, at)  # fmt: skip
     denial = offer if isinstance(offer, Denial) else None
     if isinstance(offer, Offer):
         repository.lock_buyer(connection, bsp, offer.service)
@@ -153,7 +157,7 @@ def _begin(
         reason=denial,
         captured_amount=captured,
         refunded_amount=0,
-        at=event.at,
+        at=at,
         updated_at=now,
         **values,
     )
@@ -208,6 +212,8 @@ def _go_on(connection: Connection, bsp: str, event: Event, now: int) -> Answer:
     state = State(row.state)
     following = NEXT[state, event.action]
     told = Answer(purchase=row.id, state=state)
+    if denied := untimely(event.at, now):
+        return msgspec.structs.replace(told, denial=denied)
     if following is None:
         return msgspec.structs.replace(told, denial=Denial.NOT_IN_THIS_STATE)
     values: dict[str, Any] = {}
@@ -215,8 +221,8 @@ def _go_on(connection: Connection, bsp: str, event: Event, now: int) -> Answer:
     if event.action is Action.CAPTURE:
         amount = row.authorised_amount if event.amount is None else event.amount
         if row.expires_at is not None and event.at >= row.expires_at:
-            denied = Denial.AUTHORISATION_EXPIRED
-            return msgspec.structs.replace(told, denial=denied)
+            expired = Denial.AUTHORISATION_EXPIRED
+            return msgspec.structs.replace(told, denial=expired)
         if not 0 < amount <= row.authorised_amount:
             return msgspec.structs.replace(told, denial=Denial.AMOUNT_EXCEEDED)
         terms = msgspec.json.decode(row.terms, type=Terms)

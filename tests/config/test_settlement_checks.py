@@ -48,6 +48,16 @@ ISP = {"name": "aurora"}
             "2 is more than price_maximum, 1",
         ),
         (
+            {"bsp": [BSP], "spending_limit": [{"bsp": "filmhouse", "currency": "SEK"}]},
+            ("spending_limit", 0, "currency"),
+            "a limit in SEK holds for nothing: 'filmhouse' sells in EUR",
+        ),
+        (
+            {"bsp": [BSP], "spending_limit": [{"currency": "SEK"}]},
+            ("spending_limit", 0, "currency"),
+            "a limit in SEK holds for nothing: no bsp sells in it",
+        ),
+        (
             {"isp": [ISP], "bsp": [{**BSP, "isps": ["arora"]}]},
             ("bsp", 0, "isps", 0),
             "there is no isp called 'arora'",

@@ -275,6 +275,7 @@ def test_texts_are_read_exactly(
     ("read", "text"),
     [
         *[(micro_of, t) for t in ("", "1.0000001", "1e3", "NaN", ".5", "1,50", "-1")],
+        (micro_of, "500000000.000001"),  # with its tax it would fit no entry
         *[(quantity_of, t) for t in ("0 GB", "1.5 B", "1", "GB", "-1 s", "9" * 30)],
         *[(per_myriad_of, t) for t in ("0", "100.01", "-1", "1.234")],
         *[(minutes_of, t) for t in ("24:01", "7:00", "0700", "25:00", "12:60")],

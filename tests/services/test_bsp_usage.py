@@ -17,6 +17,7 @@ from services.bsp_usage import Outcome, rate_guided, receive, recycle
 from services.catalogue import Catalogue
 from storage.bsp_usage import ages_of_rejected, find_records
 from storage.database import Database
+from storage.entries import close_month
 from storage.entry_queries import EntryFilter, list_entries
 from storage.ledger_proof import prove
 
@@ -153,6 +154,37 @@ def test_use_over_the_midnight_of_a_new_tax_is_an_entry_of_each_day(
             (entry.posting.at, entry.posting.party_amount)
             for entry, _ in list_entries(connection, EntryFilter())
         ]
+
+
+def test_a_record_of_more_money_than_there_is_stops_no_other(
+    database: Database,
+) -> None:
+    """Of five records one has a BSP's typing error in it: the others are rated, it is
+    rejected; and ids that are alike in their first 253 letters are two."""
+    records = [event(n) for n in range(1, 5)]
+    records.insert(2, event(9, quantity=10**12))
+    long = "x" * 300
+    records += [event(7, event_id=f"{long}{n}", user=n) for n in (1, 2)]
+    outcomes = [outcome for outcome, _ in send(database, *records)]
+    assert [Outcome.ACCEPTED] * 5 + [Outcome.REJECTED] * 2 == outcomes
+    assert 4 == rate_guided(database, metered("minutes"), NOVEMBER)
+    assert -2_000_000 == sum(legs[0] for legs in amounts(database))
+    with database.read.connect() as connection:
+        ages = {row.reason: row.records for row in ages_of_rejected(connection)}
+    assert {Rejected.QUANTITY: 1, Rejected.EVENT_ID: 2} == ages
+
+
+def test_what_is_late_is_booked_behind_a_closed_month_and_marked(
+    database: Database,
+) -> None:
+    """Use of November that comes when November is closed is in December's books."""
+    with database.write.begin() as connection:
+        close_month(connection, "aurora", "UTC", "2026-11", NOVEMBER)
+    send(database, event(1))
+    assert 1 == rate_guided(database, metered("minutes"), NOVEMBER)
+    with database.read.connect() as connection:
+        ((entry, _),) = list_entries(connection, EntryFilter())
+    assert ("2026-12", "2026-11") == (entry.book.month, entry.posting.late_from)
 
 
 def test_a_rejected_record_comes_back_after_a_fix(database: Database) -> None:

@@ -193,9 +193,33 @@ def test_a_limit_holds_for_what_is_spent_and_authorised(database: Database) -> N
     assert Denial.LIMIT_EXCEEDED == buy(database, reference="P-6").denial
     ask(database, "refund", reference="P-5")
     assert State.CAPTURED == buy(database, reference="P-7").state
-    assert State.CAPTURED == buy(database, reference="P-8", at=DECEMBER).state
+    assert State.CAPTURED == buy(database, reference="P-8", now=DECEMBER).state
     week = NOVEMBER + 168 * 3600
     assert State.CAPTURED == buy(database, reference="P-9", now=week).state
+
+
+@pytest.mark.parametrize(
+    ("at", "denial"),
+    [
+        (NOVEMBER + 301, Denial.IN_THE_FUTURE),
+        (DECEMBER, Denial.IN_THE_FUTURE),
+        (2**63, Denial.IN_THE_FUTURE),
+        (NOVEMBER - 62 * 86_400 - 1, Denial.TOO_LONG_AGO),
+        (-(2**63), Denial.TOO_LONG_AGO),
+    ],
+)
+def test_no_time_is_chosen_to_find_room_under_a_limit(
+    database: Database, at: int, denial: Denial
+) -> None:
+    """A sale of a month to come or of long ago is kept as denied, and so is any other
+    event; what is some minutes ahead or two months late is taken."""
+    answer = buy(database, at=at, now=NOVEMBER)
+    assert (State.DENIED, denial) == (answer.state, answer.denial)
+    buy(database, reference="P-2", at=NOVEMBER - 62 * 86_400, now=NOVEMBER)
+    refund = ask(database, "refund", reference="P-2", at=at, now=NOVEMBER)
+    assert (State.CAPTURED, denial) == (refund.state, refund.denial)
+    ahead = buy(database, reference="P-3", at=NOVEMBER + 300, now=NOVEMBER)
+    assert State.CAPTURED == ahead.state
 
 
 def test_limits_are_of_each_subscriber_and_bsp(database: Database) -> None:
