@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "decode": ("daemon.commands.decode", "Show what a RADIUS packet says."),
     "sessions": ("daemon.commands.sessions", "List sessions."),
     "usage": ("daemon.commands.usage", "List usage records."),
+    "balances": ("daemon.commands.balances", "What is left of allowances; top-ups."),
     "ledger": ("daemon.commands.ledger", "The money: entries, proof, months."),
     "purchases": ("daemon.commands.purchases", "Purchases at BSPs."),
     "bsp-usage": ("daemon.commands.bsp_usage", "Metered use of BSPs."),
