@@ -117,8 +117,8 @@ def _query(chance: random.Random, sites: int) -> Query:
     address = _address(site)
     if kind < 0.3:
         letters = list(address)
-        place = next(i for i, c in enumerate(letters) if c.isalpha()) + 3
-        letters[place] = "x"
+        street = [i for i in range(address.index(",")) if letters[i].isalpha()]
+        letters[chance.choice(street)] = "x"
         address = "".join(letters)
     return Query(actor=actor, isp=isp, address=address, offerings=offerings)
 

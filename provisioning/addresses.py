@@ -23,6 +23,10 @@ a street of ten letters is above it, another street of the same city is below.""
 LEAD: Final = 4
 """By so many points the best must lead the next, or a person chooses."""
 
+CLEAR: Final = ACCEPT + LEAD
+"""From this score one with the postcode that was asked for needs no look at others: a
+postcode that differs is at most 12 parts of 13 alike, which scores 92."""
+
 CANDIDATES: Final = 10
 """So many are shown; who does not find his among ten types more."""
 
@@ -176,3 +180,10 @@ def accepted(candidates: Sequence[Candidate]) -> Candidate | None:
     if len(candidates) > 1 and candidates[0].score - candidates[1].score < LEAD:
         return None
     return candidates[0]
+
+
+def is_clear(candidates: Sequence[Candidate]) -> bool:
+    """Tell whether one of those with the postcode asked for is it, whoever else there
+    is: as the one that is equal to the letter is."""
+    best = accepted(candidates)
+    return best is not None and best.score >= CLEAR

@@ -11,10 +11,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, select, text
+from sqlalchemy import Connection, delete, select
 
-from storage import bulk
+from storage import at_once
 from storage.among import among
+from storage.at_once import Rows
 from storage.looked_up import LookedUp
 from storage.provisioning_tables import held, hold
 
@@ -28,15 +29,13 @@ class Hold(NamedTuple):
     tenant: str
 
 
-_SUMS: Final = select(held.c.resource, held.c.quantity).where(among(held.c.resource))
-_OF: Final = select(
-    hold.c.owner, hold.c.resource, hold.c.quantity, hold.c.tenant
-).where(among(hold.c.owner))
-_DELETE: Final = delete(hold).where(hold.c.owner == bindparam("gone"))
-_ADD: Final = text(
-    "INSERT INTO held (resource, quantity) VALUES (:resource, :more)"
-    " ON CONFLICT (resource) DO UPDATE SET quantity = held.quantity + :more"
+_SUMS: Final = Rows(
+    select(held.c.resource, held.c.quantity).where(among(held.c.resource))
 )
+_OF: Final = Rows(
+    select(*(hold.c[name] for name in Hold._fields)).where(among(hold.c.owner))
+)
+_DELETE: Final = delete(hold).where(among(hold.c.owner))
 
 
 class Held(LookedUp[str, int]):
@@ -44,8 +43,7 @@ class Held(LookedUp[str, int]):
 
     def read(self, keys: list[str]) -> Mapping[str, int]:
         """Read from the database."""
-        rows = self.connection.execute(_SUMS, {"keys": keys})
-        return {row.resource: row.quantity for row in rows}
+        return dict(map(tuple, _SUMS.read(self.connection, {"keys": keys})))
 
     def sums(self, resources: Iterable[str]) -> Counter[str]:
         """Give the sums of these resources, to be counted on."""
@@ -57,8 +55,7 @@ class Held(LookedUp[str, int]):
 def holds_of(connection: Connection, owners: Iterable[str]) -> list[Hold]:
     """Give the promises of these owners."""
     keys = sorted(set(owners))
-    rows = connection.execute(_OF, {"keys": keys}) if keys else ()
-    return [Hold(*row) for row in rows]
+    return [Hold(*row) for row in _OF.read(connection, {"keys": keys})] if keys else []
 
 
 def change(
@@ -66,14 +63,11 @@ def change(
 ) -> None:
     """Write and take away promises, and their sums with them."""
     if gone:
-        owners = sorted({one.owner for one in gone})
-        connection.execute(_DELETE, [{"gone": owner} for owner in owners])
-    bulk.insert(connection, hold, Hold._fields, made)
+        connection.execute(_DELETE, {"keys": sorted({one.owner for one in gone})})
+    at_once.insert(connection, hold, [one._asdict() for one in made])
     more: Counter[str] = Counter()
     for one in made:
         more[one.resource] += one.quantity
     for one in gone:
         more[one.resource] -= one.quantity
-    changed = [{"resource": key, "more": n} for key, n in sorted(more.items()) if n]
-    if changed:
-        connection.execute(_ADD, changed)
+    at_once.add_up(connection, held, more)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, bindparam, func, select, text, update
 
-from storage import bulk
+from storage import at_once
 from storage.among import among
+from storage.at_once import Rows
 from storage.looked_up import LookedUp
 from storage.provisioning_tables import open_qualifications, qualification
 
@@ -25,20 +25,14 @@ class Open(NamedTuple):
 
 # Written out: with a bound value SQLite would not use the partial index.
 _IS_OPEN: Final = text("qualification.state = 'open'")
-_OPEN: Final = select(
-    qualification.c.id, qualification.c.tenant, qualification.c.place
-).where(
-    _IS_OPEN,
-    among(qualification.c.place),
+_OPEN: Final = Rows(
+    select(qualification.c.id, qualification.c.tenant, qualification.c.place).where(
+        _IS_OPEN, among(qualification.c.place)
+    )
 )
 _COUNTS: Final = select(
     open_qualifications.c.tenant, open_qualifications.c.quantity
 ).where(among(open_qualifications.c.tenant))
-_COUNT: Final = text(
-    "INSERT INTO open_qualifications (tenant, quantity) VALUES (:tenant, :more)"
-    " ON CONFLICT (tenant)"
-    " DO UPDATE SET quantity = open_qualifications.quantity + :more"
-)
 _CLOSING: Final = (
     select(qualification.c.tenant, func.count())
     .where(_IS_OPEN, among(qualification.c.id))
@@ -46,12 +40,9 @@ _CLOSING: Final = (
 )
 _CLOSE: Final = (
     update(qualification)
-    .where(qualification.c.id == bindparam("which"))
+    .where(among(qualification.c.id))
     .values(state=bindparam("how"))
 )
-
-_COLUMNS: Final = tuple(qualification.c.keys())
-_VALUES: Final = itemgetter(*_COLUMNS)
 
 
 class OpenAnswers(LookedUp[str, list[Open]]):
@@ -60,8 +51,9 @@ class OpenAnswers(LookedUp[str, list[Open]]):
     def read(self, keys: list[str]) -> Mapping[str, list[Open]]:
         """Read from the database."""
         found: defaultdict[str, list[Open]] = defaultdict(list)
-        for row in self.connection.execute(_OPEN, {"keys": keys}):
-            found[row.place].append(Open(*row))
+        for row in _OPEN.read(self.connection, {"keys": keys}):
+            one = Open(*row)
+            found[one.place].append(one)
         return found
 
 
@@ -74,20 +66,14 @@ def count_open(connection: Connection, tenants: Iterable[str]) -> Counter[str]:
     return Counter({row.tenant: row.quantity for row in rows})
 
 
-def _count(connection: Connection, more: Iterable[tuple[str, int]]) -> None:
-    """Keep the count beside the answers: it may be of thousands, and is asked often."""
-    rows = [{"tenant": tenant, "more": count} for tenant, count in sorted(more)]
-    if rows:
-        connection.execute(_COUNT, rows)
-
-
 def close(connection: Connection, ids: Iterable[str], state: str) -> None:
     """End green answers: expired, superseded, invalidated or ordered."""
     keys = sorted(set(ids))
     if keys:
         closing = connection.execute(_CLOSING, {"keys": keys}).all()
-        _count(connection, [(tenant, -count) for tenant, count in closing])
-        connection.execute(_CLOSE, [{"which": one, "how": state} for one in keys])
+        fewer = {tenant: -count for tenant, count in closing}
+        at_once.add_up(connection, open_qualifications, fewer)
+        connection.execute(_CLOSE, {"keys": keys, "how": state})
 
 
 def expired(connection: Connection, now: int, limit: int) -> list[str]:
@@ -99,9 +85,9 @@ def expired(connection: Connection, now: int, limit: int) -> list[str]:
 
 def add(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write qualifications."""
-    bulk.insert(connection, qualification, _COLUMNS, list(map(_VALUES, rows)))
+    at_once.insert(connection, qualification, rows)
     good = Counter(row["tenant"] for row in rows if row["state"] == "open")
-    _count(connection, good.items())
+    at_once.add_up(connection, open_qualifications, good)
 
 
 def find(connection: Connection, id_: str, tenant: str | None) -> Any:

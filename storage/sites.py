@@ -12,8 +12,9 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Column, Connection, bindparam, delete, insert, select
 
-from provisioning.addresses import Address, normalise
+from provisioning.addresses import Address, is_clear, normalise, rank
 from storage.among import among
+from storage.at_once import Rows
 from storage.provisioning_tables import service_site
 
 _FOUND: Final = 200
@@ -31,12 +32,12 @@ class Site(NamedTuple):
 
 
 _COLUMNS: Final = tuple(service_site.c[name] for name in Site._fields)
-_BY_NAME: Final = select(*_COLUMNS).where(among(service_site.c.name))
+_BY_NAME: Final = Rows(select(*_COLUMNS).where(among(service_site.c.name)))
 
 
-def _by(column: Column[Any]) -> Any:
+def _by(column: Column[Any]) -> Rows:
     query = select(column.label("key"), *_COLUMNS)
-    return query.where(among(column)).limit(bindparam("most"))
+    return Rows(query.where(among(column)).limit(bindparam("most")))
 
 
 _BY_NORMAL: Final = _by(service_site.c.normal)
@@ -47,7 +48,7 @@ _BY_STREET: Final = _by(service_site.c.street_key)
 def sites_named(connection: Connection, names: Iterable[str]) -> dict[str, Site]:
     """Find sites by name; who is not there is not in the answer."""
     wanted = sorted(set(names))
-    rows = connection.execute(_BY_NAME, {"keys": wanted}) if wanted else ()
+    rows = _BY_NAME.read(connection, {"keys": wanted}) if wanted else ()
     return {row[0]: Site(*row) for row in rows}
 
 
@@ -59,28 +60,33 @@ def sites_like(
     left = [address for address in addresses if not found.get(address)]
     if not left:
         return found
-    for query, keys in (
-        (_BY_POSTCODE, {a: a.postcode_key for a in left if a.number}),
-        (_BY_STREET, {a: a.street_key for a in left if a.number}),
-    ):
-        for address, sites in _grouped(connection, query, keys).items():
-            known = {site.name for site in found.get(address, [])}
-            more = [site for site in sites if site.name not in known]
-            found.setdefault(address, []).extend(more)
+    keys = {a: a.postcode_key for a in left if a.number}
+    found |= _grouped(connection, _BY_POSTCODE, keys)
+    # A street may be long, and say nothing that the postcode has not said.
+    unclear = [a for a in keys if not is_clear(rank(a, _known(found.get(a, ()))))]
+    keys = {a: a.street_key for a in unclear}
+    for address, sites in _grouped(connection, _BY_STREET, keys).items():
+        known = {site.name for site in found.get(address, [])}
+        more = [site for site in sites if site.name not in known]
+        found.setdefault(address, []).extend(more)
     for address in left:
         if not address.number and address.street_key.strip():
             found[address] = _street(connection, address.street_key)
     return found
 
 
+def _known(sites: Iterable[Site]) -> Iterable[tuple[str, str, str]]:
+    return ((site.name, site.address, site.normal) for site in sites)
+
+
 def _grouped(
-    connection: Connection, query: Any, keys: Mapping[Address, str]
+    connection: Connection, query: Rows, keys: Mapping[Address, str]
 ) -> dict[Address, list[Site]]:
     wanted = sorted({key for key in keys.values() if key.strip()})
     by_key: defaultdict[str, list[Site]] = defaultdict(list)
     if wanted:
         bound = {"keys": wanted, "most": _FOUND * len(wanted)}
-        for key, *row in connection.execute(query, bound):
+        for key, *row in query.read(connection, bound):
             by_key[key].append(Site(*row))
     return {address: by_key[key] for address, key in keys.items() if key in by_key}
 

@@ -18,6 +18,7 @@ from services import qualification_life as life
 from services.provisioning import ObjectChange
 from services.qualification import Override, Qualification, Query, qualify
 from storage.provisioning_tables import held, hold, object_change
+from storage.sites import put_sites
 
 
 def ask(at: Site, actor: Any = AURORA, **asked: Any) -> Qualification:
@@ -110,6 +111,19 @@ def test_a_slip_is_forgiven_and_a_doubt_is_not_decided(site: Site) -> None:
     assert 8 == len(doubt.candidates)
     assert all(one.score < 92 for one in doubt.candidates)
     assert ["address_unknown"] == [one.code for one in nowhere.reasons]
+
+
+def test_the_postcode_settles_a_slip_whoever_else_is_in_the_street(site: Site) -> None:
+    """A site without a postcode that is as alike makes a doubt only where none was
+    asked for."""
+    other = {"name": "other", "area": "harbour", "address": "3 Quay Street, Porthaven"}
+    with site.transaction() as transaction:
+        put_sites(transaction.connection, [other])
+    settled = ask(site, address="3 Quay Sreet, Porthaven 4711")
+    doubt = ask(site, address="3 Quay Strett, Porthaven")
+
+    assert "site3" == settled.site
+    assert {"site3", "other"} == {one.site for one in doubt.candidates}
 
 
 def test_an_override_is_written_down_with_its_reason(site: Site) -> None:

@@ -1,0 +1,122 @@
+"""Many rows in one step, for transactions beside an event loop.
+
+The driver lets go of the interpreter for each step of SQLite, which is each row that is
+read or written, and must get it back to go on. While an event loop wants it too that
+takes longer than the row: see decision 16. So on SQLite rows travel as one JSON value,
+a statement is one step, and it goes to the driver without SQLAlchemy, whose part of it
+takes longer than the rest. PostgreSQL gives and takes rows together anyway.
+"""
+
+# ruff: noqa: S608  what is put into statements is our own tables' and columns' names
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy
+from pysqlite3 import dbapi2 as sqlite
+from sqlalchemy import JSON, Connection, Select, Table, func, select, text
+
+from storage.bulk import is_postgresql
+
+
+class Rows:
+    """A query of texts and numbers, whose rows are read in one step."""
+
+    def __init__(self, query: Select[Any]) -> None:
+        self._query = query
+        self._packed: tuple[str, list[str], Mapping[str, Any]] | None = None
+
+    def read(
+        self, connection: Connection, bound: Mapping[str, Any]
+    ) -> Sequence[Sequence[Any]]:
+        """Give the rows; on SQLite they are lists."""
+        if is_postgresql(connection):
+            return connection.execute(self._query, bound).all()
+        if self._packed is None:
+            self._packed = self._prepared(connection)
+        statement, names, constants = self._packed
+        given = {**constants, **bound}
+        values = [given[name] for name in names]
+        return msgspec.json.decode(
+            _step(connection, statement, [_bindable(value) for value in values])[0],
+            type=list[list[Any]],
+        )
+
+    def _prepared(
+        self, connection: Connection
+    ) -> tuple[str, list[str], Mapping[str, Any]]:
+        rows = self._query.subquery()
+        packed = select(func.json_group_array(func.json_array(*rows.c)))
+        compiled = packed.compile(dialect=connection.dialect)
+        return str(compiled), compiled.positiontup or [], compiled.params
+
+
+def insert(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Add rows in their order; all have the keys of the first."""
+    if not rows:
+        return
+    if is_postgresql(connection):
+        connection.execute(sqlalchemy.insert(table), rows)
+        return
+    columns = ", ".join(f'"{name}"' for name in rows[0])
+    values = ", ".join(_value(table, name) for name in rows[0])
+    _step(
+        connection,
+        f"INSERT INTO {table.name} ({columns}) SELECT {values} FROM json_each(?)",
+        [_json(rows)],
+    )
+
+
+def _value(table: Table, name: str) -> str:
+    """Take a column's value out of a row: JSON stays what it is."""
+    kind = table.c[name].type
+    if not isinstance(kind, JSON):
+        return f"value ->> '{name}'"
+    if kind.none_as_null:
+        return f"nullif(value -> '{name}', 'null')"
+    return f"value -> '{name}'"
+
+
+def add_up(connection: Connection, table: Table, more: Mapping[str, int]) -> None:
+    """Add to the quantities in a table by its key, and begin those not there yet."""
+    sums = {key: count for key, count in more.items() if count}
+    if not sums:
+        return
+    (key,) = table.primary_key.columns.keys()
+    statement = (
+        f"INSERT INTO {table.name} ({key}, quantity)"
+        " SELECT key, CAST(value AS bigint) FROM {each} WHERE true"
+        f" ON CONFLICT ({key}) DO UPDATE"
+        f" SET quantity = {table.name}.quantity + excluded.quantity"
+    )
+    if is_postgresql(connection):
+        each = "jsonb_each_text(CAST(:sums AS jsonb))"
+        connection.execute(text(statement.format(each=each)), {"sums": _json(sums)})
+    else:
+        _step(connection, statement.format(each="json_each(?)"), [_json(sums)])
+
+
+def _step(connection: Connection, statement: str, values: list[Any]) -> Any:
+    """Give a statement to SQLite's driver, and give the one row that it returns."""
+    if not connection.in_transaction():
+        connection.begin()
+    driver: Any = connection.connection.driver_connection
+    try:
+        return driver.execute(statement, values).fetchone()
+    except sqlite.Error as error:
+        # SQLAlchemy did not see this statement, so its callers get its error here.
+        raise sqlalchemy.exc.DBAPIError.instance(
+            statement, None, error, sqlite.Error
+        ) from error
+
+
+def _bindable(value: Any) -> Any:
+    return _json(value) if isinstance(value, list) else value
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
