@@ -289,14 +289,18 @@ class FreeAddresses:
         First the oldest that cool down, then offers made before ``oldest``.
         """
         made, table = 0, self._table
-        while made < count and pool.cooling:
+        for _ in range(_PASSED_OVER):
+            if made >= count or not pool.cooling:
+                break
             entry = pool.cooling.popleft()
             slot = entry >> 16
             if table.stamp[slot] == entry & 0xFFFF and table.state[slot] == COOLING:
                 self.move(slot, FREE)
                 pool.freed.append(self._entry(slot))
                 made += 1
-        while made < count and pool.offers:
+        for _ in range(_PASSED_OVER):
+            if made >= count or not pool.offers:
+                break
             slot = pool.offers[0]
             if table.state[slot] == OFFERED and table.extended[slot] > oldest:
                 break

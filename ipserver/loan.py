@@ -130,8 +130,10 @@ def _return_requested(
 def _recalled(
     loan: Loan, _b: Block, around: Circumstances, now: int, _p: OverAllocation
 ) -> BlockEvent | None:
-    # A guarantee does not wait for the borrower's room, and nobody waits for ever.
-    if loan.cause == "guarantee" or around.room or now >= _drain_at(loan):
+    # A guarantee does not wait for the borrower's room, and nobody waits for ever; who
+    # is not in the block needs no room.
+    at_once = loan.cause == "guarantee" or around.room or not around.used
+    if at_once or now >= _drain_at(loan):
         return BlockEvent.STOP_BINDING
     return None
 

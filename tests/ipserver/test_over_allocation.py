@@ -193,6 +193,89 @@ def test_two_bursters_come_to_equal_shares_and_a_late_guarantee_is_served() -> N
     assert 32 == server.state.tally("c").capacity
 
 
+@pytest.mark.parametrize(("weight", "served"), [(1, "b"), (3, "a")])
+def test_the_last_block_goes_to_the_smaller_share_by_weight(
+    weight: int, served: str
+) -> None:
+    """Two pools run out in one second: 29 addresses at weight 3 are less than 13."""
+    net = network(
+        isp=[{"name": "aurora", "weight": weight}, {"name": "borealis"}],
+        pool=[
+            pool("a", "aurora", "10.0.0.0/27", burst=500),
+            pool("b", "borealis", "10.0.1.0/28", burst=500),
+        ],
+        reserve=[{"name": "r", "prefixes": ["10.0.2.0/28"]}],
+        over_allocation=policy(rationing_percent=0, emergency_percent=0),
+    )
+    server = Leasing(net)
+    server.fill("a", 29)
+    server.fill("b", 13)
+    server.tick()
+    assert {served: 16} == {
+        name: server.state.tally(name).borrowed
+        for name in "ab"
+        if server.state.tally(name).borrowed
+    }
+
+
+@pytest.mark.parametrize(("earlier", "served"), [(60, "b"), (1500, "a")])
+def test_who_waits_long_enough_comes_before_a_higher_class(
+    earlier: int, served: str
+) -> None:
+    """One class up every ten minutes: one block comes home, and two wait for it."""
+    net = network(
+        isp=[
+            {"name": "aurora"},
+            {"name": "borealis", "priority": 1},
+            {"name": "cirrus"},
+        ],
+        pool=[
+            pool(name, tenant, f"10.0.{place}.0/28", burst=64)
+            for place, (name, tenant) in enumerate(
+                [("a", "aurora"), ("b", "borealis"), ("c", "cirrus")]
+            )
+        ],
+        reserve=[{"name": "r", "prefixes": ["10.0.9.0/28"]}],
+        over_allocation=policy(
+            rationing_percent=0, emergency_percent=0, warn_percent=81
+        ),
+    )
+    server = Leasing(net)
+
+    def wait(seconds: int) -> None:
+        for _ in range(0, seconds, 10):
+            ten_seconds(server)
+            for name in "abc":
+                for line in server.bound(name):
+                    if server.leases[line][1] - server.now < 600:
+                        server.renew(line)
+
+    server.fill("c", 14)
+    (loan,) = server.state.loans
+    assert Result.DONE == server.do(Action.RECALL, "network", target=loan)
+    server.fill("a", 13)
+    server.bind("a-90")
+    wait(earlier)
+    server.fill("b", 13)
+    server.bind("b-90")
+    waiting = {r.pool: r.state for r in server.state.requests.values()}
+    assert {"a": RequestState.QUEUED, "b": RequestState.QUEUED} == waiting
+    for line in server.bound("c"):
+        server.release(line)
+    wait(200)
+    assert 16 == server.state.tally(served).borrowed
+
+
+def test_a_high_mark_must_last_before_a_request_is_raised() -> None:
+    """Half a minute; a pool that falls below the clearing mark begins anew."""
+    server = Leasing(network())
+    server.fill("a", 56)
+    server.tick(30)
+    assert {} == server.state.requests
+    server.tick()
+    assert 1 == server.state.last_request
+
+
 def nobody_lends(**values: object) -> Leasing:
     """A server where only the reserve can help, and only if it is asked."""
     pools = [
