@@ -25,6 +25,7 @@ from provisioning.order_body import (
 from provisioning.order_rules import claims, unproven
 from provisioning.order_states import ENDED, State
 from provisioning.refusal import Refusal
+from provisioning.unstorable import REFUSED, has_nul
 from services.actor import CLIENT_SOFTWARE, Actor
 from services.order_assessment import Keys, accept_or_reject, look_ahead
 from services.provisioning import ObjectChange, Transaction, log_changes
@@ -111,6 +112,8 @@ def _read(
     encoded = msgspec.json.encode(command.body, order="deterministic")
     if len(encoded) > BODY_BYTES:
         return [Refusal("body_too_large", "", f"at most {BODY_BYTES} bytes")]
+    if has_nul(encoded):
+        return [REFUSED]
     body = read_order(command.body)
     if isinstance(body, list):
         return body

@@ -20,6 +20,7 @@ from controlplane.mqtt.devices import Devices
 from controlplane.mqtt.link import Message, News
 from provisioning.order_view import service_order
 from provisioning.refusal import Refusal
+from provisioning.unstorable import has_nul
 from services import desired_state, device_reports, orders
 from services.actor import Actor
 from services.desired_state import Outcome, Stale, Waiting
@@ -191,7 +192,9 @@ class Intake:
 
 
 _FAULT: Final = Refusal("internal_error", "", "nothing was done; send it again")
-_NOT_JSON: Final = Refusal("not_json", "", "the message is not a JSON object")
+_NOT_JSON: Final = Refusal(
+    "not_json", "", "the message is not a JSON object, or has U+0000 in it"
+)
 
 
 def _report(
@@ -212,6 +215,8 @@ def _is_order(message: Message) -> bool:
 
 
 def _decoded(payload: bytes) -> dict[str, Any] | None:
+    if has_nul(payload):
+        return None
     try:
         body = msgspec.json.decode(payload)
     except (msgspec.DecodeError, RecursionError):

@@ -50,7 +50,7 @@ def order_of(topic: str) -> str | None:
     """Give the ISP of an orders topic; None for any other."""
     match topic.split("/"):
         case ["fairlane", "v1", isp, "orders"]:
-            return unquote(isp)
+            return _named(isp)
     return None
 
 
@@ -58,7 +58,7 @@ def desired_of(topic: str) -> tuple[str, str] | None:
     """Give the ISP and the line of a desired state's topic; None for any other."""
     match topic.split("/"):
         case ["fairlane", "v1", isp, "lines", line, "desired"]:
-            return unquote(isp), unquote(line)
+            return _named(isp), _named(line)
     return None
 
 
@@ -66,7 +66,7 @@ def acknowledged_by(topic: str) -> str | None:
     """Give the line whose device acknowledges; None for any other topic."""
     match topic.split("/"):
         case ["fairlane", "v1", _, "lines", line, "device", "acknowledgement"]:
-            return unquote(line)
+            return _named(line)
     return None
 
 
@@ -74,8 +74,13 @@ def reported_by(topic: str) -> tuple[str, str] | None:
     """Give the ISP and the line whose device reports; None for any other topic."""
     match topic.split("/"):
         case ["fairlane", "v1", isp, "lines", line, "device", "report"]:
-            return unquote(isp), unquote(line)
+            return _named(isp), _named(line)
     return None
+
+
+def _named(level: str) -> str:
+    """Read a name; U+0000 is in none, and no database looks it up."""
+    return unquote(level).replace("\0", "�")
 
 
 def _safe(name: str) -> str:

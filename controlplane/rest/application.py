@@ -39,11 +39,13 @@ from controlplane.rest.oauth import token_route
 from controlplane.rest.problems import (
     Problem,
     on_busy,
+    on_depth,
     on_fault,
     on_http_exception,
     on_problem,
     on_storage_error,
 )
+from controlplane.rest.texts import refuse_nul
 from services.principal import Scope
 from storage.database import StorageError
 
@@ -156,6 +158,7 @@ def build(
     return Litestar(
         route_handlers=handlers,
         middleware=[DefineMiddleware(Authentication, gate=gate)],
+        before_request=refuse_nul,
         request_max_body_size=BODY_OCTETS_MAX,
         openapi_config=OpenAPIConfig(
             title="Fairlane",
@@ -172,6 +175,7 @@ def build(
             HTTPException: on_http_exception,
             StorageError: on_storage_error,
             DeskBusyError: on_busy,
+            RecursionError: on_depth,
             Exception: on_fault,
         },
         logging_config=None,

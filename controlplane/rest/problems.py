@@ -109,6 +109,11 @@ def on_busy(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     )
 
 
+def on_depth(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    """Say that a body nests deeper than anything that is asked for."""
+    return _details(HTTPStatus.BAD_REQUEST, "nested_too_deeply", "")
+
+
 def on_fault(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """Answer a bug: what went wrong inside is for the log, not for a stranger."""
     log.error("request failed", path=request.url.path, exc_info=error)
