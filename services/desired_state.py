@@ -9,9 +9,10 @@ nothing is decided; the state is looked at again when that has ended.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
 from config.offers import Service
 from provisioning.refusal import Refusal
@@ -44,7 +45,7 @@ class Same(NamedTuple):
 
 
 class _Desired(msgspec.Struct):
-    version: int
+    version: Annotated[int, Meta(ge=0, le=2**63 - 1)]  # what a column can have
     service: dict[str, Any] | None = None
 
 

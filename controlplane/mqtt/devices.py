@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from aiomqtt import MqttError
 
+from controlplane.foreign_json import UnreadableError, read_json
 from controlplane.mqtt import topics
 from controlplane.mqtt.link import News
 from controlplane.question import question
@@ -54,8 +55,8 @@ class Devices:
     def acknowledged(self, line: str, payload: bytes) -> None:
         """Take an acknowledgement; one that nobody waits for changes nothing."""
         try:
-            said = msgspec.json.decode(payload, type=_Acknowledgement)
-        except msgspec.DecodeError:
+            said = read_json(payload, _Acknowledgement)
+        except UnreadableError:
             return
         asked = self._asked.get(said.key)
         if asked is None or asked[0] != line or asked[1].done():

@@ -15,12 +15,12 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from controlplane.channels import MQTT
+from controlplane.foreign_json import UnreadableError, read_json
 from controlplane.mqtt import topics
 from controlplane.mqtt.devices import Devices
 from controlplane.mqtt.link import Message, News
 from provisioning.order_view import service_order
 from provisioning.refusal import Refusal
-from provisioning.unstorable import has_nul
 from services import desired_state, device_reports, orders
 from services.actor import Actor
 from services.desired_state import Outcome, Stale, Waiting
@@ -215,13 +215,10 @@ def _is_order(message: Message) -> bool:
 
 
 def _decoded(payload: bytes) -> dict[str, Any] | None:
-    if has_nul(payload):
-        return None
     try:
-        body = msgspec.json.decode(payload)
-    except (msgspec.DecodeError, RecursionError):
+        return read_json(payload, dict[str, Any])
+    except UnreadableError:
         return None
-    return body if isinstance(body, dict) else None
 
 
 def _told(isp: str, about: Any, outcome: Outcome) -> list[News]:

@@ -45,7 +45,7 @@ from controlplane.rest.problems import (
     on_problem,
     on_storage_error,
 )
-from controlplane.rest.texts import refuse_nul
+from controlplane.rest.texts import refuse_unreadable
 from services.principal import Scope
 from storage.database import StorageError
 
@@ -158,7 +158,7 @@ def build(
     return Litestar(
         route_handlers=handlers,
         middleware=[DefineMiddleware(Authentication, gate=gate)],
-        before_request=refuse_nul,
+        before_request=refuse_unreadable,
         request_max_body_size=BODY_OCTETS_MAX,
         openapi_config=OpenAPIConfig(
             title="Fairlane",

@@ -1,19 +1,26 @@
-"""What no route can do with: U+0000 in a path, a query or a body."""
+"""What no route can do with: U+0000 anywhere, and a body that is not UTF-8."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from litestar import Request
 
 from controlplane.rest.problems import refused
+from provisioning.refusal import Refusal
 from provisioning.unstorable import REFUSED, has_nul
 
+_NOT_UTF8: Final = Refusal("not_utf8", "", "JSON is UTF-8 (RFC 8259 section 8.1)")
 
-async def refuse_nul(request: Request[Any, Any, Any]) -> None:
+
+async def refuse_unreadable(request: Request[Any, Any, Any]) -> None:
     """Refuse a request before anything is done for it."""
-    scope = request.scope
+    scope, body = request.scope, await request.body()
     named = "\0" in scope["path"] or b"%00" in scope["query_string"]
-    if named or has_nul(await request.body()):
+    if named or has_nul(body):
         raise refused(HTTPStatus.BAD_REQUEST, [REFUSED])
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise refused(HTTPStatus.BAD_REQUEST, [_NOT_UTF8]) from error

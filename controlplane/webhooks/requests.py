@@ -14,6 +14,7 @@ from typing import Final
 import aiohttp
 import msgspec
 
+from controlplane.foreign_json import UnreadableError, read_json
 from controlplane.question import question
 from controlplane.webhooks.delivery import (
     CALLBACKS_AT_ONCE,
@@ -76,8 +77,8 @@ class Questions:
             return Done()
         if status in _REFUSALS:
             try:
-                said = msgspec.json.decode(content, type=_Problem)
-            except msgspec.DecodeError:
+                said = read_json(content, _Problem)
+            except UnreadableError:
                 said = _Problem()
             return Refused(said.code, said.detail or said.reason)
         return Trouble(f"HTTP {status}")

@@ -36,9 +36,9 @@ def site(database: Database) -> Iterator[RestSite]:
 @pytest.mark.parametrize("engine", ["sqlite"])
 @pytest.mark.parametrize("path", [ORDERS, CHECKS, "/v1/inventory/line", "/v1/leads"])
 def test_a_body_without_bottom_is_refused(site: RestSite, path: str) -> None:
-    """Whether it is closed again or not."""
+    """Whether it is closed again or not; and so is one that is not UTF-8."""
     deep = b'{"externalId": ' + b"[" * 50_000
-    for sent in (deep, deep + b"]" * 50_000 + b"}"):
+    for sent in (deep, deep + b"]" * 50_000 + b"}", b'{"externalId": "\xed\xa0\x80"}'):
         answer = site.ask("POST", path, *STAFF, content=sent, headers=JSON)
         assert 400 == answer.status_code, answer.text
 
@@ -89,11 +89,18 @@ def test_a_message_that_no_database_keeps_holds_up_no_other(site: RestSite) -> N
         ("fairlane/v1/%00/orders", body("A-3")),
         (f"{isp}/lines/%00/desired", desired),
         (f"{isp}/lines/line1/desired", desired | {"note": NUL}),
+        (f"{isp}/lines/line1/desired", {"version": 2**63, "service": None}),
+        (f"{isp}/lines/line2/desired", {"version": 10**30, "service": {}}),
+        (f"{isp}/lines/{'x' * 9000}/desired", desired),
         (f"{isp}/lines/%00/device/report", {}),
         (f"{isp}/lines/line1/device/report", {"service": NUL}),
         (f"{isp}/orders", body("A-9")),
     ]
-    messages = [Message(topic, json.dumps(one).encode(), False) for topic, one in sent]
+    broken = b'{"key": "\xed\xa0\x80", "result": "done"}'
+    places = ("orders", "lines/line1/desired", "lines/line1/device/report")
+    topics = [f"{isp}/{p}" for p in (*places, "lines/line1/device/acknowledgement")]
+    messages = [Message(topic, broken, False) for topic in topics]
+    messages += [Message(topic, json.dumps(one).encode(), False) for topic, one in sent]
     asyncio.run(intake.handle(messages))
 
     assert ["A-9"] == [order.external_id for order in site.orders()]
