@@ -30,7 +30,7 @@ from services.orders import save, save_all
 from services.provisioning import Transaction
 from storage import orders as stored
 from storage import service_records
-from storage.database import StorageError
+from storage.database import is_away
 
 ORDERS_AT_ONCE: Final = 100
 """Orders in one transaction: enough to share its commit, few enough to end soon."""
@@ -74,9 +74,10 @@ def step(transaction: Transaction, ports: Ports, draw: Callable[[], float]) -> S
     try:
         with transaction.savepoint():
             return _together(transaction, ports, ids, draw)
-    except StorageError:
-        raise
-    except Exception:  # noqa: BLE001  a bug: found again below, by itself
+    except Exception as error:
+        if is_away(error):
+            raise
+        # A bug: found again below, by itself.
         return _one_by_one(transaction, ports, ids, draw)
 
 
@@ -104,9 +105,10 @@ def _one_by_one(
         try:
             with transaction.savepoint():
                 made.calls.extend(_together(transaction, ports, [id_], draw).calls)
-        except StorageError:
-            raise
-        except Exception as error:  # noqa: BLE001  a bug, told by the caller's log
+        except Exception as error:
+            if is_away(error):
+                raise
+            # A bug, told by the caller's log.
             number = _stop(transaction, id_, error)
             made.failures.append((id_, number, error))
     return made
@@ -177,9 +179,9 @@ class _TaskError(Exception):
 def _tried(work: Work) -> Outcome:
     try:
         return perform(work)
-    except StorageError:
-        raise
     except Exception as error:
+        if is_away(error):
+            raise
         raise _TaskError(work.task.number) from error
 
 

@@ -27,7 +27,7 @@ from services.desired_state import Outcome, Stale, Waiting
 from services.order_assessment import Keys
 from services.orders import Command, Placed
 from services.provisioning import Provisioning, Transaction
-from storage.database import StorageError
+from storage.database import is_away
 from telemetry import logs, metrics
 
 WAITING_MAX: Final = 100_000
@@ -93,9 +93,10 @@ class Intake:
                 try:
                     with transaction.savepoint():
                         told += self._orders(transaction, part)
-                except StorageError:
-                    raise
-                except Exception as error:  # noqa: BLE001  a bug: told below, by itself
+                except Exception as error:
+                    if is_away(error):
+                        raise
+                    # A bug: told below, by itself.
                     log.error("messages failed together", error=type(error).__name__)
                     told += self._one_by_one(transaction, part)
         return told
@@ -109,9 +110,9 @@ class Intake:
             try:
                 with transaction.savepoint():
                     told += self._one(transaction, message)
-            except StorageError:
-                raise
-            except Exception:
+            except Exception as error:
+                if is_away(error):
+                    raise
                 log.exception("message failed", topic=message.topic)
                 isp = topics.order_of(message.topic)
                 place = topics.desired_of(message.topic)

@@ -38,3 +38,9 @@ class Buckets:
         if len(self._levels) > KEYS_MAX:
             del self._levels[next(iter(self._levels))]
         return 0.0
+
+    def give_back(self, key: str) -> None:
+        """Put one back that was taken in advance, for nothing was to be limited."""
+        if key in self._levels:
+            level, at = self._levels[key]
+            self._levels[key] = (min(self.burst, level + 1), at)

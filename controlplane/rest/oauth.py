@@ -60,16 +60,18 @@ def token_route(
             return _refuse("invalid_client", "no client credentials")
         source = request.client.host if request.client else ""
         key = f"{source} {said[0]}"
-        wait = failures.peek(key, monotonic())
+        # Taken before it is known to be wrong: many guesses at once are as many.
+        wait = failures.take(key, monotonic())
         if wait:
             return _refuse("slow_down", "too many wrong secrets", math.ceil(wait))
         given = await asyncio.to_thread(
             issue_token, database, *said, form.get("scope", ""), int(now())
         )
+        if isinstance(given, Refusal) and given.code == "invalid_client":
+            await asyncio.sleep(WRONG_SECONDS)
+            return _refuse(given.code, given.detail)
+        failures.give_back(key)
         if isinstance(given, Refusal):
-            if given.code == "invalid_client":
-                failures.take(key, monotonic())
-                await asyncio.sleep(WRONG_SECONDS)
             return _refuse(given.code, given.detail)
         answer = {**given._asdict(), "token_type": "Bearer"}
         return Response(answer, headers=_NO_STORE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -146,6 +147,25 @@ def test_wrong_secrets_are_limited_and_the_right_one_waits_too(
     assert 429 == limited.status_code
     moment.seconds += int(limited.headers["retry-after"])
     assert 200 == http.post("/oauth/token", data=right).status_code
+
+
+def test_many_guesses_at_once_are_as_many(
+    http: TestClient[Any], credentials: Credentials
+) -> None:
+    """None is compared beyond the five, however they come; the right secret, again and
+    again, is never limited."""
+    right = GRANT | credentials._asdict()
+    for _ in range(20):
+        assert 200 == http.post("/oauth/token", data=right).status_code
+    wrong = GRANT | {"client_id": credentials.client_id, "client_secret": "wrong"}
+
+    def guess(_: int) -> int:
+        return int(http.post("/oauth/token", data=wrong).status_code)
+
+    with ThreadPoolExecutor(20) as pool:
+        statuses = list(pool.map(guess, range(20)))
+
+    assert (5, 15) == (statuses.count(401), statuses.count(429))
 
 
 def probe(

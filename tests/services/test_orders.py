@@ -16,21 +16,23 @@ from provisioning_site import (
     change_of_isp,
     on_connection,
 )
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from provisioning.line_token import issue
 from provisioning.order_states import State
 from provisioning.order_view import service_order
-from provisioning.outcomes import Refused, Trouble
+from provisioning.outcomes import Outcome, Refused, Trouble
+from provisioning.task_graph import DEAD, Kind
 from services import order_steering, orders
 from services.actor import CLIENT_SOFTWARE, Actor
+from services.adapters import LOCAL, Work
 from services.order_manager import settle
 from services.orders import Command, Placed
 from services.provisioning import ObjectChange
 from storage.columns import metadata
 from storage.outbox import events_since
 from storage.service_records import ServiceRecords
-from storage.tables import session
+from storage.tables import session, write_check
 
 
 def refusals(site: Site, sent: Any, actor: Actor = AURORA) -> list[tuple[str, str]]:
@@ -529,6 +531,30 @@ def late(site: Site) -> list[tuple[str, str]]:
         events = [numbered.event for numbered in events_since(connection, 0, 1000)]
     alerts = [e for e in events if e.type == "ServiceOrderJeopardyEvent"]
     return [(event.body["alert"]["name"], event.subject) for event in alerts]
+
+
+def test_what_the_database_refuses_for_good_stops_one_order_alone(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no database that is away: the order is a dead letter, and others go on."""
+
+    def twice(work: Work) -> Outcome:
+        if work.wanted.line == "line1":
+            for _ in range(2):
+                row = {"id": 7, "checks": 0}
+                work.transaction.connection.execute(insert(write_check), row)
+        return LOCAL[Kind.COA][0](work)
+
+    monkeypatch.setitem(LOCAL, Kind.RATING_OPEN, (twice, None))
+    bad = site.place(body())
+    good = site.place(body("A-2", line="line2", user="sub2@aurora.example"))
+    site.run()
+    dead = [t.reason for t in site.order(bad.id).tasks.values() if t.state in DEAD]
+    site.connect("sub2@aurora.example")
+    site.run(seconds=2)
+
+    assert ["internal error: IntegrityError"] == dead
+    assert State.COMPLETED == site.order(good.id).state
 
 
 CHANNELS = (
