@@ -6,8 +6,8 @@ value before it, so they add up to the same however the use was cut and in whate
 order it came. Where several rates compete for an allowance or a cap, they get it in the
 order that the tariff lists them, not in the order of arrival.
 
-A top-up counts for the whole period that it is bought in. What rolls over is taken out
-of the period it leaves when the next one opens; use that comes even later pays.
+A top-up counts for the whole period that it is bought in. What rolls over is
+``rating.rollover``'s matter.
 """
 
 from __future__ import annotations
@@ -128,6 +128,10 @@ class Balance:
         """Give what is left of each allowance; never less than nothing."""
         return self._left
 
+    def left_now(self) -> Sequence[int]:
+        """Give what is left with all use in it that is not settled yet."""
+        return self._allocate(self._counts())[1]
+
     def use(self, usage: RatableUsage, shares: Sequence[tuple[int, Totals]]) -> None:
         """Add the shares of a record to their slots, and to its session's where kept.
 
@@ -183,7 +187,7 @@ class Balance:
                     self._left[allowance] = left
                     included[place] = quantity
                     tag, owed = _INCLUDED, 0
-                elif plain and not self._left[allowance]:
+                elif plain and not self._left[allowance] and not self.moved[allowance]:
                     amount = price(quantity - included[place])
                     tag, owed = _BEYOND, amount - self.amounts[place]
                     self.amounts[place] = amount
@@ -366,24 +370,6 @@ class Balance:
             )
             if part or amount
         ]
-
-    def roll_into(self, other: Balance) -> None:
-        """Move what is left of allowances that roll over into the next period's.
-
-        What had been rolled into this period is used up first and goes no further.
-        """
-        names = {a.name: (at, a.unit) for at, a in enumerate(other.version.allowances)}
-        left = self._allocate(self._counts())[1]
-        for at, allowance in enumerate(self.version.allowances):
-            place, unit = names.get(allowance.name, (-1, ""))
-            if place < 0 or unit != allowance.unit or self.moved[at]:
-                continue
-            own = self.granted[at] - self.rolled[at]
-            rolls = max(min(left[at], own, allowance.rollover), 0)
-            self.moved[at] = rolls
-            other.rolled[place] = rolls
-        self.grant()
-        other.grant()
 
     def memory(self) -> bytes:
         """Pack what does not follow from the tariff, for the database."""

@@ -10,7 +10,7 @@ simulation and a rerating are the same rater, which is told that nothing is stor
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from enum import StrEnum
 from itertools import groupby
 from typing import NamedTuple
@@ -22,6 +22,7 @@ from rating.fees import topup_charge
 from rating.plans import Meter, Plan, plans_of
 from rating.quota import QuotaEvent
 from rating.rates import COUNTERS, Totals
+from rating.rollover import roll, take_back
 from rating.samples import Samples, add_to_samples
 from rating.shares import figures, shared_out, taxed_apart
 from rating.tariff import CompiledTariff, CompiledVersion, Cut, Span
@@ -65,10 +66,14 @@ class Rater:
     """Balances in memory, and what the current batch did to them.
 
     ``next_balance_id`` goes on from the database; ``balances_kept`` is how many memory
-    may hold between batches, about 1.5 KiB each.
+    may hold between batches, about 1.5 KiB each. ``again`` is for what was rated
+    before: what rolled over then is as it was.
     """
 
-    def __init__(self, *, next_balance_id: int, balances_kept: int) -> None:
+    def __init__(
+        self, *, next_balance_id: int, balances_kept: int, again: bool = False
+    ) -> None:
+        self._again = again
         self._next_balance_id = next_balance_id
         self._kept = balances_kept
         self._tariffs: dict[str, CompiledTariff] = {}
@@ -125,10 +130,10 @@ class Rater:
         for span in meter.tariff.spans(start, end) or ():
             yield _key(meter, span.version.name, span.cut.key)
             if span.version.rolls_over:
-                yield from self._key_before(meter, span.cut)
+                yield from self._key_on(meter, span.cut.first - _DAY)
+                yield from self._key_on(meter, span.cut.next)
 
-    def _key_before(self, meter: Meter, cut: Cut) -> Iterator[BalanceKey]:
-        day = cut.first - _DAY
+    def _key_on(self, meter: Meter, day: date) -> Iterator[BalanceKey]:
         version = meter.tariff.version_on(day)
         if version is not None:
             yield _key(meter, version.name, meter.tariff.cut_of(day).key)
@@ -200,8 +205,7 @@ class Rater:
             balance.use(usage, ((meter.slot, figures(usage)),))
         elif balance.use_directly(meter.base, direct, usage, charges):
             return
-        service, events = usage.service, self._events
-        balance.settle(usage, usage.ended_at, service, charges, events)
+        self._settle(meter, balance, usage, charges)
 
     def _look_at(self, meter: Meter, span: Span) -> None:
         """Point the meter at a span, so that the next record finds it there."""
@@ -231,7 +235,7 @@ class Rater:
             balance, part = self._balance(meter, own[0][0]), parts[nth]
             self._counted[balance.id] = balance
             balance.use(usage, [(span.slot, share) for span, share in own])
-            balance.settle(part, part.ended_at, part.service, charges, self._events)
+            self._settle(meter, balance, part, charges)
 
     def _balance(self, meter: Meter, span: Span) -> Balance:
         key = _key(meter, span.version.name, span.cut.key)
@@ -243,12 +247,25 @@ class Rater:
             self._next_balance_id += 1
             self._balances[key] = self._begun[balance.id] = balance
             if span.version.rolls_over:
-                for before in self._key_before(meter, span.cut):
+                for before in self._key_on(meter, span.cut.first - _DAY):
                     older = self._balances[before]
                     if older is not None:
-                        older.roll_into(balance)
+                        roll(older, balance)
                         self._counted[older.id] = older
         return balance
+
+    def _settle(
+        self, meter: Meter, balance: Balance, part: RatableUsage, charges: list[Charge]
+    ) -> None:
+        at, service, events = part.ended_at, part.service, self._events
+        balance.settle(part, at, service, charges, events)
+        if self._again or not any(balance.moved):
+            return
+        for behind in self._key_on(meter, balance.cut.next):
+            newer = self._balances[behind]
+            if newer is not None and take_back(balance, newer):
+                self._counted[newer.id] = newer
+                balance.settle(part, at, service, charges, events)
 
     def count(
         self, usage: RatableUsage, zones: frozenset[str] | None = None

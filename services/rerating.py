@@ -311,7 +311,7 @@ def _whole(database: Database, network: Network) -> Network:
 
 
 def _rater(network: Network) -> Rater:
-    rater = Rater(next_balance_id=1, balances_kept=2**62)
+    rater = Rater(next_balance_id=1, balances_kept=2**62, again=True)
     rater.know(network)
     return rater
 

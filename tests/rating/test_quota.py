@@ -146,8 +146,38 @@ def test_what_rolls_over_is_used_first_goes_no_further_and_is_never_had_twice() 
     assert january is not None
     # Of December's 13 the 3 that came expire; of its own 10 no more than 4 roll on.
     assert ([9 * GB], [14 * GB]) == (list(december.remaining()), january.granted)
-    late = rated(rater, [record(1, 1)])
+    # Late use of November has it back, as nobody used it, and then pays.
+    late = rated(rater, [record(1, 3), record(2, 1)])
     assert 1_000_000 == sum(charge.amount for charge in late)
+    assert ([6 * GB], [6 * GB]) == (december.granted, list(december.remaining()))
+
+
+@given(
+    st.lists(st.integers(1, 4), min_size=1, max_size=5),
+    st.lists(st.integers(1, 4), min_size=1, max_size=5),
+    st.randoms(use_true_random=False),
+)
+def test_what_rolls_over_makes_no_use_dearer_by_coming_late(
+    november: list[int], december: list[int], rng: Any
+) -> None:
+    """Two months' records, in any order, cost together no more than what is beyond
+    each month's own allowance; and what they do in order of time, where the second
+    month has enough of its own. No allowance is had twice."""
+    records = [record(n, gigabytes) for n, gigabytes in enumerate(november)]
+    then = [record(n, gigabytes, 1) for n, gigabytes in enumerate(december)]
+    rater = opened()
+    in_order = money(rated(rater, [*records, *then]))
+    mixed = [*records, *then]
+    rng.shuffle(mixed)
+    rater = opened()
+    found = money(rated(rater, mixed))
+    beyond = max(sum(november) - 10, 0) + max(sum(december) - 10, 0)
+    assert sum(found.values()) <= 1_000_000 * beyond
+    if sum(december) <= 10:
+        assert found == in_order
+    for month in (0, 1):
+        balance = rater.balance(SERVICE, record(0, 0, month).started_at)
+        assert balance is None or min(balance.granted) >= 0
 
 
 def test_a_record_over_a_period_s_end_uses_what_is_left_before_it_rolls_over() -> None:
