@@ -13,18 +13,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, Protocol, TypeVar, cast
 
-import sqlalchemy
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 
 from config.row import Row, redacted
 from provisioning.inventory import Inventory
 from services.actor import Actor
-from storage import holds, network
+from storage import at_once, holds, network
 from storage.database import Database
 from storage.provisioning_tables import object_change
 
 _CHANGES_AT_ONCE: Final = 10_000
-_LOG: Final = insert(object_change)
 
 
 class ObjectChange(NamedTuple):
@@ -113,7 +111,7 @@ class Transaction:
             applied = [network.Change(c.action, c.kind, c.name, c.after) for c in made]
             self.inventory.number = network.apply(self.connection, applied, self.now)
             rows, self._log = self._log, []
-            self.connection.execute(_LOG, rows)
+            at_once.insert(self.connection, object_change, rows)
         if self._released:
             owners, self._released = self._released, []
             gone = holds.holds_of(self.connection, owners)
@@ -207,8 +205,7 @@ def log_changes(
 ) -> None:
     """Write the change log: who, when, what it was and what it is; never a secret."""
     rows = log_rows(actor, changes, now, reason, tenant)
-    if rows:
-        connection.execute(_LOG, rows)
+    at_once.insert(connection, object_change, rows)
 
 
 def log_rows(
@@ -237,4 +234,4 @@ def log_rows(
 
 
 def _shown(body: Mapping[str, Any] | None) -> Any:
-    return sqlalchemy.null() if body is None else redacted(body)
+    return None if body is None else redacted(body)

@@ -10,11 +10,12 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from config.offers import Service
 from provisioning.outcomes import Done, Outcome, Refused
 from services.provisioning import Transaction
+from storage import at_once
 from storage.among import among
 from storage.looked_up import LookedUp
 from storage.provisioning_tables import subscription
@@ -30,7 +31,6 @@ _CLOSE: Final = (
     )
     .values(closed_at=bindparam("at"))
 )
-_INSERT: Final = insert(subscription)
 
 
 class OpenSubscriptions(LookedUp[str, set[str]]):
@@ -67,8 +67,7 @@ class OpenSubscriptions(LookedUp[str, set[str]]):
         opened, self._opened = self._opened, {}
         if closed:
             self.connection.execute(_CLOSE, closed)
-        if opened:
-            self.connection.execute(_INSERT, list(opened.values()))
+        at_once.insert(self.connection, subscription, list(opened.values()))
 
 
 class Subscriptions:

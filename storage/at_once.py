@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import sqlalchemy
 from pysqlite3 import dbapi2 as sqlite
-from sqlalchemy import JSON, Connection, Select, Table, func, select, text
+from sqlalchemy import JSON, Connection, Select, Table, bindparam, func, select, text
 
 from storage.bulk import is_postgresql
 
@@ -67,6 +67,29 @@ def insert(
     _step(
         connection,
         f"INSERT INTO {table.name} ({columns}) SELECT {values} FROM json_each(?)",
+        [_json(rows)],
+    )
+
+
+def update(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Change rows by the table's key; each has that, and the same others to be set."""
+    if not rows:
+        return
+    keys = table.primary_key.columns.keys()
+    if is_postgresql(connection):
+        which = [table.c[key] == bindparam(f"which_{key}") for key in keys]
+        named = {key: f"which_{key}" for key in keys}
+        changed = [{named.get(k, k): v for k, v in row.items()} for row in rows]
+        connection.execute(sqlalchemy.update(table).where(*which), changed)
+        return
+    others = [name for name in rows[0] if name not in keys]
+    values = ", ".join(f'"{name}" = {_value(table, name)}' for name in others)
+    where = " AND ".join(f"{table.name}.{key} = value ->> '{key}'" for key in keys)
+    _step(
+        connection,
+        f"UPDATE {table.name} SET {values} FROM json_each(?) WHERE {where}",
         [_json(rows)],
     )
 

@@ -11,8 +11,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 import sqlalchemy
-from sqlalchemy import Connection, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 
+from storage import at_once
 from storage.tables import change, network_object
 
 _NAMES_AT_ONCE = 500
@@ -58,8 +59,6 @@ def lock_network(connection: Connection) -> None:
 _REMOVE: Final = delete(network_object).where(
     network_object.c.kind == bindparam("of"), network_object.c.name == bindparam("gone")
 )
-_PUT: Final = insert(network_object)
-_TELL: Final = insert(change)
 _LATEST: Final = select(func.max(change.c.number))
 
 
@@ -76,20 +75,18 @@ def apply(connection: Connection, changes: Iterable[Change], now: int) -> int:
         for (kind, name), one in last.items()
         if one.body is not None
     ]
-    if there:
-        connection.execute(_PUT, there)
+    at_once.insert(connection, network_object, there)
     told = [
         {
             "at": now,
             "kind": one.kind,
             "name": one.name,
             "action": one.action,
-            "body": sqlalchemy.null() if one.body is None else dict(one.body),
+            "body": None if one.body is None else dict(one.body),
         }
         for one in made
     ]
-    if told:
-        connection.execute(_TELL, told)
+    at_once.insert(connection, change, told)
     return latest_change(connection)
 
 

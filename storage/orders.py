@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Select, bindparam, insert, select, text, update
+from sqlalchemy import Connection, Select, bindparam, select, text, update
 
 from provisioning.order import Item, Order
 from provisioning.order_rules import Wanted
 from provisioning.order_states import Action, Assessment, State
 from provisioning.task_graph import Kind, Task, TaskState
+from storage import at_once
 from storage.among import among
 from storage.looked_up import LookedUp
 from storage.provisioning_tables import (
@@ -75,9 +76,6 @@ _HURRY_PROOFS: Final = (
     )
     .values(due_at=bindparam("now"))
 )
-_NEW_ORDER: Final = insert(service_order)
-_NEW_ITEM: Final = insert(service_order_item)
-_NEW_TASK: Final = insert(order_task)
 
 
 def load(connection: Connection, ids: Iterable[str]) -> dict[str, Order]:
@@ -149,67 +147,13 @@ def names_like(connection: Connection, start: str) -> set[str]:
     return set(connection.scalars(_NAMES, given))
 
 
-_UPDATE_ORDER: Final = (
-    update(service_order)
-    .where(service_order.c.id == bindparam("which"))
-    .values(
-        {
-            name: bindparam(f"new_{name}")
-            for name in (
-                "state",
-                "start_at",
-                "completed_at",
-                "due_at",
-                "milestones",
-                "alerts",
-                "errors",
-            )
-        }
-    )
-)
-_UPDATE_ITEM: Final = (
-    update(service_order_item)
-    .where(
-        service_order_item.c.order_id == bindparam("which"),
-        service_order_item.c.number == bindparam("place"),
-    )
-    .values(
-        {
-            name: bindparam(f"new_{name}")
-            for name in ("state", "line", "wanted", "errors")
-        }
-    )
-)
-_UPDATE_TASK: Final = (
-    update(order_task)
-    .where(
-        order_task.c.order_id == bindparam("which"),
-        order_task.c.number == bindparam("place"),
-    )
-    .values(
-        {
-            name: bindparam(f"new_{name}")
-            for name in (
-                "state",
-                "attempts",
-                "due_at",
-                "deadline_at",
-                "before",
-                "reason",
-            )
-        }
-    )
-)
-
-
 def add(connection: Connection, orders: Sequence[Order]) -> None:
     """Write new orders."""
-    connection.execute(_NEW_ORDER, [_order_row(o) for o in orders])
+    at_once.insert(connection, service_order, [_order_row(o) for o in orders])
     items = [_item_row(o, item) for o in orders for item in o.items.values()]
-    connection.execute(_NEW_ITEM, items)
+    at_once.insert(connection, service_order_item, items)
     tasks = [_task_row(o, task) for o in orders for task in o.tasks.values()]
-    if tasks:
-        connection.execute(_NEW_TASK, tasks)
+    at_once.insert(connection, order_task, tasks)
 
 
 def save(connection: Connection, changed: Sequence[tuple[Order, Snapshot]]) -> None:
@@ -218,23 +162,19 @@ def save(connection: Connection, changed: Sequence[tuple[Order, Snapshot]]) -> N
     for order, before in changed:
         header = _header(order)
         if header != before.header:
-            headers.append({"which": order.id, **_new(header)})
+            headers.append({"id": order.id, **header})
         for number, item in order.items.items():
             row = _life(item)
             if row != before.items.get(number):
-                items.append({"which": order.id, "place": number, **_new(row)})
+                items.append({"order_id": order.id, "number": number, **row})
         for number, task in order.tasks.items():
             if task != before.tasks.get(number):
                 row = {name: getattr(task, name) for name in _TASK_LIFE}
                 row["state"] = task.state.value
-                tasks.append({"which": order.id, "place": number, **_new(row)})
-    for statement, rows in (
-        (_UPDATE_ORDER, headers),
-        (_UPDATE_ITEM, items),
-        (_UPDATE_TASK, tasks),
-    ):
-        if rows:
-            connection.execute(statement, rows)
+                tasks.append({"order_id": order.id, "number": number, **row})
+    at_once.update(connection, service_order, headers)
+    at_once.update(connection, service_order_item, items)
+    at_once.update(connection, order_task, tasks)
 
 
 _TASK_LIFE: Final = ("state", "attempts", "due_at", "deadline_at", "before", "reason")
@@ -255,10 +195,6 @@ def snapshot(order: Order) -> Snapshot:
         {number: _life(item) for number, item in order.items.items()},
         dict(order.tasks),
     )
-
-
-def _new(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"new_{name}": value for name, value in row.items()}
 
 
 def _header(order: Order) -> dict[str, Any]:

@@ -7,13 +7,12 @@ nothing below it; webhooks, MQTT and the replayable cursor of REST read the same
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, func, select
 
+from storage import at_once
 from storage.provisioning_tables import outbox_event
-
-_PUT: Final = insert(outbox_event)
 
 
 class Event(NamedTuple):
@@ -43,8 +42,7 @@ def publish(connection: Connection, events: Iterable[Event], now: int) -> None:
     rows = [
         {**event._asdict(), "body": dict(event.body), "at": now} for event in events
     ]
-    if rows:
-        connection.execute(_PUT, rows)
+    at_once.insert(connection, outbox_event, rows)
 
 
 def events_since(

@@ -12,13 +12,12 @@ from sqlalchemy import (
     bindparam,
     delete,
     func,
-    insert,
     select,
     text,
-    update,
 )
 
 from provisioning.proof import Sign
+from storage import at_once
 from storage.among import among
 from storage.looked_up import LookedUp
 from storage.provisioning_tables import service_record
@@ -26,17 +25,8 @@ from storage.tables import session
 
 _SIGNS: Final = 20
 _SESSIONS_AT_ONCE: Final = 5000
-_COLUMNS: Final = tuple(service_record.c.keys())
 _FIND: Final = select(service_record).where(among(service_record.c.name))
-_ADD: Final = insert(service_record)
-_DELETE: Final = delete(service_record).where(
-    service_record.c.name == bindparam("which")
-)
-_CHANGE: Final = (
-    update(service_record)
-    .where(service_record.c.name == bindparam("which"))
-    .values({name: bindparam(f"new_{name}") for name in _COLUMNS})
-)
+_DELETE: Final = delete(service_record).where(among(service_record.c.name))
 _USERS: Final = (
     select(session.c.user_name, session.c.framed_ip_address, session.c.last_arrival_at)
     .where(
@@ -97,18 +87,12 @@ class ServiceRecords(LookedUp[str, dict[str, Any]]):
         names, self._changed = sorted(self._changed), set()
         rows = {name: row for name in names if (row := self.known[name]) is not None}
         gone = [name for name in names if name not in rows and name in self._stored]
-        changed = [
-            {"which": name, **{f"new_{key}": value for key, value in row.items()}}
-            for name, row in rows.items()
-            if name in self._stored
-        ]
+        changed = [row for name, row in rows.items() if name in self._stored]
         made = [row for name, row in rows.items() if name not in self._stored]
         if gone:
-            self.connection.execute(_DELETE, [{"which": name} for name in gone])
-        if changed:
-            self.connection.execute(_CHANGE, changed)
-        if made:
-            self.connection.execute(_ADD, made)
+            self.connection.execute(_DELETE, {"keys": gone})
+        at_once.update(self.connection, service_record, changed)
+        at_once.insert(self.connection, service_record, made)
         self._stored = (self._stored - set(gone)) | rows.keys()
 
 

@@ -161,7 +161,7 @@ change: Final = Table(
     Column("kind", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("action", Text, nullable=False),
-    Column("body", JSON),
+    Column("body", JSON(none_as_null=True)),
     # A number is never given twice, not even when the newest changes are pruned:
     # followers remember how far they are by it.
     sqlite_autoincrement=True,

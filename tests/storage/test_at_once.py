@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from storage.among import among
-from storage.at_once import Rows, add_up, insert
+from storage.at_once import Rows, add_up, insert, update
 from storage.database import Database, StorageError
 from storage.provisioning_tables import held, hold, order_task, outbox_event
 
@@ -81,6 +81,24 @@ def test_rows_are_numbered_in_their_order_and_json_is_what_it_was(
         (row.after, row.about, row.reason, row.due_at) for row in tasks
     ]
     assert [str(None)] == list(without)
+
+
+def test_rows_are_changed_by_their_key(database: Database) -> None:
+    """What a change says nothing of stays, and so do the rows of other keys."""
+    first, second = task({"a": 1}), task(None)
+    change = {"order_id": "None", "number": 1, "state": "done", "before": {"b": [2]}}
+    with database.write.begin() as connection:
+        insert(connection, order_task, [first, second])
+        update(connection, order_task, [change])
+        update(connection, order_task, [])
+        columns = order_task.c
+        query = select(columns.state, columns.before, columns.about)
+        rows = connection.execute(query.order_by(columns.state)).all()
+
+    about = first["about"]
+    assert [("done", {"b": [2]}, about), ("pending", {"a": 1}, about)] == [
+        tuple(row) for row in rows
+    ]
 
 
 def test_quantities_are_added_up(database: Database) -> None:
