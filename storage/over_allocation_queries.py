@@ -1,7 +1,7 @@
 """Requests and loans as people and programs read them; names and values stay.
 
 ``tenant`` None reads all, for the Network Provider; else an ISP's own: its requests and
-those that want its word, the loans that it is a party of.
+those that want or have its word, the loans that it is a party of.
 """
 
 from __future__ import annotations
@@ -49,9 +49,13 @@ def list_requests(
         query = query.where(request.state == state)
     if open_only:
         query = query.where(request.is_open)
+    words = over_allocation_approval.c
+    said = select(words.request).where(words.tenant == tenant)
+    spoken = set(connection.scalars(said)) if tenant is not None else set()
     for row in _newest(connection, query, request.number, limit):
         found = _request(row)
-        if tenant is None or tenant == row.tenant or tenant in found["parties"]:
+        parties = {row.tenant, *found["parties"]}
+        if tenant is None or tenant in parties or row.number in spoken:
             yield found
 
 
@@ -66,14 +70,16 @@ def show_request(
     if row is None:
         return None
     found = _request(row)
-    if tenant is not None and tenant != row.tenant and tenant not in found["parties"]:
-        return None
     words = over_allocation_approval
     said = connection.execute(
         select(words)
         .where(words.c.request == number)
         .order_by(words.c.at, words.c.tenant)
     )
+    approvals = [approval_of(word) for word in said.mappings()]
+    parties = {row.tenant, *found["parties"], *(word.party for word in approvals)}
+    if tenant is not None and tenant not in parties:
+        return None
     found["approvals"] = [
         {
             "party": word.party,
@@ -85,7 +91,7 @@ def show_request(
             "policy": word.policy,
             "inputs": word.inputs,
         }
-        for word in (approval_of(row) for row in said.mappings())
+        for word in approvals
     ]
     if tenant is None or tenant == row.tenant:
         # What others own and lend is in the inputs: not for every party's eyes.

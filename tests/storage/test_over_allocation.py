@@ -119,6 +119,24 @@ def test_each_party_sees_what_concerns_it(database: Database) -> None:
     assert whole["decisions"][0]["snapshot"]["pool"] == "a"
 
 
+def test_who_had_a_word_sees_what_came_of_it(database: Database) -> None:
+    """Also when nobody's word is wanted any more: the reason, and that it was said."""
+    server = borrowing()
+    (number,) = server.state.requests
+    server.do(Action.DENY, "borealis", target=number, reason="none to spare")
+    with database.write.begin() as connection:
+        apply_bodies(connection, bodies(server))
+    with database.read.connect() as connection:
+        (listed,) = overallocation.requests(connection, tenant="borealis")
+        shown = overallocation.request(connection, tenant="borealis", number=number)
+        other = overallocation.request(connection, tenant="cirrus", number=number)
+    assert shown is not None
+    assert ("denied", "refused") == (listed["state"], shown["reason"])
+    assert "none to spare" == shown["approvals"][0]["reason"]
+    assert "decisions" not in shown
+    assert other is None
+
+
 def raised(connection: Any, key: str, size: int = 16) -> overallocation.Sent:
     """Ask for addresses under a key."""
     return overallocation.raise_request(
