@@ -130,11 +130,17 @@ class Game:
     def kill(self, seconds: int) -> None:
         """The process dies, and starts when the clock shows another time."""
         self.operations += 1
-        # What has ended for a client does not come back with the server's clock.
+        # What has ended for a client does not come back with the server's clock, and
+        # what it has left is no more when that is set back.
         bound = {line for name in "abc" for line in self.server.bound(name)}
-        known = self.server.leases
-        self.server.leases = {line: known[line] for line in bound}
+        known, before = self.server.leases, self.server.now
         self.server.now = max(START, self.server.now + seconds)
+        back = min(0, self.server.now - before)
+        self.server.leases = {
+            line: (address, ends + back)
+            for line, (address, ends) in known.items()
+            if line in bound
+        }
         self.server.restart()
         self.awake_since = self.server.now
 

@@ -240,8 +240,17 @@ class Town:
         self.draining = number % 4 in (0, 1) or (self.draining and number % 4 == 3)
 
     def crash(self, _: Client, number: int) -> None:
-        """The role dies, rarely, and what the journal has is what there is."""
+        """The role dies, rarely, and what the journal has is what there is.
+
+        The clock may have been set back meanwhile, of which no client knows.
+        """
         if number % 32 == 0:
+            back = (0, 0, 3600, 400 * 86_400)[number // 32 % 4]
+            self.now -= back
+            self.held = {
+                address: (client, until - back)
+                for address, (client, until) in self.held.items()
+            }
             self.restart()
 
     def step(self, what: int, who: int, number: int) -> None:
