@@ -42,7 +42,7 @@ from bench.perfdhcp import Run
 from bench.rows import Report
 
 _ROWS = ("exchanges", "renewals", "full", "avalanche", "restart")
-_RATES = tuple(range(500, 16_001, 500))
+_RATES = (100, 250, *range(500, 16_001, 500))
 _WIDE = "10.0.0.0/8"
 _NARROW, _NARROW_SIZE = "10.0.0.0/15", 131_072
 _NARROW_LEFT = 1300
@@ -110,10 +110,12 @@ def _highest(
         else:
             best = done / plan.seconds, cpu / served * 1e3, remark
             low = middle + 1
+    if best is None:
+        report.add(f"{what} without loss, {server.name}", 0.0, "/s", "none")
+        return
     each = "answers" if part else "leases"
-    rate_found, cpu_found, said = best or (0.0, 0.0, "none")
-    report.add(f"{what} without loss, {server.name}", rate_found, "/s", said)
-    report.add(f"CPU for 1,000 {each} of these, {server.name}", cpu_found, "s")
+    report.add(f"{what} without loss, {server.name}", best[0], "/s", best[2])
+    report.add(f"CPU for 1,000 {each} of these, {server.name}", best[1], "s")
 
 
 def full(plan: Plan, report: Report) -> None:
