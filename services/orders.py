@@ -122,7 +122,14 @@ def _read(
     if no := _misplaced(body, transaction.now):
         return no
     digest = hashlib.blake2b(encoded, key=keys.digest_key, digest_size=32)
+    if command.actor.channel == CLIENT_SOFTWARE:
+        # Whoever has the program could take the ISP's own ids from it.
+        called = f"{_OF_SOFTWARE}{body.external_id}"
+        body = msgspec.structs.replace(body, external_id=called)
     return _Read(command, isp, body, digest.hexdigest())
+
+
+_OF_SOFTWARE: Final = "client:"
 
 
 def _misplaced(body: OrderBody, now: int) -> list[Refusal]:

@@ -48,6 +48,8 @@ def line_of(connection: Connection, address: str, now: int) -> str | None:
         wanted = IPAddress(address)
     except (AddrFormatError, ValueError):
         return None
+    if wanted.is_ipv4_mapped():  # as a socket of both families shows it
+        wanted = wanted.ipv4()
     if wanted.version != 4:
         return None
     table = lease.c

@@ -21,7 +21,7 @@ from litestar.types import ASGIApp
 from controlplane.rest.limits import Buckets
 from controlplane.rest.problems import Problem
 from services.clients import identify
-from services.principal import Principal, Scope
+from services.principal import Principal, Role, Scope
 from storage.database import Database
 
 REMEMBERED_SECONDS: Final = 5.0
@@ -49,8 +49,9 @@ class Gate:
         self._requests = requests
         self._remembered: dict[str, tuple[float, Principal]] = {}
 
-    async def admit(self, header: str | None) -> Principal:
-        """Give who asks; raises Problem for a wrong token or a client in a hurry."""
+    async def admit(self, header: str | None, source: str = "") -> Principal:
+        """Give who asks, from which address; raises Problem for a wrong token or a
+        client in a hurry. Programs that share a credential are told apart by theirs."""
         scheme, _, token = (header or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Problem(
@@ -60,7 +61,9 @@ class Gate:
                 headers=_CHALLENGE,
             )
         principal = await self._principal(token)
-        wait = self._requests.take(principal.client_id, self._monotonic())
+        shared = principal.role is Role.CLIENT_SOFTWARE
+        asker = f"{principal.client_id} {source}" if shared else principal.client_id
+        wait = self._requests.take(asker, self._monotonic())
         if wait:
             raise Problem(
                 HTTPStatus.TOO_MANY_REQUESTS,
@@ -105,7 +108,9 @@ class Authentication(AbstractAuthenticationMiddleware):
         self, connection: ASGIConnection[Any, Any, Any, Any]
     ) -> AuthenticationResult:
         """Admit a request by its Authorization header."""
-        principal = await self._gate.admit(connection.headers.get("authorization"))
+        source = connection.client.host if connection.client else ""
+        header = connection.headers.get("authorization")
+        principal = await self._gate.admit(header, source)
         return AuthenticationResult(user=principal, auth=None)
 
 

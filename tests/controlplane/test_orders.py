@@ -218,6 +218,35 @@ def test_client_software_is_known_by_its_connection_alone(site: RestSite) -> Non
     assert 422 == isp.status_code
 
 
+def test_client_software_takes_no_id_from_its_isp(site: RestSite) -> None:
+    """Its externalId is in a space of its own: else a program that orders under every
+    id would have each of the ISP's own orders be a conflict."""
+    sent = on_connection(body("A-1"), token_of(site, "line1")) | NAMED
+    theirs = site.ask("POST", ORDERS, *CLIENT, json=sent)
+    own = site.ask(
+        "POST", ORDERS, json=body("A-1", line="line2", user="x@aurora.example")
+    )
+
+    assert [201, 201] == [theirs.status_code, own.status_code]
+    assert "client:A-1" == theirs.json()["externalId"]
+    assert (
+        theirs.json()["id"] == site.ask("POST", ORDERS, *CLIENT, json=sent).json()["id"]
+    )
+
+
+def test_a_program_in_a_hurry_holds_up_no_other_of_its_kind(site: RestSite) -> None:
+    """They share a credential; each address has its own allowance."""
+    site.source = "10.0.0.8"
+    answers = {
+        site.ask("GET", "/v1/activations/x", *CLIENT).status_code for _ in range(2001)
+    }
+    site.source = "10.0.0.9"
+    other = site.ask("GET", "/v1/activations/x", *CLIENT).status_code
+
+    assert {404, 429} == answers
+    assert 404 == other
+
+
 def test_what_client_software_tells_of_the_subscriber_s_side_is_kept(
     site: RestSite,
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from litestar import Litestar
 from provisioning_site import body
 from rest_site import OWNERS, RestSite
 
+from provisioning.resume_token import issue
 from services.principal import SCOPES, Role
+from storage.columns import metadata
 from storage.database import Database
 from storage.tables import session
 
@@ -146,3 +149,92 @@ def test_a_purchase_by_event_id_happens_once(site: RestSite) -> None:
     assert first.json() == again.json()
     assert "unknown_user" == first.json()["denial"]
     assert "event_id_conflict" == other.json()["code"]
+
+
+STRANGERS = [
+    (Role.ISP_CSR, "borealis"),
+    (Role.BSP_SYSTEM, "filmhouse"),
+    (Role.CLIENT_SOFTWARE, None),
+]
+
+
+@pytest.mark.parametrize("engine", ["sqlite"])
+@pytest.mark.parametrize("who", STRANGERS, ids=lambda who: f"{who[0]}")
+def test_what_an_isp_has_is_changed_by_no_stranger(site: RestSite, who: Any) -> None:
+    """Every operation that changes something, with every id that Aurora has, and with
+    bodies that would do: nothing of Aurora's is another afterwards, nor is it shown.
+    Aurora itself changes it so."""
+    mine = made_by_aurora(site)
+    before = state_of(site)
+    for answer in attempts(site, who, mine):
+        assert answer.status_code < 500, answer.text
+        assert answer.status_code != 429
+        assert "sub1@aurora" not in answer.text
+    after = state_of(site)
+    token = issue(mine[0], site.keys.token_key)
+    shown = site.ask("GET", f"/v1/activations/{token}", *who).status_code
+    for _ in attempts(site, (Role.ISP_CSR, "aurora"), mine):
+        pass
+
+    assert before == after
+    assert shown in (403, 404) or who[0] is Role.CLIENT_SOFTWARE
+    assert before != state_of(site)
+
+
+def made_by_aurora(site: RestSite) -> tuple[str, ...]:
+    """An order with an appointment, a lead, a customer and a webhook; their ids."""
+    sent = body() | {"requestedStartDate": "2026-12-01T00:00:00Z"}
+    sent["serviceOrderItem"][0]["appointment"] = APPOINTMENT
+    order_id = str(site.ask("POST", ORDER_PATH, json=sent).json()["id"])
+    lead = {"contact": "ann@example.net", "wanted": "x", "address": "77 Elm Road"}
+    lead_id = str(site.ask("POST", "/v1/leads", json=lead).json()["id"])
+    customer = {"name": "C-1", "full_name": "Ann Lee"}
+    site.ask("POST", "/v1/inventory/customer", json=customer)
+    hub = "/tmf-api/serviceOrdering/v4/hub"
+    hook = {"callback": "https://example.net/hook"}
+    hook_id = str(site.ask("POST", hub, json=hook).json()["id"])
+    return order_id, f"{order_id}.0", lead_id, hook_id, "customer"
+
+
+APPOINTMENT = {
+    "validFor": {
+        "startDateTime": "2026-12-02T10:00:00Z",
+        "endDateTime": "2026-12-02T12:00:00Z",
+    }
+}
+
+
+def attempts(site: RestSite, who: Any, ids: tuple[str, ...]) -> Iterator[Any]:
+    """Ask for every change of everything; give the answers."""
+    bodies = (
+        {"cancellationReason": "x", "serviceOrder": {"id": ids[0]}},
+        {"requestedStartDate": "2027-01-01T00:00:00Z"},
+        {"site": None, "reason": "x", "full_name": "Eve"},
+        APPOINTMENT,
+    )
+    for method, path in operations(site.application):
+        if method == "GET" or ("{" not in path and "cancel" not in path):
+            continue
+        site.now += 2  # so that nobody asks too often
+        for values in product(ids if "{" in path else ("",), ("C-1", "0")):
+            parts = iter(values)
+            place = re.sub(r"\{[^}]*\}", lambda _, p=parts: next(p), path)  # type: ignore[misc]
+            for sent in bodies:
+                headers = {"if-match": '"1"'}
+                yield site.ask(method, place, *who, json=sent, headers=headers)
+
+
+def state_of(site: RestSite) -> Any:
+    """All of Aurora's that a stranger could change."""
+    kinds = (
+        "service_order",
+        "service_order_item",
+        "order_task",
+        "cancel_order",
+        "lead",
+        "customer",
+        "network_object",
+        "webhook",
+    )
+    with site.database.read.connect() as connection:
+        return [list(connection.execute(metadata.tables[k].select())) for k in kinds]

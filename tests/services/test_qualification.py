@@ -145,13 +145,14 @@ def test_the_line_is_known_from_the_connection(site: Site) -> None:
     """By the address that a subscriber has now, and by a token made of that."""
     site.lease("line2", "", "10.0.0.9")
     by_source = ask(site, source="10.0.0.9")
+    mapped = ask(site, source="::ffff:10.0.0.9")
     token = issue("line2", site.now, site.keys.token_key)
     by_token = ask(site, token=token)
     site.now += TOKEN_SECONDS + 1
     late, forged = ask(site, token=token), ask(site, token=token[:-2] + "xx")
     gone = ask(site, source="10.0.0.9")
 
-    assert ["line2", "line2"] == [by_source.line, by_token.line]
+    assert ["line2"] * 3 == [by_source.line, mapped.line, by_token.line]
     assert [None, None, None] == [late.line, forged.line, gone.line]
 
 
