@@ -1,5 +1,6 @@
-"""What the ledger's thread charges between batches: fees, and addresses that were sold;
-and the periods that it opens, so that what is left of an allowance goes into them.
+"""What the ledger's thread charges between batches: fees, addresses that were sold, and
+metered use of BSPs; and the periods that it opens, so that what is left of an allowance
+goes into them.
 
 A slice at a time, so that the journals never wait long; what breaks one is logged, its
 transaction is undone, and the journals go on.
@@ -14,10 +15,14 @@ from config.network import Network, network_of
 from daemon import clock
 from daemon.isolation import REFUSED_DATA
 from daemon.network_feed import Objects
+from rating.bsp_usage import UsageState
 from services.address_sales import book_sales
+from services.bsp_usage import rate_guided
 from services.opened_periods import OpenedPeriods
 from services.periodic_charges import PeriodicCharges
+from services.purchases import expire
 from storage.address_sales import count_waiting_sales
+from storage.bsp_usage import records_in
 from storage.database import Database, StorageError
 from telemetry import logs, metrics
 
@@ -25,6 +30,9 @@ Result = TypeVar("Result")
 
 _SERVICES: Final = 500
 _SALES: Final = 1000
+_SLICES: Final = 10
+_METERED_BY: Final = ("bsp", "meter", "tariff", "tax")
+"""Tables that say what metered use costs: services are known by then."""
 
 log = logs.get_logger("ledger")
 
@@ -53,8 +61,10 @@ class Fees:
         self._opened = OpenedPeriods(network)
 
     def begin(self) -> None:
-        """Charge ISPs what has become due, and begin a round of the services' fees."""
+        """Charge ISPs what has become due, let go of authorisations that were not
+        captured in time, and begin a round of the services' fees."""
         now = int(clock.now())
+        _guarded(lambda: expire(self._database, now))
         _guarded(lambda: self._periodic.charge_isps(self._database, now))
         self._charge_after = self._open_after = ""
 
@@ -72,6 +82,15 @@ class Fees:
                     self._database, now, after, _SERVICES
                 )
             )
+
+    def rate_bsp_usage(self) -> None:
+        """Rate and book metered use of BSPs that came, as much as a moment allows."""
+        with self._database.read.connect() as connection:
+            if not records_in(connection, UsageState.GUIDED, 0, 1):
+                return
+        own = {k: body for k, body in self._objects.items() if k[0] in _METERED_BY}
+        network, now = network_of(own), int(clock.now())
+        _guarded(lambda: rate_guided(self._database, network, now, _SLICES))
 
     def book_sales(self) -> None:
         """Book the addresses that were sold; what cannot be waits, and is counted."""

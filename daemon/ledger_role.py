@@ -63,6 +63,7 @@ _MOST_OF_THE_TIME = 10
 _BROKEN = "broken"
 """The reason of what was rejected, whose own words have no bound."""
 _CHARGE_SECONDS = 3600.0
+_METERED_SECONDS = 5.0
 _ROLL_UP_SLICES = 10
 _ROLL_UP_SECONDS = 3600.0
 _FOLLOW_SECONDS = 1.0
@@ -117,6 +118,7 @@ class Worker:
             self._every(_CHARGE_SECONDS, self._begin_fees)
             self._fees.charge_some()
             self._every(_SWEEP_SECONDS, self._book_sales)
+            self._every(_METERED_SECONDS, self._rate_bsp_usage)
             self._every(_SWEEP_SECONDS, self._count_money)
             self._every(_ROLL_UP_SECONDS, self._roll_up)
         except (StorageError, JournalError) as error:
@@ -316,6 +318,9 @@ class Worker:
 
     def _book_sales(self) -> None:
         self._fees.book_sales()
+
+    def _rate_bsp_usage(self) -> None:
+        self._fees.rate_bsp_usage()
 
     def _count_money(self) -> None:
         self._money.count()

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any, Final
 
 import msgspec
@@ -101,14 +101,19 @@ def recycle(
             return taken
 
 
-def rate_guided(database: Database, network: Network, now: int) -> int:
+def rate_guided(
+    database: Database, network: Network, now: int, slices: int | None = None
+) -> int:
     """Rate and book what is guided; give how many records were rated.
+
+    ``slices`` is how many transactions it may take, None as many as are needed; the
+    rest waits.
 
     What no version of the tariff is for is rejected, with that reason; and so is a
     record that comes to more money than an entry holds, which stops no other.
     """
     count, size = 0, _SLICE
-    while True:
+    for _ in range(slices) if slices is not None else repeat(None):
         try:
             with database.write.begin() as connection:
                 rows, rated = _rate_some(connection, network, size, now)
@@ -121,7 +126,8 @@ def rate_guided(database: Database, network: Network, now: int) -> int:
             continue
         count += rated
         if len(rows) < size:
-            return count
+            break
+    return count
 
 
 def _rate_some(

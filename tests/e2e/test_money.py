@@ -19,8 +19,11 @@ from e2e.daemon_process import Daemon, NasSocket, wait_until
 from e2e.dhcp_client import TO_SOURCE, RelaySocket
 from radius_packets import octets, packet
 
+from daemon.commands.stored import network_in
 from radius.packet import Code
 from rating.quota import Action, Kind
+from services.bsp_usage import receive
+from services.catalogue import Catalogue
 from storage.database import open_database
 from storage.quota_events import NumberedQuotaEvent, quota_events_since
 
@@ -69,6 +72,20 @@ prefixes = ["10.0.0.0/16"]
 [[tax]]
 name = "vat"
 percent = "25"
+[[bsp]]
+name = "filmhouse"
+[[meter]]
+name = "minutes"
+bsp = "filmhouse"
+tariff = "films"
+unit = "1 min"
+[[tariff]]
+name = "films"
+currency = "EUR"
+zone = "UTC"
+[[tariff.version]]
+valid_from = "2020-01-01"
+rate = [{{ name = "watched", measure = "seconds", price = "0.02", per = "1 min" }}]
 """
     ]
     for action, more in [*SERVICES.items(), ("sell", None)]:
@@ -274,8 +291,30 @@ def test_what_is_used_up_is_bought_again_and_booked(
     used_up(daemon, nas, "buy")
     wait_until(lambda: events(daemon, "buy")[0].effect)
     assert "confirmed" == events(daemon, "buy")[0].effect
-    amounts = sorted(row["subscriber"] for row in entries(daemon, "buy"))
+    own = [row for row in entries(daemon, "buy") if row["kind"] == "access"]
+    amounts = sorted(row["subscriber"] for row in own)
     assert ["-0.10", "-2.00", "0.10"] == amounts
+
+
+def test_metered_use_of_a_bsp_is_rated_by_itself(daemon: Daemon) -> None:
+    """What the BSP's servers sent, over REST or otherwise, is in the ledger soon, once;
+    nobody runs a command."""
+    now = int(time.time())
+    record = {"event_id": "U-1", "user": "buy", "meter": "minutes", "quantity": 90}
+    database = open_database(daemon.database, daemon.data_dir)
+    with database.read.connect() as connection:
+        catalogue = Catalogue(network_in(connection))
+    for _ in range(2):
+        sent = receive(database, catalogue, "filmhouse", [record | {"start": now}], now)
+        assert {"guided", "rated"} >= {receipt.state for receipt in sent}
+        wait_until(lambda: 1 == len(watched(daemon)))
+    database.close()
+    assert ["-1.80"] == [row["subscriber"] for row in watched(daemon)]
+
+
+def watched(daemon: Daemon) -> list[dict[str, Any]]:
+    """The entries of metered use."""
+    return [row for row in entries(daemon, "buy") if row["kind"] == "bsp_usage"]
 
 
 def test_an_address_beyond_the_plan_is_sold_under_its_cap_and_booked(
