@@ -53,7 +53,8 @@ class OpenedPeriods:
             name: day_of(s.billed_from) for name, s in own.items() if s.billed_from
         }
         self._names = sorted(own)
-        self._network = msgspec.structs.replace(network, service=tuple(own.values()))
+        self._own = own
+        self._network = network
 
     def open_some(
         self, database: Database, now: int, after: str, limit: int
@@ -66,7 +67,8 @@ class OpenedPeriods:
         begun = [name for name in names if self._is_billed(name, now)]
         rater = Rater(next_balance_id=1, balances_kept=_UNBOUNDED)
         if begun:
-            rater.know(self._network)
+            services = tuple(self._own[name] for name in begun)
+            rater.know(msgspec.structs.replace(self._network, service=services))
             with database.read.connect() as connection:
                 missing = _without_balance(connection, rater, begun, now)
             if missing:
