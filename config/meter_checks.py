@@ -1,4 +1,5 @@
-"""What a tariff may not have that a BSP's meter is rated by: what nobody would act on.
+"""What a tariff may not have that a BSP's meter is rated by: what nobody would act on;
+and what one may not have that network usage is rated by: units, which only BSPs count.
 
 A meter's records are counts: nobody is throttled for them or sold more of an allowance,
 no line has a fee, and there are no sessions, for a BSP cuts its use as it likes. A
@@ -48,6 +49,15 @@ def find_meter_conflicts(document: Mapping[str, Any]) -> list[Finding]:
             message = f"{tariff!r} is one of {isp!r}"
             found.append(Finding(("meter", place, "tariff"), message))
         units.setdefault(tariff, {})[name] = unit
+    by_network = {row.get("tariff") for _, row in rows_of(document, "offering")}
+    by_network |= {row.get("wholesale") for _, row in rows_of(document, "isp")}
+    for name in by_network & tariffs.keys():
+        place, row = tariffs[name]
+        for at, version in rows_of(row, "version"):
+            for nth, rate in rows_of(version, "rate"):
+                if rate.get("measure") == "units":
+                    path = ("tariff", place, "version", at, "rate", nth, "measure")
+                    found.append(Finding(path, "the network counts no units"))
     for tariff, meters in units.items():
         place, row = tariffs[tariff]
         for at, version in rows_of(row, "version"):

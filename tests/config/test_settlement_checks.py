@@ -107,6 +107,16 @@ def test_a_meter_s_tariff_has_nothing_that_nobody_would_act_on(
     assert words in found.message
 
 
+def test_network_usage_has_no_units() -> None:
+    """A rate for them would never charge anything."""
+    document = {
+        "offering": [{"name": "home", "isp": "aurora", "tariff": "home"}],
+        "tariff": [{"name": "home", "isp": "aurora", "version": [{"rate": [METERED]}]}],
+    }
+    (found,) = find_meter_conflicts(document)
+    assert ("tariff", 0, "version", 0, "rate", 0, "measure") == found.path
+
+
 def test_a_meter_s_tariff_is_not_an_isp_s() -> None:
     """Which its ISP could change."""
     document = {
