@@ -9,7 +9,7 @@ soon as its service is in the change feed, which it follows as the packet roles 
 writes the session that the ledger would write. An order counts when it is completed,
 on disk; the time is from placing it until then. Apart from that it is measured how long
 after the commit of an order's step its service is found by a follower that polls every
-half second, as the packet roles do. The database given by URL must be empty.
+quarter second, as the packet roles do. The database given by URL must be empty.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class Subscribers(threading.Thread):
 
 
 class _Follower(threading.Thread):
-    """Measures how old a change is when a role that polls every half second sees it."""
+    """Measures how old a change is when a follower that polls as roles do sees it."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(daemon=True)

@@ -1,6 +1,6 @@
 """The network as a packet role follows it: the change feed, and a copy for bad days.
 
-The database's numbered changes are the truth; a role looks every half second for a
+The database's numbered changes are the truth; a role looks every quarter second for a
 number higher than its own, so that a new NAS is served within one second. What it read
 last is kept beside the journals: a role that starts while the database is down serves
 the network of the last time it was up.
@@ -19,7 +19,8 @@ from daemon import clock
 from storage.database import Database, StorageError
 from storage.network import changes_since, latest_change, read_network
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.25
+"""What the address server then makes of a change takes a part of its second too."""
 _COPY_SECONDS = 5.0
 """Between two copies: a large network takes a moment to write."""
 _CHANGES = 5000

@@ -98,5 +98,5 @@ def test_an_ordered_service_has_access_in_a_second_and_accounting_completes_it(
             )
         wait_until(lambda: state() == "completed", 15)
 
-        # A follower of the feed looks twice a second; the machine may be busy.
+        # A follower of the feed looks four times a second; the machine may be busy.
         assert seconds < 10
