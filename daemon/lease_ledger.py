@@ -120,7 +120,8 @@ class _Pages:
         if row is None or row[ENDED] is not None:
             return
         expired = row[EXPIRES] <= at
-        row[ENDED] = row[EXPIRES] if expired else at
+        # By a clock that was set back, no earlier than it was last known to be.
+        row[ENDED] = row[EXPIRES] if expired else max(at, row[EXTENDED])
         row[REASON] = (Reason.EXPIRED if expired else reason).value
         self._history.append(history_row(row))
         self._changed.add(address)

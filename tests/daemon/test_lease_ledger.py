@@ -19,6 +19,7 @@ from ipserver.reasons import Reason
 from ipserver.records import entries
 from storage.database import Database, StorageError, migrate, open_database
 from storage.journal import JournalError, JournalReader, JournalWriter
+from storage.lease_queries import who_had
 from storage.lease_tables import address_sale, lease, lease_history
 
 
@@ -166,6 +167,28 @@ def test_a_clock_set_back_while_it_was_down_makes_nothing_last_longer(
     again.allocation.turn(again.now, 1000)
     assert 0 == again.allocation.pool_usage("aurora-harbour").declined
     assert again.allocation.audit() == []
+
+
+def test_history_keeps_what_ended_after_the_clock_was_set_back(
+    tmp_path: Path, database: Database
+) -> None:
+    """Who had the address is answered for the time that the clock showed then: nothing
+    ends before it was last known to be.
+    """
+    office = Office(tmp_path, database)
+    address = office.lease("line-0", 1)
+    office.now += 2000
+    office.renew("line-0", 1, address=address)
+    office.now -= 400 * 86_400
+    office.ask(Message.RELEASE, "line-0", 1, address=address, unicast=True)
+    office.apply()
+    assert rows(database, lease_history, "started_at", "ended_at") == [
+        (NOW, NOW + 2000)
+    ]
+    with database.read.connect() as connection:
+        had = who_had(connection, address, NOW + 1000)
+    assert had is not None
+    assert had["line"] == "line-0"
 
 
 @pytest.mark.parametrize("applied", [True, False], ids=["database", "journal"])

@@ -271,6 +271,12 @@ def test_people_deny_approve_and_return_at_the_command_line(tmp_path: Path) -> N
         wait_until(lambda: relay.is_offered(waiting))
         borrowed = relay.lease(waiting)
         assert borrowed.startswith("10.0.1.")
+        only(daemon, "leases", "--address", borrowed)
+        (had,) = fairlane(daemon, "who-had", borrowed)
+        assert (waiting, "aurora", "borealis", "aurora") == (
+            *(had["line"], had["isp"]),
+            *(had["owner"], had["borrower"]),
+        )
         shown = only(daemon, "overallocation", "show", number)
         assert ("fulfilled", 16) == (shown["state"], shown["granted"])
 
