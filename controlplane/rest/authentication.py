@@ -26,6 +26,11 @@ from storage.database import Database
 
 REMEMBERED_SECONDS: Final = 5.0
 _REMEMBERED_MAX: Final = 10_000
+STRANGERS_PER_SECOND: Final = 5.0
+STRANGERS_BURST: Final = 50.0
+"""Tokens that are none, from one address: each costs a look-up. Clients behind the same
+address whose tokens have expired are some of them."""
+
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="fairlane"'}
 
 OPEN: Final = "open"
@@ -47,6 +52,7 @@ class Gate:
         self._now = now
         self._monotonic = monotonic
         self._requests = requests
+        self._strangers = Buckets(STRANGERS_PER_SECOND, STRANGERS_BURST)
         self._remembered: dict[str, tuple[float, Principal]] = {}
 
     async def admit(self, header: str | None, source: str = "") -> Principal:
@@ -60,28 +66,27 @@ class Gate:
                 "a bearer token of /oauth/token is needed",
                 headers=_CHALLENGE,
             )
-        principal = await self._principal(token)
+        principal = await self._principal(token, source)
         shared = principal.role is Role.CLIENT_SOFTWARE
         asker = f"{principal.client_id} {source}" if shared else principal.client_id
         wait = self._requests.take(asker, self._monotonic())
         if wait:
-            raise Problem(
-                HTTPStatus.TOO_MANY_REQUESTS,
-                "rate_limited",
-                "this client asks too often",
-                headers={"Retry-After": str(math.ceil(wait))},
-            )
+            raise _hurry("this client asks too often", wait)
         return principal
 
-    async def _principal(self, token: str) -> Principal:
+    async def _principal(self, token: str, source: str) -> Principal:
         at = self._monotonic()
         found = self._remembered.get(token)
         if found is not None and at - found[0] < REMEMBERED_SECONDS:
             return found[1]
+        wait = self._strangers.peek(source, at)
+        if wait:
+            raise _hurry("too many tokens that are none came from there", wait)
         now = int(self._now())
         principal = await asyncio.to_thread(identify, self._database, token, now)
         if principal is None:
             self._remembered.pop(token, None)
+            self._strangers.take(source, at)
             raise Problem(
                 HTTPStatus.UNAUTHORIZED,
                 "invalid_token",
@@ -95,6 +100,12 @@ class Gate:
             self._remembered.clear()
         self._remembered[token] = (at, principal)
         return principal
+
+
+def _hurry(detail: str, wait: float) -> Problem:
+    headers = {"Retry-After": str(math.ceil(wait))}
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    return Problem(status, "rate_limited", detail, headers=headers)
 
 
 class Authentication(AbstractAuthenticationMiddleware):

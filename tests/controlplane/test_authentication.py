@@ -234,6 +234,24 @@ def test_a_revoked_token_is_out_within_seconds(
         assert 401 == client.get("/read", headers=headers).status_code
 
 
+def test_tokens_that_are_none_are_limited_by_where_they_come_from(
+    database: Database, credentials: Credentials, moment: Moment
+) -> None:
+    """Each costs a look-up; who has a token that is remembered goes on."""
+    application, _ = probe(database, moment, Buckets(1000, 1000))
+    mine = bearer(database, credentials, moment)
+    with TestClient(application) as client:
+        assert 200 == client.get("/read", headers=mine).status_code
+        wrong = [
+            client.get("/read", headers={"authorization": f"Bearer {n}"}).status_code
+            for n in range(60)
+        ]
+        known = client.get("/read", headers=mine).status_code
+
+    assert (50, 10) == (wrong.count(401), wrong.count(429))
+    assert 200 == known
+
+
 def test_a_client_in_a_hurry_is_told_when_to_come_back(
     database: Database, credentials: Credentials, moment: Moment
 ) -> None:

@@ -22,7 +22,7 @@ from daemon.provisioning import (
 )
 from daemon.provisioning_manager import ProvisioningManager
 from provisioning.order_states import State
-from provisioning.outcomes import Done, Outcome, Refused
+from provisioning.outcomes import Done, Outcome, Refused, Trouble
 from provisioning.task_graph import Kind
 from services.order_manager import Call
 from services.orders import Command, Placed
@@ -296,3 +296,52 @@ def test_a_desk_turns_away_who_would_wait_too_long() -> None:
     assert list(range(WAITING_MAX)) == answers[:-1]
     assert isinstance(answers[-1], DeskBusyError)
     assert new_id() != new_id()
+
+
+def test_devices_are_asked_and_a_dead_letter_is_forced_by_a_command(
+    configuration: Path,
+) -> None:
+    """With a reason that the change log keeps; without one it is no command."""
+    more = (
+        NETWORK
+        + """
+[[offering]]
+name = "home-ont"
+isp = "aurora"
+down_kbps = 500_000
+up_kbps = 100_000
+device = true
+"""
+    )
+    (configuration.parent / "network.toml").write_text(more)
+    c = ("-c", configuration)
+    said(fairlane("apply", *c))
+    sent = json.dumps(body(offering="home-ont", device="ont-1"))
+    placed = said(fairlane("orders", "place", *c, "--isp", "aurora", "-", given=sent))
+    order_id = placed.split()[0]
+    database = open_database("sqlite", configuration.parent / "data")
+    site = Site(database)
+    site.now = 2_000_000_000
+    site.parties.answers["device"] = Trouble("the device is offline")
+    site.run(rounds=30, seconds=600)
+    device = next(
+        task.number
+        for task in site.order(order_id).tasks.values()
+        if task.kind is Kind.DEVICE
+    )
+    force = ("orders", "force", *c, order_id, str(device))
+    mute = fairlane(*force)
+    done = said(fairlane(*force, "--reason", "configured on site"))
+    again = fairlane(*force, "--reason", "configured on site")
+    site.run()
+    asked = said(fairlane("reconcile", *c, "--ask-devices"))
+    log = said(fairlane("inventory", "log", *c, "--json"))
+    database.close()
+
+    assert 2 == mute.exit_code
+    assert f"{order_id} inProgress\n" == done
+    assert 1 == again.exit_code
+    assert asked.startswith("1 devices are asked")
+    assert "configured on site" in [
+        json.loads(line)["reason"] for line in log.splitlines()
+    ]
