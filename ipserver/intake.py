@@ -5,8 +5,10 @@ client that asks by itself, when it does so from the address it asks about. Each
 and each relay has its rate, so that a flood from one changes nothing for another.
 
 Requests and renewals have a queue of their own and four turns for one of the DISCOVERs:
-a renewal that is not served ends a connection. What has waited too long is dropped, and
-of a full queue the oldest: its client has sent it again, or will.
+a renewal that is not served ends a connection. While more comes than is served, the
+newest go first: all of them would be as late as the queue is long, and their clients
+may have given up. What has waited too long is dropped, and of a full queue the oldest:
+its client has sent it again, or will.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ _NOWHERE: Final = bytes(4)
 _AGENT: Final = int(Option.AGENT_INFORMATION)
 _PORTION = 64
 """DISCOVERs served in a turn, about 5 ms."""
+_STANDING = 0.1
+"""Seconds that the oldest has waited when a queue stands instead of moving."""
 _PATIENT: Final = frozenset(
     map(int, (MessageType.DISCOVER, MessageType.INFORM, MessageType.LEASEQUERY))
 )
@@ -142,16 +146,15 @@ class Intake:
                 queue.append((moment, arrival))
 
     def take(self, moment: float) -> list[Arrival]:
-        """Take a turn's portion of what waits, the oldest of each queue first."""
-        patience = moment - self._limits.queue_seconds
+        """Take a turn's portion of what waits, and drop what has waited too long."""
+        stale, standing = moment - self._limits.queue_seconds, moment - _STANDING
         taken: list[Arrival] = []
         for queue, portion in ((self._urgent, 4 * _PORTION), (self._patient, _PORTION)):
-            for _ in range(min(portion, len(queue))):
-                arrived, arrival = queue.popleft()
-                if arrived < patience:
-                    self._drop(Drop.STALE, arrival)
-                else:
-                    taken.append(arrival)
+            while queue and queue[0][0] < stale:
+                self._drop(Drop.STALE, queue.popleft()[1])
+            late = bool(queue) and queue[0][0] < standing
+            take = queue.pop if late else queue.popleft
+            taken += [take()[1] for _ in range(min(portion, len(queue)))]
         return taken
 
     def _alone(self, query: Query, source: bytes) -> Drop | None:
