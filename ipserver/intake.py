@@ -30,8 +30,9 @@ _NOWHERE: Final = bytes(4)
 _AGENT: Final = int(Option.AGENT_INFORMATION)
 _PORTION = 64
 """DISCOVERs served in a turn, about 5 ms."""
-_STANDING = 0.1
-"""Seconds that the oldest has waited when a queue stands instead of moving."""
+_STANDING = 0.5
+"""Seconds that the oldest has waited when a queue stands: after a pause of the disk it
+is over sooner, and in turn nobody is too late."""
 _PATIENT: Final = frozenset(
     map(int, (MessageType.DISCOVER, MessageType.INFORM, MessageType.LEASEQUERY))
 )

@@ -35,6 +35,7 @@ _LABELS: Final = {1: "circuit", 2: "remote", 6: "subscriber", 61: "client", 0: "
 _LABEL_CODES: Final = {label: code for code, label in _LABELS.items()}
 _PLAIN: Final = frozenset(range(0x21, 0x7F)) - frozenset(b"/%:")
 _SHOWN: Final = [chr(o) if o in _PLAIN else f"%{o:02X}" for o in range(256)]
+_HIDDEN: Final = {b"%02X" % octet: bytes((octet,)) for octet in range(256)}
 
 
 class Terms(NamedTuple):
@@ -373,9 +374,10 @@ def line_of(text: str) -> LineId:
     line = b"%c" % len(scope.encode()) + scope.encode()
     for word in words:
         label, _, shown = word.partition(":")
-        octets = re.sub(
-            rb"%([0-9A-F]{2})", lambda m: bytes([int(m[1], 16)]), shown.encode()
-        )
+        octets, *rest = shown.encode().split(b"%")
+        for piece in rest:
+            octet = _HIDDEN.get(piece[:2])
+            octets += b"%" + piece if octet is None else octet + piece[2:]
         line += _part(_LABEL_CODES[label], octets)
     return line
 

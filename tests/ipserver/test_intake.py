@@ -31,9 +31,9 @@ def test_while_more_comes_than_is_served_the_newest_go_first() -> None:
         return [int.from_bytes(arrival.query.octets[4:8]) for arrival in taken]
 
     arrive(0, 200, 10.0)
-    assert list(range(64)) == xids(intake.take(10.05))
-    arrive(200, 64, 10.15)
-    assert list(range(263, 199, -1)) == xids(intake.take(10.2))
+    assert list(range(64)) == xids(intake.take(10.45))
+    arrive(200, 64, 10.55)
+    assert list(range(263, 199, -1)) == xids(intake.take(10.6))
     assert list(range(199, 135, -1)) == xids(intake.take(12.9))
     assert [] == intake.take(13.1)
     assert [Drop.STALE] * 72 == dropped
