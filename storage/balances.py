@@ -9,13 +9,14 @@ to what is there, so nobody has to read them first.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, delete, func, select, tuple_, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from rating.balance import Balance, BalanceKey
 from rating.rater import StoredBalance
 from rating.samples import Samples
+from storage.among import among
 from storage.bulk import copy, insert, is_postgresql, types
 from storage.rating_tables import (
     BALANCE_COLUMNS,
@@ -28,8 +29,12 @@ from storage.rating_tables import (
 
 REJECTED = "rejected"
 
-_KEYS_AT_ONCE = 5000
-"""Five values each must stay below what one statement may bind."""
+_IDS_AT_ONCE = 5000
+"""Ids that are written out in one statement: few plans, and small ones."""
+
+_FIND: Final = select(
+    balance.c.id, *(balance.c[name] for name in BalanceKey._fields), balance.c.memory
+).where(among(balance.c.holder, "holders"), among(balance.c.period, "periods"))
 
 _SAMPLE_COLUMNS = tuple(column.name for column in traffic_sample.c)
 
@@ -56,17 +61,16 @@ def load_balances(
     connection: Connection, keys: Collection[BalanceKey]
 ) -> list[StoredBalance]:
     """Give the balances there are of these keys."""
-    found = []
-    ordered = sorted(keys)
-    columns = [balance.c[name] for name in BalanceKey._fields]
-    for first in range(0, len(ordered), _KEYS_AT_ONCE):
-        some = ordered[first : first + _KEYS_AT_ONCE]
-        query = select(balance.c.id, *columns, balance.c.memory)
-        rows = connection.execute(query.where(tuple_(*columns).in_(some)))
-        found += [
-            StoredBalance(row[0], BalanceKey(*row[1:-1]), row[-1]) for row in rows
-        ]
-    return found
+    wanted = set(keys)
+    # The lists are bound as two values: five thousand keys of five values each, written
+    # out, were planned anew each time, and compared one by one with every row.
+    asked = {
+        "holders": sorted({key.holder for key in wanted}),
+        "periods": sorted({key.period for key in wanted}),
+    }
+    rows = connection.execute(_FIND, asked) if wanted else ()
+    found = (StoredBalance(row[0], BalanceKey(*row[1:-1]), row[-1]) for row in rows)
+    return [stored for stored in found if stored.key in wanted]
 
 
 def next_balance_id(connection: Connection) -> int:
@@ -240,6 +244,6 @@ def waiting(
 def forget_unrated(connection: Connection, usage_ids: Sequence[int]) -> None:
     """Take usage off that has been rated, in the transaction that rated it."""
     ids = unrated_usage.c.usage_id
-    for first in range(0, len(usage_ids), _KEYS_AT_ONCE):
-        some = usage_ids[first : first + _KEYS_AT_ONCE]
+    for first in range(0, len(usage_ids), _IDS_AT_ONCE):
+        some = usage_ids[first : first + _IDS_AT_ONCE]
         connection.execute(delete(unrated_usage).where(ids.in_(some)))
