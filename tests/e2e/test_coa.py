@@ -54,14 +54,6 @@ up_kbps = 100000
 
 
 @pytest.fixture(scope="module")
-def nas() -> Iterator[CoaNas]:
-    """A NAS that takes CoA."""
-    nas = CoaNas()
-    yield nas
-    nas.close()
-
-
-@pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory, nas: CoaNas) -> Iterator[Daemon]:
     """One daemon for all."""
     folder = tmp_path_factory.mktemp("daemon")
