@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -127,10 +127,11 @@ class Authentication(AbstractAuthenticationMiddleware):
 
 def requires(
     scope: Scope,
-) -> Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], None]:
+) -> Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Awaitable[None]]:
     """Make the guard of a route that needs ``scope``."""
 
-    def guard(
+    # A coroutine, though it awaits nothing: others are called in a thread each time.
+    async def guard(
         connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler
     ) -> None:
         if scope not in connection.user.scopes:
