@@ -11,7 +11,8 @@ takes longer than the rest. PostgreSQL gives and takes rows together anyway.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 import msgspec
 import sqlalchemy
@@ -19,6 +20,9 @@ from pysqlite3 import dbapi2 as sqlite
 from sqlalchemy import JSON, Connection, Select, Table, bindparam, func, select, text
 
 from storage.bulk import is_postgresql
+
+_ROWS_A_STATEMENT: Final = (64, 16, 4, 1)
+"""Rows that one statement adds: few sizes, so that all stay prepared."""
 
 
 class Rows:
@@ -62,13 +66,31 @@ def insert(
     if is_postgresql(connection):
         connection.execute(sqlalchemy.insert(table), rows)
         return
-    columns = ", ".join(f'"{name}"' for name in rows[0])
-    values = ", ".join(_value(table, name) for name in rows[0])
-    _step(
-        connection,
-        f"INSERT INTO {table.name} ({columns}) SELECT {values} FROM json_each(?)",
-        [_json(rows)],
-    )
+    names = tuple(rows[0])
+    # Values that are bound take half the time of values taken out of JSON.
+    packed = {n: kind for n in names if isinstance(kind := table.c[n].type, JSON)}
+    given = [
+        _packed(row[n], packed[n]) if n in packed else row[n]
+        for row in rows
+        for n in names
+    ]
+    done = 0
+    for count in _ROWS_A_STATEMENT:
+        while len(rows) - done >= count:
+            values = given[done * len(names) : (done + count) * len(names)]
+            _step(connection, _insertion(table.name, names, count), values)
+            done += count
+
+
+@lru_cache(maxsize=512)
+def _insertion(table: str, names: tuple[str, ...], count: int) -> str:
+    columns = ", ".join(f'"{name}"' for name in names)
+    row = f"({', '.join('?' * len(names))})"
+    return f"INSERT INTO {table} ({columns}) VALUES {', '.join([row] * count)}"
+
+
+def _packed(value: Any, kind: JSON) -> str | None:
+    return None if value is None and kind.none_as_null else _json(value)
 
 
 def update(

@@ -57,6 +57,8 @@ _JSON: Final[dict[str, Any]] = {
 
 _BUSY_MS: Final = 10_000
 _READERS: Final = 8
+# Statements that stay prepared on a connection, those of several rows included.
+_STATEMENTS: Final = 512
 _CONNECT_SECONDS: Final = 3
 # Checkpoint after 2 MiB of log: what one writes and syncs at once is what a journal's
 # commit on the same disk, which a packet waits for, has to wait for too. After 64 MiB
@@ -155,6 +157,7 @@ def _open_sqlite(path: Path) -> Database:
                 timeout=_BUSY_MS / 1000,
                 isolation_level=None,  # the driver begins nothing by itself
                 check_same_thread=False,  # the pool lends it to one thread at a time
+                cached_statements=_STATEMENTS,
             )
 
         made = create_engine(

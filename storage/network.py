@@ -14,6 +14,7 @@ import sqlalchemy
 from sqlalchemy import Connection, bindparam, delete, func, select
 
 from storage import at_once
+from storage.at_once import Rows
 from storage.tables import change, network_object
 
 _NAMES_AT_ONCE = 500
@@ -59,7 +60,7 @@ def lock_network(connection: Connection) -> None:
 _REMOVE: Final = delete(network_object).where(
     network_object.c.kind == bindparam("of"), network_object.c.name == bindparam("gone")
 )
-_LATEST: Final = select(func.max(change.c.number))
+_LATEST: Final = Rows(select(func.max(change.c.number)))
 
 
 def apply(connection: Connection, changes: Iterable[Change], now: int) -> int:
@@ -139,7 +140,7 @@ def names_with(connection: Connection, kind: str, key: str, value: str) -> set[s
 
 def latest_change(connection: Connection) -> int:
     """The highest number in the feed; 0 before the first change."""
-    return connection.execute(_LATEST).scalar() or 0
+    return _LATEST.read(connection, {})[0][0] or 0
 
 
 def changes_since(

@@ -30,9 +30,11 @@ _OPEN: Final = Rows(
         _IS_OPEN, among(qualification.c.place)
     )
 )
-_COUNTS: Final = select(
-    open_qualifications.c.tenant, open_qualifications.c.quantity
-).where(among(open_qualifications.c.tenant))
+_COUNTS: Final = Rows(
+    select(open_qualifications.c.tenant, open_qualifications.c.quantity).where(
+        among(open_qualifications.c.tenant)
+    )
+)
 _CLOSING: Final = (
     select(qualification.c.tenant, func.count())
     .where(_IS_OPEN, among(qualification.c.id))
@@ -62,8 +64,7 @@ def count_open(connection: Connection, tenants: Iterable[str]) -> Counter[str]:
     keys = sorted(set(tenants))
     if not keys:
         return Counter()
-    rows = connection.execute(_COUNTS, {"keys": keys})
-    return Counter({row.tenant: row.quantity for row in rows})
+    return Counter(dict(map(tuple, _COUNTS.read(connection, {"keys": keys}))))
 
 
 def close(connection: Connection, ids: Iterable[str], state: str) -> None:
