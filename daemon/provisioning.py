@@ -28,8 +28,8 @@ _ID_OCTETS: Final = 12
 def new_id() -> str:
     """Draw an id that nobody guesses, for orders, qualifications and leads.
 
-    It begins with the time, to the microsecond: new rows are then the last in every index
-    by id, and a commit writes few pages of it where random ids touch one for each row.
+    It begins with the time, to the microsecond: new rows are then the last in every
+    index by id, and a commit writes few pages of it where random ids touch one a row.
     """
     now = clock.now()
     return f"{int(now):08x}{int(now % 1 * 1e6):05x}{secrets.token_hex(_ID_OCTETS)}"

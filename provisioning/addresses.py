@@ -127,11 +127,14 @@ def normalise(text: str) -> Address:
 
 
 def _take(pattern: re.Pattern[str], line: str, *, last: bool) -> tuple[str, str]:
-    match = pattern.search(line)
+    if last:
+        match = None
+        for match in pattern.finditer(line):  # noqa: B007  the last one is wanted
+            pass
+    else:
+        match = pattern.search(line)
     if match is None:
         return "", line
-    if last:
-        *_, match = pattern.finditer(line, match.start())
     return match[1], f"{line[: match.start()]} {line[match.end() :]}"
 
 
@@ -163,13 +166,13 @@ def _likeness(asked: Address, known: Address) -> int:
 def rank(asked: Address, known: Iterable[tuple[str, str, str]]) -> list[Candidate]:
     """Give the best among (site, address as written, ``normal``), the best first."""
     same = asked.normal
-    scored = (
-        Candidate(site, text, 100 if line == same else score(asked, from_normal(line)))
-        for site, text, line in known
-    )
-    good = sorted(
-        (one for one in scored if one.score >= SHOW), key=lambda c: (-c.score, c.site)
-    )
+    good = []
+    for site, text, line in known:
+        points = 100 if line == same else score(asked, from_normal(line))
+        if points >= SHOW:
+            good.append(Candidate(site, text, points))
+    if len(good) > 1:
+        good.sort(key=lambda c: (-c.score, c.site))
     return good[:CANDIDATES]
 
 

@@ -15,8 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from config.plant import Line
-from provisioning import addresses
-from provisioning.addresses import Address, Candidate
+from provisioning.addresses import Candidate
 from provisioning.line_token import line_of
 from provisioning.qualification import (
     GREEN_SECONDS,
@@ -35,51 +34,18 @@ from provisioning.qualification import (
 )
 from provisioning.refusal import Refusal
 from provisioning.subscriber_equipment import Equipment
-from services.actor import Actor
+from services.address_search import Match, Matches, search
 from services.provisioning import ObjectChange, Transaction, log_changes
+from services.qualification_query import Override, Query, addresses_in, refusal
 from storage import holds, line_leases, qualifications
 from storage.holds import Held, Hold
 from storage.qualifications import OpenAnswers
-from storage.sites import Site, sites_like, sites_named
+from storage.sites import Site, sites_named
+
+__all__ = ["BATCH", "Override", "Qualification", "Query", "qualify"]
 
 BATCH: Final = 128
 """Questions in one transaction: a hundred share a commit, and none waits long."""
-
-_WHERE: Final = ("site", "line", "address", "token", "source")
-
-_OFFERINGS: Final = 50
-"""Offerings asked for at once."""
-
-
-class Override(Struct, frozen=True):
-    """A person's choice of a site where the address did not decide, and why."""
-
-    site: str
-    reason: str
-
-
-class Query(Struct, frozen=True, kw_only=True):
-    """One question: where (one of site, line, address, token or source), and what.
-
-    ``source`` is the address that the question came from: its lease says the line.
-    ``isp`` None asks for every ISP (TMF645's query), which holds nothing; ``offerings``
-    empty asks for all of the ISP's. ``seed`` orders the ISPs, and is kept.
-    """
-
-    actor: Actor
-    isp: str | None = None
-    site: str | None = None
-    line: str | None = None
-    address: str | None = None
-    token: str | None = None
-    source: str | None = None
-    offerings: tuple[str, ...] = ()
-    external_id: str = ""
-    alternatives: bool = True
-    hold: bool = True
-    seed: str = ""
-    override: Override | None = None
-    equipment: Equipment | None = None
 
 
 class Qualification(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -121,62 +87,36 @@ def qualify(
     *,
     new_id: Callable[[], str],
     token_key: bytes = b"",
+    matches: Matches | None = None,
 ) -> list[Qualification | Refusal]:
     """Answer questions in their order; each sees what those before it hold.
 
     ``new_id`` gives an id that nobody guesses; ``token_key`` is what line tokens are
-    signed with.
+    signed with; ``matches`` is what was found of ``addresses_in`` the questions, which
+    are searched for here when they were not before.
     """
+    if matches is None:
+        matches = search(transaction.connection, addresses_in(queries))
     batch = _Batch(transaction, new_id)
-    refused = [_refusal(transaction, query) for query in queries]
+    refused = [refusal(transaction, query) for query in queries]
     good = [q for q, no in zip(queries, refused, strict=True) if no is None]
-    found = _find(transaction, good, token_key)
+    found = _find(transaction, good, token_key, matches)
     batch.prepare([(q, f.place) for q, f in zip(good, found, strict=True) if f.place])
     answered = iter([batch.answer(q, f) for q, f in zip(good, found, strict=True)])
     batch.write()
     return [no if no is not None else next(answered) for no in refused]
 
 
-def _refusal(transaction: Transaction, query: Query) -> Refusal | None:
-    inventory = transaction.inventory
-    given = [where for where in _WHERE if getattr(query, where)]
-    if len(given) != 1:
-        reason = f"name exactly one of {', '.join(_WHERE)}"
-        return Refusal("place_ambiguous" if given else "place_missing", "", reason)
-    if query.address is not None and len(query.address) > addresses.LENGTH:
-        reason = f"an address has at most {addresses.LENGTH} characters"
-        return Refusal("address_too_long", "/address", reason)
-    if query.isp is not None and query.isp not in inventory.isp:
-        return Refusal("unknown_isp", "/isp", f"there is no ISP called {query.isp!r}")
-    if len(query.offerings) > _OFFERINGS:
-        reason = f"at most {_OFFERINGS} offerings are asked for at once"
-        return Refusal("too_many_offerings", "/offerings", reason)
-    if query.override is not None and not query.override.reason.strip():
-        return Refusal("reason_missing", "/override/reason", "say why")
-    for position, name in enumerate(query.offerings):
-        offering = inventory.offering.get(name)
-        if offering is None or (query.isp and offering.isp != query.isp):
-            reason = f"there is no offering called {name!r}"
-            return Refusal("unknown_offering", f"/offerings/{position}", reason)
-    return None
-
-
 def _find(
-    transaction: Transaction, queries: Sequence[Query], key: bytes
+    transaction: Transaction, queries: Sequence[Query], key: bytes, matches: Matches
 ) -> list[_Found]:
-    """Find every place, with one look-up for all names and one for all addresses."""
+    """Find every place, with one look-up for all names."""
     connection, inventory = transaction.connection, transaction.inventory
-    asked: dict[str, Address] = {
-        query.address: addresses.normalise(query.address)
-        for query in queries
-        if query.address and query.override is None
-    }
     named = [q.override.site if q.override else q.site for q in queries]
     lines = {id(query): _line_name(transaction, query, key) for query in queries}
     of_lines = (inventory.line.get(name or "") for name in lines.values())
     wanted = [*filter(None, named), *(x.site for x in of_lines if x and x.site)]
     sites = sites_named(connection, wanted)
-    like = sites_like(connection, list(asked.values())) if asked else {}
     found = []
     for query, name in zip(queries, named, strict=True):
         line = inventory.line.get(lines[id(query)] or "")
@@ -185,8 +125,7 @@ def _find(
         elif name:
             found.append(_by_site(transaction, sites.get(name)))
         else:
-            address = asked[query.address or ""]
-            found.append(_by_address(transaction, address, like.get(address, [])))
+            found.append(_by_address(transaction, matches[query.address or ""]))
     return found
 
 
@@ -216,18 +155,14 @@ def _by_site(transaction: Transaction, site: Site | None) -> _Found:
     return _Found(Place(site.area, site.name, line, node))
 
 
-def _by_address(
-    transaction: Transaction, asked: Address, sites: Sequence[Site]
-) -> _Found:
-    known = [(site.name, site.address, site.normal) for site in sites]
-    candidates = addresses.rank(asked, known)
-    best = addresses.accepted(candidates)
-    if best is None:
-        code = "address_ambiguous" if candidates else "address_unknown"
-        label = "choose one of the candidates" if candidates else "not in the inventory"
-        return _Found(None, tuple(candidates), Reason(code, label))
-    site = next(site for site in sites if site.name == best.site)
-    return _by_site(transaction, site)._replace(candidates=(best,))
+def _by_address(transaction: Transaction, match: Match) -> _Found:
+    if match.site is not None:
+        return _by_site(transaction, match.site)._replace(candidates=match.candidates)
+    code = "address_ambiguous" if match.candidates else "address_unknown"
+    label = (
+        "choose one of the candidates" if match.candidates else "not in the inventory"
+    )
+    return _Found(None, match.candidates, Reason(code, label))
 
 
 class _Batch:
