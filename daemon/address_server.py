@@ -24,7 +24,7 @@ from ipserver.lines import Lines
 from ipserver.over_allocation import OverAllocation
 from ipserver.over_allocation_change import KIND, decode
 from ipserver.over_allocation_request import TERMINAL
-from ipserver.records import frame, frames
+from ipserver.records import bodies, frame
 from ipserver.server import DhcpServer
 from storage.database import Database
 from storage.journal import JournalError
@@ -109,9 +109,7 @@ class AddressServer:
     def _steps(self, journal: Path) -> Iterator[bytes]:
         """Give the over-allocation's steps that the journal has got since the last."""
         for block in tail(journal, self._position):
-            for kind, body in frames(block.octets):
-                if kind == KIND:
-                    yield body
+            yield from bodies(block.octets, KIND)
             self._position = block.first + block.records
 
     def _close_loader(self) -> None:

@@ -24,8 +24,8 @@ from ipserver.records import (
     Excess,
     Extended,
     Reusable,
+    bodies,
     entries,
-    frames,
 )
 from storage import leases
 from storage.database import Database
@@ -58,8 +58,7 @@ class LeaseLedger:
         last = blocks[-1]
         with self._database.write.begin() as connection:
             self._apply(connection, list(entries(octets)))
-            bodies = [body for kind, body in frames(octets) if kind == KIND]
-            apply_bodies(connection, bodies)
+            apply_bodies(connection, bodies(octets, KIND))
             write_position(connection, journal, last.first + last.records)
         self.positions[journal] = last.first + last.records
 

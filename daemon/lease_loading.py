@@ -16,14 +16,14 @@ from sqlalchemy import Connection
 
 from ipserver.allocation import Allocation
 from ipserver.excess import month_of
-from ipserver.records import Declined, entries
+from ipserver.records import Declined
 from storage import leases
 from storage.database import Database
 from storage.journal import Block, JournalError, JournalReader
-from storage.lease_rows import bound_of, ended_of, excess_of, month_text
+from storage.lease_rows import columns_of, excess_of, month_text
 from storage.sessions import read_positions
 
-_BLOCK_RECORDS = 10_000
+_PORTION_RECORDS = 10_000
 
 
 class LeaseLoader:
@@ -59,27 +59,26 @@ class LeaseLoader:
                 gc.enable()
 
     def _read_database(self, now: float) -> None:
-        restore = self._allocation.restore
+        allocation = self._allocation
         with self._database.read.connect() as connection:
             self._position = applied(connection, self._reader.folder)
-            for rows in leases.all_leases(connection):
-                for row in rows:
-                    restore(bound_of(row), now)
-                    if (ended := ended_of(row)) is not None:
-                        restore(ended, now)
+            for rows in leases.leases_to_restore(connection):
+                bound, ended = columns_of(rows)
+                allocation.restore_bound(bound, now)
+                for end in ended:
+                    allocation.restore(end, now)
             for quarantined in leases.quarantined(connection, int(now)):
-                restore(Declined._make(quarantined), now)
+                allocation.restore(Declined._make(quarantined), now)
             month = month_text(month_of(now))
             for sale in leases.sales_of_month(connection, month):
-                restore(excess_of(sale), now)
+                allocation.restore(excess_of(sale), now)
 
     def follow(self, now: float) -> None:
         """Take what the journal has got since: the role that is replaced wrote on."""
-        restore = self._allocation.restore
-        for block in _blocks(self._reader, self._position):
-            for entry in entries(block.octets):
-                restore(entry, now)
-            self._position = block.first + block.records
+        for blocks in _portions(self._reader, self._position):
+            octets = b"".join([block.octets for block in blocks])
+            self._allocation.restore_journal(octets, now)
+            self._position = blocks[-1].first + blocks[-1].records
 
     def close(self) -> None:
         """Let go of the journal; then tell the allocation that it is ``loaded``."""
@@ -97,19 +96,20 @@ def tail(journal: Path, position: int) -> Iterator[Block]:
     """Give the journal's blocks from a position on."""
     reader = JournalReader(journal)
     try:
-        yield from _blocks(reader, position)
+        for blocks in _portions(reader, position):
+            yield from blocks
     finally:
         reader.close()
 
 
-def _blocks(reader: JournalReader, position: int) -> Iterator[Block]:
+def _portions(reader: JournalReader, position: int) -> Iterator[list[Block]]:
     """Give the blocks from a position on; none may be missing before the first.
 
     The ledger goes on while a start reads, and deletes what it has applied.
     """
-    while blocks := reader.read(position, _BLOCK_RECORDS):
+    while blocks := reader.read(position, _PORTION_RECORDS):
         if blocks[0].first > position:
             msg = f"records from {position} to {blocks[0].first} are deleted already"
             raise JournalError(msg)
-        yield from blocks
+        yield blocks
         position = blocks[-1].first + blocks[-1].records

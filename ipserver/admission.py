@@ -27,7 +27,8 @@ from ipserver.lease_table import (
     LeaseTable,
 )
 from ipserver.line_leases import LineLeases, entitled
-from ipserver.lines import LineId, Party, line_text
+from ipserver.line_texts import LineId, line_text
+from ipserver.lines import Party
 from ipserver.reasons import Reason
 
 _SILENT_PART: Final = 0.6

@@ -29,7 +29,8 @@ from ipserver.lease_table import (
     OWN,
 )
 from ipserver.line_leases import NOTHING, LineLeases, same_client
-from ipserver.lines import LineId, Party
+from ipserver.line_texts import LineId
+from ipserver.lines import Party
 from ipserver.offering import GRANTED, Offering, Shortage
 from ipserver.reasons import Reason
 

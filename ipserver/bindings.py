@@ -14,17 +14,13 @@ from ipserver.ask import Ask
 from ipserver.expiry import Wheel
 from ipserver.free_addresses import FreeAddresses
 from ipserver.lease_table import (
-    COOLING,
-    DECLINED,
-    FREE,
     GIVEN_UP,
     IN_WHEEL,
     LEASED,
-    NEW,
-    NONE,
     LeaseTable,
 )
-from ipserver.lines import Party, line_of, line_text
+from ipserver.line_texts import line_text
+from ipserver.lines import Party
 from ipserver.reasons import Reason
 
 
@@ -48,7 +44,7 @@ class Bindings:
         self._table = table
         self._free = free
         self._cached_part = settings.cached_percent / 100
-        self._wheel = Wheel(now)
+        self.wheel = Wheel(now)
         self._placed: dict[tuple[int, str], bytes] = {}
         self.skew = 0
         self.distrusted = 0
@@ -69,7 +65,7 @@ class Bindings:
         flags = table.flags[slot]
         table.flags[slot] = flags & ~GIVEN_UP | IN_WHEEL
         if not flags & IN_WHEEL:
-            self._wheel.add(slot, until)
+            self.wheel.add(slot, until)
         block = table.block[slot]
         number = space.pool[block]
         space.pools[number].new_bindings += 1
@@ -153,74 +149,4 @@ class Bindings:
             self.lapse(slot, now)
             return 0
 
-        return self._wheel.turn(now, limit, meet)
-
-    def restore(self, entry: records.Entry, now: int) -> bool:
-        """Take what the database or the journal says; whether it fits this space.
-
-        The addresses of blocks that are gone do not.
-        """
-        if isinstance(entry, records.Excess):
-            return True
-        table, space = self._table, self._space
-        slot = table.slot_of.get(entry.address, NONE)
-        if slot == NONE:
-            block = space.block_at(entry.address)
-            if block == NONE or space.pool[block] == NONE:
-                return False
-            slot = table.add(entry.address, block)
-            space.pools[space.pool[block]].add(NEW, 1)
-        skew, state = self.skew, table.state[slot]
-        match entry:
-            case records.Bound():
-                self._restore_binding(slot, entry, now)
-            case records.Extended() if state in (LEASED, COOLING, FREE):
-                at, until = self._span(entry.at, entry.expires, now)
-                table.until[slot] = until
-                table.extended[slot] = table.seen[slot] = at
-                if until > now and state != LEASED:
-                    self._lease_again(slot)
-            case records.Ended() if state in (LEASED, COOLING, FREE):
-                if state == LEASED:
-                    self._free.give_back(slot, min(entry.at - skew, now), now)
-                table.flags[slot] |= GIVEN_UP
-            case records.Declined():
-                table.unlink(slot)
-                self._free.quarantine(slot, self._span(entry.at, entry.until, now)[1])
-            case records.Reusable() if state == DECLINED:
-                self._free.withdraw(slot, min(entry.at - skew, now))
-            case _:
-                pass  # the end of what has ended
-        return True
-
-    def _restore_binding(self, slot: int, entry: records.Bound, now: int) -> None:
-        table = self._table
-        table.link(slot, line_of(entry.line))
-        table.kind[slot] = entry.kind
-        table.hardware[slot] = entry.hardware
-        table.client_id[slot] = entry.client_id
-        table.agent[slot] = entry.agent
-        at, until = self._span(entry.at, entry.expires, now)
-        table.until[slot] = until
-        table.started[slot] = table.extended[slot] = table.seen[slot] = at
-        if until > now:
-            self._lease_again(slot)
-        else:
-            self._free.give_back(slot, until, now)
-
-    def _span(self, at: int, until: int, now: int) -> tuple[int, int]:
-        """Bring a record's times to the time that is passed in.
-
-        What is of the future was written before the clock was set back: it lasts as
-        long as it was to last, from now on and no longer.
-        """
-        at, until = at - self.skew, until - self.skew
-        return (now, now + until - at) if at > now else (at, until)
-
-    def _lease_again(self, slot: int) -> None:
-        table = self._table
-        table.leave(slot, GIVEN_UP)
-        if table.state[slot] != LEASED:
-            self._free.move(slot, LEASED)
-        if table.enter(slot, IN_WHEEL):
-            self._wheel.add(slot, table.until[slot])
+        return self.wheel.turn(now, limit, meet)

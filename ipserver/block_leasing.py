@@ -26,7 +26,9 @@ from ipserver.block import Block
 from ipserver.excess import ExcessBook, Spent
 from ipserver.free_addresses import FreeAddresses
 from ipserver.lease_table import LEASED, NONE, OFFERED, LeaseTable
-from ipserver.lines import LineId, Lines
+from ipserver.line_texts import LineId
+from ipserver.lines import Lines
+from ipserver.restoring import Restoring
 
 OFFER_SECONDS_MIN = 10
 """A client has this long to take an offer, however short the pool is."""
@@ -58,6 +60,9 @@ class BlockLeasing:
         self._bindings = Bindings(
             self._space, self._table, self._free, settings, int(now)
         )
+        self._restoring = Restoring(
+            self._space, self._table, self._free, self._bindings.wheel
+        )
         self._book = ExcessBook()
         self._lines = Lines(Network())
         self._newly_named: set[LineId] = set()
@@ -79,7 +84,7 @@ class BlockLeasing:
             if self._space.pool[block] != NONE:
                 self._free.detach(block)
         for block, pool in new:
-            self._free.attach(block, pool, OPEN)
+            self._free.attach(block, pool, OPEN, new=True)
         self._bindings.forget_places()
         if self._table.line_of:
             self._newly_named |= lines.names() - self._lines.names()
@@ -191,7 +196,18 @@ class BlockLeasing:
         if isinstance(entry, records.Excess):
             until, spent = entry.grace_until, (entry.month, entry.sold, entry.micro)
             self._book.remember(entry.line, Spent(*spent, until))
-        return self._bindings.restore(entry, int(now))
+        return self._restoring.take(entry, int(now))
+
+    def restore_bound(self, bound: records.BoundColumns, now: float) -> None:
+        """Take bindings of addresses of which nothing was taken yet, each once."""
+        self._restoring.take_bound(bound, int(now))
+
+    def restore_journal(self, octets: bytes, now: float) -> None:
+        """Take what the journal says, in its order."""
+        bound, others = records.sorted_out(octets, self._table.slot_of)
+        self._restoring.take_bound(bound, int(now))
+        for entry in others:
+            self.restore(entry, now)
 
     def loaded(self) -> None:
         """End the loading: what was given up first is given first again."""

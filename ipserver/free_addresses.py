@@ -342,8 +342,9 @@ class FreeAddresses:
             if slot != NONE:
                 yield slot
 
-    def attach(self, block: int, pool: Pool, status: int) -> None:
-        """Put a block, with what is in it, into a pool."""
+    def attach(self, block: int, pool: Pool, status: int, *, new: bool = False) -> None:
+        """Put a block, with what is in it, into a pool; ``new`` if it never was in any,
+        so that it need not be looked for among the pool's."""
         space, table = self._space, self._table
         space.pool[block] = pool.number
         pool.size += space.size(block)
@@ -358,7 +359,7 @@ class FreeAddresses:
                     queue.append(self._entry(slot))
                 elif state == OFFERED and table.enter(slot, IN_QUEUE):
                     pool.offers.append(slot)
-        self.change_status(block, status)
+        self.change_status(block, status, new=new)
 
     def detach(self, block: int) -> None:
         """Take a block, with what is in it, from its pool."""
@@ -370,14 +371,14 @@ class FreeAddresses:
         space.live[block] = 0
         space.pool[block], space.status[block] = NONE, CLOSED
 
-    def change_status(self, block: int, status: int) -> None:
+    def change_status(self, block: int, status: int, *, new: bool = False) -> None:
         """Let a pool give from a block, or not; what is free in it follows."""
         space = self._space
         before, space.status[block] = space.status[block], status
         if status != OPEN or before == OPEN:
             return
         pool = space.pools[space.pool[block]]
-        if block not in pool.untouched:
+        if new or block not in pool.untouched:
             pool.untouched.append(block)
         for slot in self.slots_in(block):
             if self._table.state[slot] == FREE:

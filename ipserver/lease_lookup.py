@@ -28,7 +28,7 @@ from ipserver.lease_table import (
     SOLD,
 )
 from ipserver.leasequery import KnownLease
-from ipserver.lines import LineId, line_of, line_text
+from ipserver.line_texts import LineId, line_of, line_text
 
 _KINDS: Final = {OWN: "own", GARDEN: "garden", GRACE: "grace", SOLD: "sold"}
 _STATES: Final = {

@@ -9,10 +9,11 @@ when their lease ends: that is how a line gets its address back.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from ipserver.lines import LineId
+from ipserver.line_texts import LineId
+from ipserver.records import BoundColumns
 
 NONE: Final = -1
 """No slot, no line."""
@@ -79,6 +80,56 @@ class LeaseTable:
             self.address[slot], self.block[slot] = address, block
         self.slot_of[address] = slot
         return slot
+
+    def add_bound(
+        self,
+        bound: BoundColumns,
+        blocks: Sequence[int],
+        keys: Sequence[LineId],
+        state: int,
+        flags: int,
+    ) -> int:
+        """Make slots for bindings of addresses that have none; give the first of them.
+
+        ``keys`` are their lines. The slots are all in a state, with these flags.
+        """
+        first, count = self._slots, len(bound.addresses)
+        end = first + count
+        self._slots = end
+        self.slot_of.update(zip(bound.addresses, range(first, end), strict=True))
+        self._link_all(first, keys)
+        self.address[first:end] = array("I", bound.addresses)
+        self.block[first:end] = array("I", blocks)
+        self.kind[first:end] = array("B", bound.kinds)
+        self.state[first:end] = array("B", [state]) * count
+        self.flags[first:end] = array("B", [flags]) * count
+        self.stamp[first:end] = array("H", [0]) * count
+        self.until[first:end] = array("q", bound.expires)
+        at = array("q", bound.at)
+        for times in (self.started, self.extended, self.seen):
+            times[first:end] = at
+        self.hardware[first:end] = bound.hardware
+        self.client_id[first:end] = bound.client_ids
+        self.agent[first:end] = bound.agents
+        return first
+
+    def _link_all(self, first: int, keys: Sequence[LineId]) -> None:
+        """Make consecutive slots, which are nobody's, these lines'."""
+        numbers, heads, fresh = self.line_of, self.heads, len(self.line_keys)
+        lines, following = array("i"), array("i")
+        for slot, key in enumerate(keys, first):
+            number = numbers.setdefault(key, fresh)
+            if number == fresh:
+                fresh += 1
+                self.line_keys.append(key)
+                heads.append(slot)
+                following.append(NONE)
+            else:
+                following.append(heads[number])
+                heads[number] = slot
+            lines.append(number)
+        self.line[first : first + len(lines)] = lines
+        self.next[first : first + len(lines)] = following
 
     def _grow(self) -> None:
         """Make room for a portion of slots, each column at once."""

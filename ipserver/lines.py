@@ -23,19 +23,12 @@ from config.plant import Area, LineKey, Relay, Wrapper
 from config.values import prefix_of
 from ipserver.ask import Agent, Ask
 from ipserver.excess import Excess, ExcessPolicy
-
-LineId = str | bytes
-"""A line: its name in the network, or what stands for it as octets."""
+from ipserver.line_texts import LineId, part_of
 
 _PARTS: Final = ("circuit_id", "remote_id", "subscriber_id")
 _PLACES: Final = {part: Agent._fields.index(part) for part in _PARTS}
 _CLIENT_ID, _HARDWARE = 61, 0
 _CODES: Final = {"circuit_id": 1, "remote_id": 2, "subscriber_id": 6}
-_LABELS: Final = {1: "circuit", 2: "remote", 6: "subscriber", 61: "client", 0: "mac"}
-_LABEL_CODES: Final = {label: code for code, label in _LABELS.items()}
-_PLAIN: Final = frozenset(range(0x21, 0x7F)) - frozenset(b"/%:")
-_SHOWN: Final = [chr(o) if o in _PLAIN else f"%{o:02X}" for o in range(256)]
-_HIDDEN: Final = {b"%02X" % octet: bytes((octet,)) for octet in range(256)}
 
 
 class Terms(NamedTuple):
@@ -339,47 +332,8 @@ def _stranger(scope: _Scope, agent: Agent, ask: Ask) -> bytes | None:
             else (_HARDWARE, ask.hardware)
         )
         if octets:
-            return line + _part(code, octets)
+            return line + part_of(code, octets)
     return None
-
-
-def _part(code: int, octets: bytes) -> bytes:
-    return code.to_bytes(1) + len(octets).to_bytes(2) + octets
-
-
-def line_text(line: LineId) -> str:
-    """Write a line for people and the database; a name stays what it is.
-
-    What has no name reads ``127.0.0.1/circuit:ge-0%2F0``: a name has no "/" in it.
-    """
-    if isinstance(line, str):
-        return line
-    place = 1 + line[0]
-    words = [line[1:place].decode()]
-    while place < len(line):
-        start = place + 3
-        end = start + int.from_bytes(line[place + 1 : start])
-        octets = line[start:end]
-        shown = "".join(map(_SHOWN.__getitem__, octets))
-        words.append(f"{_LABELS[line[place]]}:{shown}")
-        place = end
-    return "/".join(words)
-
-
-def line_of(text: str) -> LineId:
-    """Read what ``line_text`` wrote."""
-    scope, *words = text.split("/")
-    if not words:
-        return text
-    line = b"%c" % len(scope.encode()) + scope.encode()
-    for word in words:
-        label, _, shown = word.partition(":")
-        octets, *rest = shown.encode().split(b"%")
-        for piece in rest:
-            octet = _HIDDEN.get(piece[:2])
-            octets += b"%" + piece if octet is None else octet + piece[2:]
-        line += _part(_LABEL_CODES[label], octets)
-    return line
 
 
 def octets_of(text: str | None) -> bytes:

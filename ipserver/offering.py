@@ -22,7 +22,8 @@ from ipserver.lease_lookup import LeaseLookup
 from ipserver.lease_table import GARDEN, GRACE, LEASED, NEW, NONE, OWN, SOLD
 from ipserver.lease_times import Jitter, lease_seconds
 from ipserver.line_leases import NOTHING, LineLeases, entitled, look
-from ipserver.lines import LineId, Party, line_text
+from ipserver.line_texts import LineId, line_text
+from ipserver.lines import Party
 from ipserver.reasons import Reason
 
 Shortage = Callable[[str, str, float], str | None]

@@ -9,7 +9,7 @@ any position. The records of one answer may be several entries one behind the ot
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -18,6 +18,10 @@ from ipserver.reasons import Reason
 _FRAME: Final = struct.Struct("<BH")
 _BOUND: Final = struct.Struct("<qqIIBBHHHH")
 _BOUND_FRAME: Final = struct.Struct("<BHqqIIBBHHHH")
+_HEAD: Final = struct.Struct("<BH16xI")
+"""An entry's kind and length, and the address of a Bound."""
+_BINDING: Final = struct.Struct("<3xqqI4xBBHHHH")
+"""What of a Bound's head a start wants to know."""
 _EXTENDED: Final = struct.Struct("<qqI")
 _ENDED: Final = struct.Struct("<qIB")
 _DECLINED: Final = struct.Struct("<qqI")
@@ -136,25 +140,111 @@ def frames(octets: bytes) -> Iterator[tuple[int, bytes]]:
         yield kind, octets[start:place]
 
 
+def bodies(octets: bytes, wanted: int) -> list[bytes]:
+    """Take out the entries of one kind, in a fifth of the time of ``frames``."""
+    place, end, found = 0, len(octets), []
+    padded = octets + bytes(_FRAME.size)
+    head = _FRAME.unpack_from
+    while place < end:
+        kind, length = head(padded, place)
+        start = place + _FRAME.size
+        place = start + length
+        if kind == wanted:
+            found.append(octets[start:place])
+    if place != end:
+        raise ValueError("an entry is cut off")
+    return found
+
+
 def entries(octets: bytes) -> Iterator[Entry]:
     """Read the entries of leases; those of other kinds are passed over."""
     for kind, body in frames(octets):
-        match kind:
-            case 1:
-                yield _bound(body)
-            case 2:
-                yield Extended._make(_EXTENDED.unpack(body))
-            case 3:
-                at, address, number = _ENDED.unpack(body)
-                yield Ended(at, address, ENDS[number])
-            case 4:
-                line = body[_DECLINED.size :].decode()
-                yield Declined._make((*_DECLINED.unpack_from(body), line))
-            case 5:
-                yield Reusable._make(_REUSABLE.unpack(body))
-            case 6:
-                line, service, isp = _texts(body, _EXCESS.size, 3)[0]
-                yield Excess._make((*_EXCESS.unpack_from(body), line, service, isp))
+        if kind <= EXCESS:
+            yield _entry(kind, body)
+
+
+def _entry(kind: int, body: bytes) -> Entry:
+    match kind:
+        case 1:
+            return _bound(body)
+        case 2:
+            return Extended._make(_EXTENDED.unpack(body))
+        case 3:
+            at, address, number = _ENDED.unpack(body)
+            return Ended(at, address, ENDS[number])
+        case 4:
+            line = body[_DECLINED.size :].decode()
+            return Declined._make((*_DECLINED.unpack_from(body), line))
+        case 5:
+            return Reusable._make(_REUSABLE.unpack(body))
+        case _:
+            line, service, isp = _texts(body, _EXCESS.size, 3)[0]
+            return Excess._make((*_EXCESS.unpack_from(body), line, service, isp))
+
+
+class BoundColumns(NamedTuple):
+    """Many bindings: a column for each thing that a start wants to know of them."""
+
+    at: Sequence[int] = ()
+    expires: Sequence[int] = ()
+    addresses: Sequence[int] = ()
+    kinds: Sequence[int] = ()
+    lines: Sequence[str] = ()
+    hardware: Sequence[bytes] = ()
+    client_ids: Sequence[bytes] = ()
+    agents: Sequence[bytes] = ()
+
+
+def sorted_out(
+    octets: bytes, known: Container[int]
+) -> tuple[BoundColumns, list[Entry]]:
+    """Read the entries of leases: first the last binding of each address that is not
+    ``known``, then all that is to be taken after them, in order.
+
+    A binding says everything about its address, so what it supersedes is left out.
+    """
+    places: dict[int, int] = {}
+    others: list[Entry] = []
+    touched: set[int] = set()
+    padded, place, end = octets + bytes(_HEAD.size), 0, len(octets)
+    head = _HEAD.unpack_from
+    while place < end:
+        kind, length, address = head(padded, place)
+        following = place + _FRAME.size + length
+        if kind == BOUND and address not in known and address not in touched:
+            places[address] = place
+        elif BOUND <= kind <= EXCESS and following <= end:
+            entry = _entry(kind, octets[place + _FRAME.size : following])
+            others.append(entry)
+            if kind != EXCESS:
+                touched.add(entry.address)
+        place = following
+    if place != end:
+        raise ValueError("an entry is cut off")
+    return _bindings(octets, places.values()), others
+
+
+def _bindings(octets: bytes, places: Iterable[int]) -> BoundColumns:
+    rows = []
+    for place in places:
+        fixed = _BINDING.unpack_from(octets, place)
+        of_hardware, of_client, of_place, of_line, of_service = fixed[4:]
+        line = place + _BOUND_FRAME.size + of_place
+        service = line + of_line
+        hardware = service + of_service
+        client = hardware + of_hardware
+        agent = client + of_client
+        end = place + _FRAME.size + (octets[place + 1] | octets[place + 2] << 8)
+        rows.append(
+            (
+                *fixed[:4],
+                octets[line:service].decode(),
+                octets[hardware:client],
+                octets[client:agent],
+                octets[agent:end],
+            )
+        )
+    return BoundColumns(*zip(*rows, strict=True))
 
 
 def place(pool: str, isp: str, owner: str, borrower: str) -> bytes:

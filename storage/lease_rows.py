@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from ipserver.reasons import Reason
-from ipserver.records import Bound, Ended, Excess
+from ipserver.records import Bound, BoundColumns, Ended, Excess
 from storage.lease_tables import HISTORY_COLUMNS, LEASE_COLUMNS
 
 _AT: Final = {name: place for place, name in enumerate(LEASE_COLUMNS)}
@@ -40,22 +40,29 @@ def lease_row(entry: Bound) -> tuple[Any, ...]:
     )
 
 
-def bound_of(row: Sequence[Any]) -> Bound:
-    """Make the binding that a row keeps, as if it had begun when it was extended."""
-    address, pool, line, service, isp, owner, borrower, generation, kind = row[:9]
-    hardware, client_id, agent, _, extended, expires, ended = row[9:16]
-    return Bound(
-        extended,
-        expires if ended is None else ended,
-        *(address, generation, kind, pool, isp or "", owner, borrower or "", line),
-        *(service or "", bytes(hardware), bytes(client_id), bytes(agent)),
+def columns_of(rows: Sequence[Sequence[Any]]) -> tuple[BoundColumns, list[Ended]]:
+    """Make the bindings that rows of RESTORED_COLUMNS keep, as if each had begun when
+    it was extended, and the ends of those that were ended."""
+    addresses, kinds, lines, hardware, client_ids, agents, at, expires, *end = zip(
+        *rows, strict=True
     )
+    ended, reasons = end
+    ends = []
+    if any(ended):
+        expires = tuple(map(_end, expires, ended))
+        ends = [
+            Ended(end, address, Reason(reason))
+            for address, end, reason in zip(addresses, ended, reasons, strict=True)
+            if end is not None
+        ]
+    bound = BoundColumns(
+        at, expires, addresses, kinds, lines, hardware, client_ids, agents
+    )
+    return bound, ends
 
 
-def ended_of(row: Sequence[Any]) -> Ended | None:
-    """Make the end of the binding that a row keeps; None when it was not ended."""
-    at, reason = row[ENDED], row[REASON]
-    return None if at is None else Ended(at, row[0], Reason(reason))
+def _end(expires: int, ended: int | None) -> int:
+    return expires if ended is None else ended
 
 
 def history_row(row: Sequence[Any]) -> tuple[Any, ...]:

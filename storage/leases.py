@@ -28,8 +28,14 @@ from storage.lease_tables import (
 EXTENSION_COLUMNS: Final = ("address", "extended_at", "expires_at")
 """What a renewal changes of a lease."""
 
+RESTORED_COLUMNS: Final = (
+    *("address", "kind", "line", "hardware", "client_id", "agent"),
+    *("extended_at", "expires_at", "ended_at", "end_reason"),
+)
+"""What a start wants to know of a lease."""
+
 QUARANTINE_COLUMNS: Final = ("address", "line", "declined_at", "until", "tenant")
-_ROWS_AT_ONCE: Final = 20_000
+_PAGE_ROWS: Final = 10_000
 _SELECT: Final = f"SELECT {', '.join(LEASE_COLUMNS)} FROM lease"
 
 
@@ -48,11 +54,21 @@ def leases_at(connection: Connection, addresses: Sequence[int]) -> Sequence[Row[
     ).all()
 
 
-def all_leases(connection: Connection) -> Iterator[Sequence[Row[Any]]]:
-    """Every lease, ended ones too, in batches."""
-    options = {"yield_per": _ROWS_AT_ONCE}
-    result = connection.exec_driver_sql(_SELECT, execution_options=options)
-    return result.partitions()
+def leases_to_restore(connection: Connection) -> Iterator[Sequence[Row[Any]]]:
+    """Every lease, ended ones too, as RESTORED_COLUMNS, in the order of addresses.
+
+    Page by page, because rows that are still in the processor's cache are read in half
+    the time.
+    """
+    last = -1
+    following = "%s" if is_postgresql(connection) else "?"
+    query = (
+        f"SELECT {', '.join(RESTORED_COLUMNS)} FROM lease WHERE address > {following}"
+        f" ORDER BY address LIMIT {_PAGE_ROWS}"
+    )
+    while rows := connection.exec_driver_sql(query, (last,)).all():
+        yield rows
+        last = rows[-1][0]
 
 
 def replace_leases(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:

@@ -139,6 +139,23 @@ def test_a_start_knows_every_lease(
 
 
 @pytest.mark.parametrize("applied", [True, False], ids=["database", "journal"])
+def test_a_lease_after_one_that_was_given_up_can_be_renewed_late(
+    tmp_path: Path, database: Database, applied: bool
+) -> None:
+    """Only the last lease of an address counts, and that one ran out by itself."""
+    office = Office(tmp_path, database)
+    address = office.lease("line-0", 1)
+    office.ask(Message.RELEASE, "line-0", 1, address=address, unicast=True)
+    assert office.lease("line-0", 1) == address
+    office.now += 4000
+    if applied:
+        office.apply()
+    again = office.restart()
+    late = again.ask(Message.REBINDING, "line-0", 1, address=address)
+    assert isinstance(late, Ack)
+
+
+@pytest.mark.parametrize("applied", [True, False], ids=["database", "journal"])
 @pytest.mark.parametrize("back", [3600, 400 * 86_400])
 def test_a_clock_set_back_while_it_was_down_makes_nothing_last_longer(
     tmp_path: Path, database: Database, back: int, applied: bool

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from config.offers import Service
 from config.plant import Area, Line, Relay
 from ipserver.ask import Agent, Message
-from ipserver.lines import LineId, Lines, line_of, line_text
+from ipserver.line_texts import LineId, line_of, line_text
+from ipserver.lines import Lines
 
 
 def found(lines: Lines, agent: Agent, **fields: Any) -> LineId | None:

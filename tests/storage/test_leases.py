@@ -11,12 +11,21 @@ from config.schema import Settings
 from daemon.lease_ledger import LeaseLedger
 from ipserver import records
 from ipserver.reasons import Reason
-from ipserver.records import Bound, Declined, Ended, Entry, Excess, Extended, Reusable
+from ipserver.records import (
+    Bound,
+    BoundColumns,
+    Declined,
+    Ended,
+    Entry,
+    Excess,
+    Extended,
+    Reusable,
+)
 from storage import leases
 from storage.database import Database
 from storage.journal import Block
 from storage.lease_queries import LeaseFilter, list_leases, who_had
-from storage.lease_rows import bound_of
+from storage.lease_rows import columns_of
 
 _T = 1_790_000_000
 _ADDRESS = int(IPAddress("100.64.0.7"))
@@ -194,11 +203,21 @@ def test_a_start_reads_every_lease_as_it_was(database: Database) -> None:
         ],
     )
     with database.read.connect() as connection:
-        rows = [row for batch in leases.all_leases(connection) for row in batch]
-    assert sorted(map(bound_of, rows), key=lambda lease: lease.address) == [
-        bound(0)._replace(at=_T + 9, expires=_T + 99),
-        ended._replace(expires=_T + 7),
-    ]
+        (rows,) = leases.leases_to_restore(connection)
+    first = bound(0)
+    assert columns_of(rows) == (
+        BoundColumns(
+            at=(_T + 9, ended.at),
+            expires=(_T + 99, _T + 7),
+            addresses=(first.address, ended.address),
+            kinds=(first.kind, ended.kind),
+            lines=(first.line, ended.line),
+            hardware=(first.hardware, ended.hardware),
+            client_ids=(first.client_id, ended.client_id),
+            agents=(first.agent, ended.agent),
+        ),
+        [Ended(_T + 7, ended.address, Reason.RELEASED)],
+    )
 
 
 def test_a_quarantine_stands_until_it_is_lifted(database: Database) -> None:
