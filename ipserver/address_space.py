@@ -39,9 +39,10 @@ NETWORK: Final = "network"
 class Pool:
     """A pool at work. ``counts`` has its slots by state, ``size`` its addresses.
 
-    ``untouched`` are blocks of which no address was given yet, ``filling`` those being
-    given from; ``used`` counts the addresses that nobody can get now. ``cooling``,
-    ``freed``, ``quarantine`` and ``offers`` are slots in that state, the oldest first.
+    ``untouched`` are blocks of which no address was given yet, ``filling`` addresses to
+    be given next, each with its block in the higher half; ``used`` counts those that
+    nobody can get now. ``cooling``, ``freed``, ``quarantine`` and ``offers`` are slots
+    in that state, the oldest first.
     """
 
     __slots__ = (

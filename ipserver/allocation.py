@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from msgspec.structs import replace
+
 from config.schema import LeaseSettings
 from ipserver.address_space import DRAINING, OPEN
 from ipserver.answer import Ack, Answer, Done, Nak, Silence
 from ipserver.ask import Ask, Message
-from ipserver.block_leasing import Random
+from ipserver.block_leasing import Promised, Random
 from ipserver.lease_table import (
     COOLING,
     DECLINED,
@@ -28,7 +30,7 @@ from ipserver.lease_table import (
     OFFERED,
     OWN,
 )
-from ipserver.line_leases import NOTHING, LineLeases, same_client
+from ipserver.line_leases import LineLeases, same_client
 from ipserver.line_texts import LineId
 from ipserver.lines import Party
 from ipserver.offering import GRANTED, Offering, Shortage
@@ -106,13 +108,14 @@ class Allocation(Offering):
         An offer that is forgotten, by a restart for one, is as good as new as long as
         the address is free.
         """
+        table = self._table
+        slot = table.slot_of.get(ask.address, NONE)
+        promised = self._promised.pop(slot, None)
+        if promised is not None and self._stands(slot, promised[0], ask, now):
+            return self._keep(slot, promised, ask, now)
         party = self._party(ask)
         if party is None:
             return Silence(Reason.NO_LINE)
-        table = self._table
-        slot = table.slot_of.get(ask.address, NONE)
-        if slot != NONE and self._only_offer(slot, party, ask, now):
-            return self._bind(slot, table.kind[slot], party, NOTHING, ask, now)
         has = self._look(party, ask, now)
         if slot in has.mine:
             return self._renew(slot, party, ask, now)
@@ -132,18 +135,32 @@ class Allocation(Offering):
         kind = OWN if party.terms.addresses else GARDEN
         return self._bind(slot, kind, party, has, ask, now)
 
-    def _only_offer(self, slot: int, party: Party, ask: Ask, now: int) -> bool:
-        """Whether a slot is the client's offer, and all that its line has."""
+    def _stands(self, slot: int, offered: Ask, ask: Ask, now: int) -> bool:
+        """Whether an offer stands for who asks, and is all that its line has."""
         table = self._table
-        number = table.line[slot]
         return (
             table.state[slot] == OFFERED
-            and number == table.line_of.get(party.line, NONE)
-            and table.heads[number] == slot
-            and table.next[slot] == NONE
             and table.until[slot] > now
-            and same_client(table, slot, ask)
+            and table.next[slot] == NONE
+            and table.heads[table.line[slot]] == slot
+            and offered.hardware == ask.hardware
+            and offered.client_id == ask.client_id
+            and offered.agent == ask.agent
+            and offered.giaddr == ask.giaddr
+            and offered.link == ask.link
+            and offered.seconds == ask.seconds
+            and offered.area == ask.area
         )
+
+    def _keep(self, slot: int, promised: Promised, ask: Ask, now: int) -> Answer:
+        """Bind what was offered a moment ago: who asks, on which terms, is known."""
+        _, party, lease = promised
+        self._line = party.line
+        granted = GRANTED[self._table.kind[slot]]
+        if lease.reason is not granted:
+            lease = replace(lease, reason=granted)
+        until = now + lease.seconds
+        return Ack(lease, self._bindings.bind(slot, party, ask, now, until))
 
     def _bind(
         self,

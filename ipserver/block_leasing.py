@@ -20,6 +20,8 @@ from ipserver.address_space import (
     BlockUsage,
     PoolUsage,
 )
+from ipserver.answer import Lease
+from ipserver.ask import Ask
 from ipserver.audit import discrepancies
 from ipserver.bindings import Bindings
 from ipserver.block import Block
@@ -27,7 +29,7 @@ from ipserver.excess import ExcessBook, Spent
 from ipserver.free_addresses import FreeAddresses
 from ipserver.lease_table import LEASED, NONE, OFFERED, LeaseTable
 from ipserver.line_texts import LineId
-from ipserver.lines import Lines
+from ipserver.lines import Lines, Party
 from ipserver.restoring import Restoring
 
 OFFER_SECONDS_MIN = 10
@@ -36,6 +38,9 @@ _SKEW_SECONDS = 2
 """Clocks drift apart by less, and records do not follow each of their steps."""
 _JUMP_SECONDS = 60
 
+
+Promised = tuple[Ask, Party, Lease]
+"""What was asked, who asked, and what was offered."""
 
 Random = Callable[[], float]
 """Gives numbers in [0, 1) that nobody can foretell."""
@@ -66,6 +71,8 @@ class BlockLeasing:
         self._book = ExcessBook()
         self._lines = Lines(Network())
         self._newly_named: set[LineId] = set()
+        self._promised: dict[int, Promised] = {}
+        """By slot, what the last offer of it was made on; nothing once that changed."""
         self._loading = False
 
     def change_network(
@@ -78,6 +85,7 @@ class BlockLeasing:
         New blocks are open for the pool that they are at home in; blocks whose prefix
         is gone are closed, and whoever has an address in them is refused its renewal.
         """
+        self._promised.clear()
         lines = lines or Lines(network)
         new, gone = self._space.change(network)
         for block in gone:
@@ -95,6 +103,7 @@ class BlockLeasing:
         pool does); nobody leases from what is the reserve's. Raises BlockLiveError when
         another pool has live leases in it.
         """
+        self._promised.clear()
         number = self._number(block)
         holder = self._space.by_name.get(pool)
         if holder is None:
@@ -120,6 +129,7 @@ class BlockLeasing:
 
     def _held(self, block: Block, lease_seconds_max: int) -> int:
         """Give a block's number, in its holder's hands: a start has it at home."""
+        self._promised.clear()
         number = self._number(block)
         holder = self._space.by_name.get(block.holder)
         if holder is not None and self._space.pool[number] != holder.number:
@@ -131,6 +141,7 @@ class BlockLeasing:
 
         Raises BlockLiveError while it has live leases.
         """
+        self._promised.clear()
         number = self._number(block)
         if self._space.pool[number] == NONE:
             return

@@ -1,7 +1,7 @@
 """Which address is given next, in constant time however full the pool is.
 
-A pool gives from a few blocks at a time, each address drawn at random from what is left
-of them: nobody outside can tell the next one, and blocks that were never touched stay
+A pool gives from a few blocks at a time, whose free addresses are shuffled: nobody
+outside can tell the next one, and blocks that were never touched stay
 whole, to be lent. Behind them come addresses given up so long ago that their line will
 not miss them, then untouched blocks, then whatever has cooled down. Nothing is made
 ready for a pool in advance, and nothing is searched: what is stale in a queue is passed
@@ -10,7 +10,6 @@ over once.
 
 from __future__ import annotations
 
-from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -37,12 +36,12 @@ from ipserver.lease_table import (
     LeaseTable,
 )
 
-_FILLING: Final = 8
-"""Blocks that a pool gives from at once: 512 addresses to guess among, where they have
-64, and that many at most that cannot be lent for being touched."""
+_FILLING: Final = 512
+"""Addresses that a pool gives from at once, in an order that nobody can guess: of eight
+blocks where they have 64, which cannot be lent for being touched."""
 
 _PASSED_OVER: Final = 64
-"""Queue entries that one ask goes through at most beyond what it takes."""
+"""Queue entries, or blocks, that one ask goes through at most beyond what it takes."""
 
 _LIVE: Final = (False, True, True, False, False, False)
 
@@ -65,10 +64,9 @@ class FreeAddresses:
         self._random = random
         self._cool_down = settings.cool_down_seconds
         self._affinity = settings.affinity_seconds
-        self._remaining: dict[int, array[int]] = {}
 
-    def move(self, slot: int, state: int) -> None:
-        """Bring a slot into a state, and count it there."""
+    def move(self, slot: int, state: int) -> Pool | None:
+        """Bring a slot into a state, and count it there; give its pool."""
         table = self._table
         before = table.state[slot]
         table.state[slot] = state
@@ -77,12 +75,14 @@ class FreeAddresses:
         if live:
             space.live[block] += live
         number = space.pool[block]
-        if number != NONE:
-            pool = space.pools[number]
-            counts = pool.counts
-            counts[before] -= 1
-            counts[state] += 1
-            pool.used += USED[state] - USED[before]
+        if number == NONE:
+            return None
+        pool = space.pools[number]
+        counts = pool.counts
+        counts[before] -= 1
+        counts[state] += 1
+        pool.used += USED[state] - USED[before]
+        return pool
 
     def pool_of(self, slot: int) -> Pool | None:
         """Give the pool that a slot is in; None when its block is in none."""
@@ -133,45 +133,37 @@ class FreeAddresses:
         return slot
 
     def _fresh(self, pool: Pool) -> int:
-        filling, space, known = pool.filling, self._space, self._table.slot_of
-        random = self._random
+        filling, space, table = pool.filling, self._space, self._table
         while filling:
-            drawn = random() * len(filling)
-            place = int(drawn)
-            block = filling[place]
-            offsets = self._remaining.get(block)
+            entry = filling.pop()
+            block, address = entry >> 32, entry & 0xFFFF_FFFF
             if (
-                not offsets
-                or space.pool[block] != pool.number
-                or space.status[block] != OPEN
+                address not in table.slot_of
+                and space.pool[block] == pool.number
+                and space.status[block] == OPEN
             ):
-                self._remaining.pop(block, None)
-                filling[place] = filling[-1]
-                filling.pop()
-                continue
-            # What is left of 53 random bits is plenty for the place in the block.
-            pick = int((drawn - place) * len(offsets))
-            address = space.first[block] + offsets[pick]
-            offsets[pick] = offsets[-1]
-            offsets.pop()
-            if address not in known:
-                return self._add(address, block)
+                pool.counts[NEW] += 1
+                return table.add(address, block)
         return NONE
 
     def _touch(self, pool: Pool) -> bool:
         """Begin to give from untouched blocks; False when there are none."""
         untouched, space, known = pool.untouched, self._space, self._table.slot_of
-        while untouched and len(pool.filling) < _FILLING:
+        looks = _PASSED_OVER
+        entries: list[int] = []
+        while untouched and looks and len(entries) < _FILLING:
+            looks -= 1
             pick = int(self._random() * len(untouched))
             block = untouched[pick]
             untouched[pick] = untouched[-1]
             untouched.pop()
             if space.pool[block] == pool.number and space.status[block] == OPEN:
-                first = space.first[block]
-                offsets = (a - first for a in space.usable(block) if a not in known)
-                self._remaining[block] = array("H", offsets)
-                pool.filling.append(block)
-        return bool(pool.filling)
+                head = block << 32
+                entries += [head | a for a in space.usable(block) if a not in known]
+        # By numbers that nobody can foretell: so is the order of the addresses.
+        entries.sort(key=lambda _: self._random())
+        pool.filling = entries
+        return bool(entries)
 
     def _freed(self, pool: Pool, ended_before: int) -> int:
         """Take the address that was given up first, if that was long enough ago."""
@@ -222,14 +214,13 @@ class FreeAddresses:
 
     def offer(self, slot: int, until: int) -> None:
         """Keep an address for who was offered it."""
-        table, space = self._table, self._space
+        table = self._table
         table.until[slot] = until
-        self.move(slot, OFFERED)
-        if not table.flags[slot] & IN_QUEUE:
-            number = space.pool[table.block[slot]]
-            if number != NONE:
-                table.flags[slot] |= IN_QUEUE
-                space.pools[number].offers.append(slot)
+        pool = self.move(slot, OFFERED)
+        flags = table.flags[slot]
+        if not flags & IN_QUEUE and pool is not None:
+            table.flags[slot] = flags | IN_QUEUE
+            pool.offers.append(slot)
 
     def settle(self, pool: Pool, now: int, limit: int) -> bool:
         """Let go of offers, cool-downs and quarantines whose time is over.

@@ -154,30 +154,27 @@ class LeaseTable:
         self.hardware[slot] = self.client_id[slot] = self.agent[slot] = b""
         self._spare_slots.append(slot)
 
-    def line_number(self, key: LineId) -> int:
-        """Give the number of a line, a new one to a line that has none."""
-        number = self.line_of.get(key, NONE)
-        if number == NONE:
-            if self._spare_lines:
-                number = self._spare_lines.pop()
-                self.line_keys[number] = key
-            else:
-                number = len(self.line_keys)
-                self.line_keys.append(key)
-                self.heads.append(NONE)
-            self.line_of[key] = number
+    def _new_line(self, key: LineId) -> int:
+        """Give a number to a line that has none."""
+        if self._spare_lines:
+            number = self._spare_lines.pop()
+            self.line_keys[number] = key
+        else:
+            number = len(self.line_keys)
+            self.line_keys.append(key)
+            self.heads.append(NONE)
+        self.line_of[key] = number
         return number
 
     def link(self, slot: int, key: LineId) -> None:
         """Make a slot a line's."""
-        number = self.line_of.get(key, NONE)
-        before = self.line[slot]
-        if number != NONE and before == number:
-            return
+        number, before = self.line_of.get(key, NONE), self.line[slot]
         if before != NONE:
+            if before == number:
+                return
             self.unlink(slot)  # which may end its line, and make room for this one
         if number == NONE:
-            number = self.line_number(key)
+            number = self._new_line(key)
         self.line[slot] = number
         self.next[slot] = self.heads[number]
         self.heads[number] = slot

@@ -16,6 +16,7 @@ _EARLIEST: Final = 1 - _JITTER / 2
 an outage do not renew together for ever."""
 
 _MODULUS: Final = 1 << 31
+_MASK: Final = _MODULUS - 1
 _STEP: Final = _JITTER / _MODULUS
 
 
@@ -32,7 +33,7 @@ class Jitter:
 
         Both are early or late by the same part.
         """
-        state = self._state = (self._state * 1_103_515_245 + 12_345) % _MODULUS
+        state = self._state = (self._state * 1_103_515_245 + 12_345) & _MASK
         time = seconds * (_EARLIEST + _STEP * state)
         return int(time * 0.5), int(time * 0.875)
 

@@ -12,6 +12,7 @@ _LABELS: Final = {1: "circuit", 2: "remote", 6: "subscriber", 61: "client", 0: "
 _CODES: Final = {label: code.to_bytes(1) for code, label in _LABELS.items()}
 _PLAIN: Final = frozenset(range(0x21, 0x7F)) - frozenset(b"/%:")
 _SHOWN: Final = [chr(o) if o in _PLAIN else f"%{o:02X}" for o in range(256)]
+_show: Final = _SHOWN.__getitem__
 
 
 class _Hidden(dict[bytes, bytes]):
@@ -46,16 +47,14 @@ def line_text(line: LineId) -> str:
     """
     if isinstance(line, str):
         return line
-    place = 1 + line[0]
-    words = [line[1:place].decode()]
-    while place < len(line):
-        start = place + 3
-        end = start + int.from_bytes(line[place + 1 : start])
-        octets = line[start:end]
-        shown = "".join(map(_SHOWN.__getitem__, octets))
-        words.append(f"{_LABELS[line[place]]}:{shown}")
-        place = end
-    return "/".join(words)
+    place, end = 1 + line[0], len(line)
+    text = line[1:place].decode()
+    while place < end:
+        label, start = _LABELS[line[place]], place + 3
+        place = start + (line[place + 1] << 8 | line[place + 2])
+        shown = "".join(map(_show, line[start:place]))
+        text += f"/{label}:{shown}"
+    return text
 
 
 def line_of(text: str) -> LineId:

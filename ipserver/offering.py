@@ -36,6 +36,12 @@ _TURN: Final = 64
 _RELIEF: Final = 16
 """Addresses freed before their time when a pool has none left."""
 
+GRANTED_AGAIN: Final = frozenset({OWN, GARDEN})
+"""What a line may have as long as the network is the same; the others are counted."""
+
+_PROMISED: Final = 8192
+"""Offers whose terms are remembered: those of a second under load."""
+
 GRANTED: Final = {
     OWN: Reason.GRANTED_OWN,
     GARDEN: Reason.WALLED_GARDEN,
@@ -196,7 +202,10 @@ class Offering(LeaseLookup):
             if slot != NONE:
                 return self._offer(slot, kind, party, ask, now)
         for name in pools:
-            slot = self._take(self._space.by_name[name], now)
+            pool = self._space.by_name[name]
+            slot = self._free.take(pool, now)
+            if slot == NONE:
+                slot = self._relieved(pool, now)
             if slot != NONE:
                 return self._offer(slot, kind, party, ask, now)
         if self.shortage is not None:
@@ -232,14 +241,13 @@ class Offering(LeaseLookup):
             self._table.remove(slot)
         return NONE
 
-    def _take(self, pool: Pool, now: int) -> int:
-        slot = self._free.take(pool, now)
-        if slot == NONE and (
-            self._bindings.turn(now, _TURN)
-            or self._free.relieve(pool, now, _RELIEF, now - OFFER_SECONDS_MIN)
+    def _relieved(self, pool: Pool, now: int) -> int:
+        """Take an address of a pool that has none after what can be freed is."""
+        if self._bindings.turn(now, _TURN) or self._free.relieve(
+            pool, now, _RELIEF, now - OFFER_SECONDS_MIN
         ):
-            slot = self._free.take(pool, now)
-        return slot
+            return self._free.take(pool, now)
+        return NONE
 
     def _offer(
         self,
@@ -259,9 +267,15 @@ class Offering(LeaseLookup):
         table.agent[slot] = ask.agent.octets
         table.extended[slot] = now
         self._free.offer(slot, now + self._offer_seconds)
-        return self._promise(slot, ask, now, reason or GRANTED[kind])
+        offer = self._promise(slot, ask, now, reason or GRANTED[kind])
+        if kind in GRANTED_AGAIN and not party.terms.ipv6_only_seconds:
+            promised = self._promised
+            if len(promised) >= _PROMISED:
+                promised.clear()
+            promised[slot] = (ask, party, offer.lease)
+        return offer
 
-    def _promise(self, slot: int, ask: Ask, now: int, reason: Reason) -> Answer:
+    def _promise(self, slot: int, ask: Ask, now: int, reason: Reason) -> Offer:
         """Offer what a slot is, without changing it."""
         table, space = self._table, self._space
         block = table.block[slot]

@@ -16,6 +16,7 @@ from ipserver.reply import (
     MESSAGE_OCTETS,
     Content,
     build,
+    build_within,
     size_limit,
     squeeze,
     times,
@@ -74,19 +75,29 @@ class Replies:
         came_to: bytes,
     ) -> Addressed:
         """Make a DHCPOFFER or DHCPACK with an address, or with none (RFC 8925)."""
+        query, relay = question.query, question.relay
+        octets, options = query.octets, query.options
         own = self._own(kind, question, came_to)
         own += times(lease.seconds, lease.t1, lease.t2)
         if lease.ipv6_only_seconds:
             own += encode(_IPV6_ONLY, lease.ipv6_only_seconds.to_bytes(4))
-        octets, options = question.query.octets, question.query.options
-        content = Content(
-            own,
-            question.relayed.echo,
-            size_limit(options[_MAXIMUM]) if _MAXIMUM in options else MESSAGE_OCTETS,
-            lease.address.to_bytes(4),
-            octets[12:16] if kind is _ACK else _NOWHERE,
+        client = octets[12:16] if kind is _ACK else _NOWHERE
+        echo, pool, address = question.relayed.echo, lease.pool, lease.address
+        wanted = options.get(_WANTED, b"")
+        tail = self._options.tail(pool, address, wanted) if pool else b""
+        given = address.to_bytes(4)
+        # Whatever a client says to take, it takes this much.
+        whole = build_within(
+            MESSAGE_OCTETS, octets, octets[10:12], client, given, own, tail, echo
         )
-        whole = self._whole(question, content, lease.pool, lease.address)
+        if whole is None:
+            limit = size_limit(options.get(_MAXIMUM, b""))
+            content = Content(own, echo, limit, given, client)
+            whole = self._whole(question, content, pool, address)
+        if self._to_source:
+            return whole, source
+        if relay is not None and not question.relayed.port:
+            return whole, relay.target
         return whole, self._target(question, source)
 
     def nak(self, question: Question, source: bytes, came_to: bytes) -> Addressed:
@@ -156,7 +167,9 @@ class Replies:
         return _HEADS[kind] + (override or self.identifier or came_to)
 
     def _own(self, kind: MessageType, question: Question, came_to: bytes) -> bytes:
-        own = self._head(kind, question, came_to) + question.repeated
+        own = self._head(kind, question, came_to)
+        if question.repeated:
+            own += question.repeated
         client_id = question.query.options.get(_CLIENT_ID)
         # RFC 6842 section 3: in every reply, whatever table 3 of RFC 2131 says.
         return own if client_id is None else own + encode(_CLIENT_ID, client_id)

@@ -32,6 +32,10 @@ _OVERLOAD_OCTETS = 3
 _ENDS: Final = [_END + bytes(BOOTP_OCTETS - size) for size in range(BOOTP_OCTETS)]
 """END and the padding behind it, by the octets there are with END."""
 
+_HEADER = struct.Struct(">B2sx4s2x2s4s4s4x20s")
+"""op, htype, hlen; xid; flags, ciaddr, yiaddr; giaddr, chaddr. hops, secs and siaddr
+are 0."""
+
 _TIMES = struct.Struct(">BBIBBIBBI")
 
 
@@ -80,23 +84,32 @@ def build(request: bytes, content: Content, tail: bytes) -> bytes | None:
 
     ``tail`` are the network's options, encoded one behind the other.
     """
-    own, echo = content.own, content.echo
-    size = HEADER_OCTETS + len(own) + len(tail) + len(echo) + 1
-    if size > content.limit:
-        return None
     flags = _flagged(request) if content.broadcast else request[10:12]
+    return build_within(
+        *(content.limit, request, flags, content.client, content.address),
+        *(content.own, tail, content.echo),
+    )
+
+
+def build_within(
+    limit: int,
+    request: bytes,
+    flags: bytes,
+    client: bytes,
+    address: bytes,
+    own: bytes,
+    tail: bytes,
+    echo: bytes,
+) -> bytes | None:
+    """Build the same from its parts."""
+    size = HEADER_OCTETS + len(own) + len(tail) + len(echo) + 1
+    if size > limit:
+        return None
     return b"".join(
         (
-            b"\2",
-            request[1:3],
-            b"\0",
-            request[4:8],
-            b"\0\0",
-            flags,
-            content.client,
-            content.address,
-            NO_ADDRESS,
-            request[24:44],
+            _HEADER.pack(
+                2, request[1:3], request[4:8], flags, client, address, request[24:44]
+            ),
             _SNAME_FILE_COOKIE,
             own,
             tail,
