@@ -16,7 +16,11 @@ import ipaddress
 import os
 import socket
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+import sys
+from itertools import repeat
+from typing import TYPE_CHECKING
+
+from daemon.segmentation import DATAGRAMS_MAX, OCTETS_MAX, UDP_SEGMENT, Segmentation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,16 +34,14 @@ DATAGRAM_OCTETS = 4096
 _CONTROL_OCTETS = 48
 _IPV6_PKTINFO = struct.Struct("@NiI16sI4x")
 _IPV4_PKTINFO = struct.Struct("@NiIi4s4s4x")
+_PKTINFO = slice(16, 28)
+"""The address in ``_IPV4_PKTINFO``, without its header and the padding behind it."""
 _SO_MEMINFO = 55
 _MEMINFO_DROPS = 8
 
 
-class Datagram(NamedTuple):
-    """One datagram: its octets, its sender's sockaddr, and where it arrived."""
-
-    octets: bytes
-    source: bytes
-    local: bytes
+Datagram = tuple[bytes, bytes, bytes]
+"""One datagram: its octets, its sender's sockaddr, and where it arrived."""
 
 
 class _IoVec(ctypes.Structure):
@@ -154,6 +156,7 @@ class DatagramSocket:
         self._data = memoryview(self._in.data)
         self._starts = range(0, BATCH * DATAGRAM_OCTETS, DATAGRAM_OCTETS)
         self._reply_controls: dict[bytes, bytes] = {}
+        self._segmentation = Segmentation(sock)
 
     def receive(self) -> list[Datagram]:
         """Give up to ``BATCH`` datagrams that wait in the kernel, or none."""
@@ -167,28 +170,16 @@ class DatagramSocket:
             return []
         lengths = _LENGTHS.unpack(vector.raw)[:count]
         data, names, size = self._data, bytes(vector.names), self._name_octets
-        if not self._wildcard:
-            return [
-                Datagram(data[o : o + n].tobytes(), names[p : p + size], b"")
-                for o, n, p in zip(
-                    self._starts, lengths, range(0, count * size, size), strict=False
-                )
-            ]
-        controls = bytes(vector.controls)
-        return [
-            Datagram(
-                data[o : o + n].tobytes(),
-                names[p : p + size],
-                controls[c : c + _CONTROL_OCTETS],
-            )
-            for o, n, p, c in zip(
-                self._starts,
-                lengths,
-                range(0, count * size, size),
-                range(0, count * _CONTROL_OCTETS, _CONTROL_OCTETS),
-                strict=False,
-            )
+        octets = [
+            data[o : o + n].tobytes()
+            for o, n in zip(self._starts, lengths, strict=False)
         ]
+        sources = [names[p : p + size] for p in range(0, count * size, size)]
+        if not self._wildcard:
+            return list(zip(octets, sources, repeat(b""), strict=False))
+        controls, each = bytes(vector.controls), _CONTROL_OCTETS
+        locals_ = [controls[c : c + each] for c in range(0, count * each, each)]
+        return list(zip(octets, sources, locals_, strict=True))
 
     def send(self, replies: list[tuple[bytes, bytes, bytes]]) -> int:
         """Send ``(octets, source, local)`` each to its source; give how many left.
@@ -197,9 +188,51 @@ class DatagramSocket:
         client's retransmission asks for it again.
         """
         sent = 0
+        if len(replies) > 1 and self._segmentation.supported:
+            replies, sent = self._send_alike(replies)
         for start in range(0, len(replies), BATCH):
             sent += self._send_batch(replies[start : start + BATCH])
         return sent
+
+    def _send_alike(
+        self, replies: list[tuple[bytes, bytes, bytes]]
+    ) -> tuple[list[tuple[bytes, bytes, bytes]], int]:
+        """Send those of one size to one place together; give the others, and how many
+        have left."""
+        alike: dict[tuple[bytes, bytes, int], list[bytes]] = {}
+        for octets, source, local in replies:
+            alike.setdefault((source, local, len(octets)), []).append(octets)
+        if len(alike) == len(replies):
+            return replies, 0
+        others, sent = [], 0
+        for (source, local, size), group in alike.items():
+            each = min(DATAGRAMS_MAX, OCTETS_MAX // max(1, size))
+            for start in range(0, len(group), each):
+                some = group[start : start + each]
+                if len(some) > 1 and self._sent_together(some, source, local, size):
+                    sent += len(some)
+                else:
+                    others += [(octets, source, local) for octets in some]
+        return others, sent
+
+    def _sent_together(
+        self, octets: list[bytes], source: bytes, local: bytes, size: int
+    ) -> bool:
+        """Send datagrams of one size as one; False when it is better done singly."""
+        address = source[4:8]
+        if not self._segmentation.allowed(address):
+            return False
+        control = [(socket.IPPROTO_UDP, UDP_SEGMENT, size.to_bytes(2, sys.byteorder))]
+        if self._wildcard:
+            pktinfo = self._reply_controls.get(local) or self._reply_control(local)
+            control.append((socket.IPPROTO_IP, _IP_PKTINFO, pktinfo[_PKTINFO]))
+        try:
+            self.sock.sendmsg(octets, control, 0, address_of(source))
+        except OSError as error:
+            if error.errno not in _NOTHING_NOW:
+                self._segmentation.refuse(address)
+            return False
+        return True
 
     def _send_batch(self, replies: list[tuple[bytes, bytes, bytes]]) -> int:
         vector, size = self._out, self._name_octets

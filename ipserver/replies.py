@@ -13,10 +13,9 @@ from ipserver.outcomes import Statistics
 from ipserver.question import Question
 from ipserver.relays import sockaddr
 from ipserver.reply import (
-    MESSAGE_OCTETS,
     Content,
     build,
-    build_within,
+    build_lease,
     size_limit,
     squeeze,
     times,
@@ -75,30 +74,24 @@ class Replies:
         came_to: bytes,
     ) -> Addressed:
         """Make a DHCPOFFER or DHCPACK with an address, or with none (RFC 8925)."""
-        query, relay = question.query, question.relay
+        query, relay, relayed = question.query, question.relay, question.relayed
         octets, options = query.octets, query.options
-        own = self._own(kind, question, came_to)
-        own += times(lease.seconds, lease.t1, lease.t2)
+        protocol = _HEADS[kind] + (relayed.override or self.identifier or came_to)
+        more = self._more(question)
         if lease.ipv6_only_seconds:
-            own += encode(_IPV6_ONLY, lease.ipv6_only_seconds.to_bytes(4))
+            more += encode(_IPV6_ONLY, lease.ipv6_only_seconds.to_bytes(4))
         client = octets[12:16] if kind is _ACK else _NOWHERE
-        echo, pool, address = question.relayed.echo, lease.pool, lease.address
-        wanted = options.get(_WANTED, b"")
-        tail = self._options.tail(pool, address, wanted) if pool else b""
-        given = address.to_bytes(4)
-        # Whatever a client says to take, it takes this much.
-        whole = build_within(
-            MESSAGE_OCTETS, octets, octets[10:12], client, given, own, tail, echo
-        )
+        pool, address, echo = lease.pool, lease.address, relayed.echo
+        tail = self._options.tail(pool, address, options.get(_WANTED, b""))
+        whole = build_lease(octets, client, lease, protocol, more, tail, echo)
         if whole is None:
+            own = protocol + times(lease.seconds, lease.t1, lease.t2) + more
             limit = size_limit(options.get(_MAXIMUM, b""))
-            content = Content(own, echo, limit, given, client)
+            content = Content(own, echo, limit, address.to_bytes(4), client)
             whole = self._whole(question, content, pool, address)
-        if self._to_source:
-            return whole, source
-        if relay is not None and not question.relayed.port:
-            return whole, relay.target
-        return whole, self._target(question, source)
+        if relay is None or relayed.port or self._to_source:
+            return whole, self._target(question, source)
+        return whole, relay.target
 
     def nak(self, question: Question, source: bytes, came_to: bytes) -> Addressed:
         """Make a DHCPNAK: no address and no options of the network.
@@ -167,12 +160,14 @@ class Replies:
         return _HEADS[kind] + (override or self.identifier or came_to)
 
     def _own(self, kind: MessageType, question: Question, came_to: bytes) -> bytes:
-        own = self._head(kind, question, came_to)
-        if question.repeated:
-            own += question.repeated
+        return self._head(kind, question, came_to) + self._more(question)
+
+    def _more(self, question: Question) -> bytes:
         client_id = question.query.options.get(_CLIENT_ID)
+        if client_id is None:
+            return question.repeated
         # RFC 6842 section 3: in every reply, whatever table 3 of RFC 2131 says.
-        return own if client_id is None else own + encode(_CLIENT_ID, client_id)
+        return question.repeated + encode(_CLIENT_ID, client_id)
 
     def _whole(
         self, question: Question, content: Content, pool: str, address: int

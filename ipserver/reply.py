@@ -16,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ipserver.agent import encode
+from ipserver.answer import Lease
 from ipserver.dhcp import BOOTP_OCTETS, BROADCAST_FLAG, COOKIE, HEADER_OCTETS, Option
 
 MESSAGE_OCTETS: Final = 548
@@ -32,11 +33,12 @@ _OVERLOAD_OCTETS = 3
 _ENDS: Final = [_END + bytes(BOOTP_OCTETS - size) for size in range(BOOTP_OCTETS)]
 """END and the padding behind it, by the octets there are with END."""
 
-_HEADER = struct.Struct(">B2sx4s2x2s4s4s4x20s")
-"""op, htype, hlen; xid; flags, ciaddr, yiaddr; giaddr, chaddr. hops, secs and siaddr
-are 0."""
-
-_TIMES = struct.Struct(">BBIBBIBBI")
+_TIMES = struct.Struct(">HIHIHI")
+_SECONDS, _T1, _T2 = 51 << 8 | 4, 58 << 8 | 4, 59 << 8 | 4
+_LEASE = struct.Struct(">B2sx4s2x2s4sI4x20s192x4s9sHIHIHI")
+"""op, htype, hlen, xid, flags, ciaddr, yiaddr, giaddr, chaddr, cookie; options 53, 54
+and times. hops, secs and siaddr are 0."""
+_LEASE_OCTETS: Final = _LEASE.size - HEADER_OCTETS
 
 
 class Content(Struct, frozen=True, gc=False):
@@ -65,7 +67,7 @@ class Squeezed(NamedTuple):
 
 def times(seconds: int, t1: int, t2: int) -> bytes:
     """Encode lease time, T1 and T2 (RFC 2132 sections 9.2, 9.11, 9.12)."""
-    return _TIMES.pack(51, 4, seconds, 58, 4, t1, 59, 4, t2)
+    return _TIMES.pack(_SECONDS, seconds, _T1, t1, _T2, t2)
 
 
 def size_limit(maximum: bytes) -> int:
@@ -84,32 +86,23 @@ def build(request: bytes, content: Content, tail: bytes) -> bytes | None:
 
     ``tail`` are the network's options, encoded one behind the other.
     """
-    flags = _flagged(request) if content.broadcast else request[10:12]
-    return build_within(
-        *(content.limit, request, flags, content.client, content.address),
-        *(content.own, tail, content.echo),
-    )
-
-
-def build_within(
-    limit: int,
-    request: bytes,
-    flags: bytes,
-    client: bytes,
-    address: bytes,
-    own: bytes,
-    tail: bytes,
-    echo: bytes,
-) -> bytes | None:
-    """Build the same from its parts."""
+    own, echo = content.own, content.echo
     size = HEADER_OCTETS + len(own) + len(tail) + len(echo) + 1
-    if size > limit:
+    if size > content.limit:
         return None
+    flags = _flagged(request) if content.broadcast else request[10:12]
     return b"".join(
         (
-            _HEADER.pack(
-                2, request[1:3], request[4:8], flags, client, address, request[24:44]
-            ),
+            b"\2",
+            request[1:3],
+            b"\0",
+            request[4:8],
+            b"\0\0",
+            flags,
+            content.client,
+            content.address,
+            NO_ADDRESS,
+            request[24:44],
             _SNAME_FILE_COOKIE,
             own,
             tail,
@@ -117,6 +110,44 @@ def build_within(
             _ENDS[size] if size < BOOTP_OCTETS else _END,
         )
     )
+
+
+def build_lease(
+    request: bytes,
+    client: bytes,
+    lease: Lease,
+    protocol: bytes,
+    more: bytes,
+    tail: bytes,
+    echo: bytes,
+) -> bytes | None:
+    """Build what nearly all replies are, a lease, in one go, as ``build`` would.
+
+    ``protocol`` are options 53 and 54, ``more`` other options of the protocol. None
+    where a client might not take that much.
+    """
+    size = HEADER_OCTETS + _LEASE_OCTETS + len(more) + len(tail) + len(echo) + 1
+    if size > MESSAGE_OCTETS:
+        return None
+    fixed = _LEASE.pack(
+        2,
+        request[1:3],
+        request[4:8],
+        request[10:12],
+        client,
+        lease.address,
+        request[24:44],
+        COOKIE,
+        protocol,
+        _SECONDS,
+        lease.seconds,
+        _T1,
+        lease.t1,
+        _T2,
+        lease.t2,
+    )
+    end = _ENDS[size] if size < BOOTP_OCTETS else _END
+    return b"".join((fixed, more, tail, echo, end))
 
 
 def squeeze(request: bytes, content: Content, pieces: Sequence[bytes]) -> Squeezed:

@@ -185,7 +185,8 @@ class DhcpServer:
         if len(self._block) >= self._queue_records:
             self._drop(Drop.JOURNAL, arrival)
             return
-        came_to = self._came_to(arrival.listener, arrival.local)
+        place, local = arrival.listener, arrival.local
+        came_to = self._identifiers.get((place, local)) or self._came_to(place, local)
         question = self._questions.read(query, arrival.relay, self._own)
         if type(question) is Question:
             self._answer(arrival, question, came_to)
@@ -215,8 +216,9 @@ class DhcpServer:
             return
         answer = self._answers.answer(ask, self._now)
         if isinstance(answer, Offer):
-            reply = self._replies.lease(_OFFER, question, answer.lease, source, came_to)
-            self._reply(arrival, reply, "offer", answer.lease.reason)
+            lease = answer.lease
+            reply = self._replies.lease(_OFFER, question, lease, source, came_to)
+            self._reply(arrival, reply, "offer", lease.reason)
         elif isinstance(answer, Ack):
             reply = self._replies.lease(_ACK, question, answer.lease, source, came_to)
             self._acknowledge(arrival, answer, reply)

@@ -12,8 +12,16 @@ from config.addresses import Pool
 from config.dhcp_options import RawOption
 from config.network import Network
 from config.plant import Area, Relay
+from ipserver.answer import Lease
 from ipserver.network_options import NetworkOptions, unleasable
-from ipserver.reply import Content, build, size_limit, squeeze
+from ipserver.reply import (
+    Content,
+    build,
+    build_lease,
+    size_limit,
+    squeeze,
+    times,
+)
 
 
 def pool(**fields: object) -> Network:
@@ -206,3 +214,26 @@ def test_every_reply_fits_and_can_be_read(
 
     assert 300 <= len(octets) <= limit
     assert agent == answer(octets).options.get(82, agent)
+
+
+@given(
+    st.binary(min_size=44, max_size=44),
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 2**32 - 1),
+    st.binary(max_size=40),
+    st.binary(max_size=300),
+    st.binary(max_size=30),
+)
+def test_a_lease_is_built_in_one_go_as_any_reply_is(
+    fields: bytes, address: int, seconds: int, more: bytes, tail: bytes, echo: bytes
+) -> None:
+    """The same octets, or left to the other where they are too many."""
+    request = fields.ljust(240, b"\0")
+    lease = Lease(address, "p", seconds, seconds // 2, seconds // 4, "")
+    protocol, client = b"\x35\x01\x02\x36\x04\xc0\x00\x02\x01", fields[12:16]
+    own = protocol + times(lease.seconds, lease.t1, lease.t2) + more
+    content = Content(own, echo, size_limit(b""), address.to_bytes(4), client)
+
+    expected = build(request, content, tail)
+    built = build_lease(request, client, lease, protocol, more, tail, echo)
+    assert built == expected
