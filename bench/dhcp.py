@@ -17,7 +17,8 @@ Fairlane's ledger runs only in the time that perfdhcp leaves. Rows:
   full, and for 1,000 DISCOVERs with it full, of a pool of 131,072 addresses.
 * `avalanche`: 50,000 clients behind ten relays, all at once, until each has its lease.
 * `restart`: seconds from the start of the process until the first OFFER with 1,000,000
-  leases, and resident bytes a lease where they are in memory.
+  leases, and resident bytes a lease where they are in memory. Fairlane's are all in its
+  journal, which its ledger applies at the same time; then, "applied", in its database.
 
 Each server begins anew for each row; what each row took is said behind it. At the end
 stands each figure of Fairlane's by each Kea's, so that more is better.
@@ -169,6 +170,12 @@ def restart(plan: Plan, report: Report) -> None:
             grown = server.memory() - bare
         name = f"first answer with {server.made:,} leases, {server.name}"
         report.add(name, seconds, "s")
+        if server.name == "Fairlane":
+            # What an operator's restart finds; above, the ledger has yet to apply them.
+            with start(_WIDE, made=plan.leases, wait=False, applied=True) as server:
+                seconds = first_offer(server)
+            name = f"first answer with {server.made:,} leases applied, Fairlane"
+            report.add(name, seconds, "s")
         if "postgresql" not in server.name:
             name = f"memory of a lease, {server.name}"
             report.add(name, grown / server.made, "B")

@@ -25,11 +25,13 @@ from bench import kea_peer
 from bench.fairlane_daemon import FairlaneDaemon
 from bench.kea_peer import KeaPeer, Leases
 from config.loader import load_network
-from config.schema import LeaseSettings
+from config.schema import LeaseSettings, Settings
+from daemon.lease_ledger import LeaseLedger
 from ipserver.allocation import Allocation
 from ipserver.answer import Ack, Offer
 from ipserver.ask import Agent, Ask, Message
-from storage.journal import JournalWriter
+from storage.database import open_database
+from storage.journal import JournalReader, JournalWriter
 
 __all__ = ["Plan", "Server", "Start", "first_offer", "servers"]
 
@@ -73,9 +75,15 @@ class Start(Protocol):
     """Starts a server: with a pool, relays, leases, and waiting until it is ready."""
 
     def __call__(
-        self, prefix: str, *, relays: int = 1, made: int = 0, wait: bool = True
+        self,
+        prefix: str,
+        *,
+        relays: int = 1,
+        made: int = 0,
+        wait: bool = True,
+        applied: bool = False,
     ) -> AbstractContextManager[Server]:
-        """Give it, running."""
+        """Give it, running; ``applied`` if Fairlane's leases are in its database."""
         ...
 
 
@@ -83,9 +91,14 @@ def servers(plan: Plan) -> Iterator[Start]:
     """Give Fairlane, and each Kea that can run here."""
 
     def start_fairlane(
-        prefix: str, *, relays: int = 1, made: int = 0, wait: bool = True
+        prefix: str,
+        *,
+        relays: int = 1,
+        made: int = 0,
+        wait: bool = True,
+        applied: bool = False,
     ) -> AbstractContextManager[Server]:
-        return _fairlane(plan.folder, prefix, relays, made, wait)
+        return _fairlane(plan.folder, prefix, relays, made, wait, applied)
 
     yield start_fairlane
     for leases in plan.peers:
@@ -99,6 +112,7 @@ def servers(plan: Plan) -> Iterator[Start]:
             relays: int = 1,
             made: int = 0,
             wait: bool = True,
+            applied: bool = False,
             leases: Leases = leases,
         ) -> AbstractContextManager[Server]:
             return _kea(leases, prefix, relays, made, wait)
@@ -121,7 +135,7 @@ def _network(prefix: str, relays: int) -> str:
 
 @contextlib.contextmanager
 def _fairlane(
-    folder: Path, prefix: str, relays: int, made: int, wait: bool
+    folder: Path, prefix: str, relays: int, made: int, wait: bool, applied: bool
 ) -> Iterator[Server]:
     daemon = FairlaneDaemon(
         folder,
@@ -135,6 +149,8 @@ def _fairlane(
             daemon.start()
             daemon.stop()
             made = _journal(daemon.folder, made)
+            if applied:
+                _apply(daemon.folder / "data")
         started = time.perf_counter()
         daemon.start(wait=wait)
         if wait:
@@ -223,6 +239,16 @@ def _journal(folder: Path, count: int) -> int:
         write()
     writer.close()
     return made
+
+
+def _apply(data: Path) -> None:
+    """Bring the leases of the journal into the database, as the ledger role does."""
+    reader = JournalReader(data / "journal/ipserver")
+    with contextlib.closing(open_database("sqlite", data)) as database:
+        ledger = LeaseLedger(database, Settings())
+        while blocks := reader.read(ledger.positions.get("ipserver", 1), 5000):
+            ledger.apply("ipserver", blocks)
+    reader.close()
 
 
 def first_offer(server: Server) -> float:

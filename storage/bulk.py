@@ -9,12 +9,13 @@ contain NUL, which PostgreSQL cannot store, and numbers must fit 63 bits.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import psycopg
 import sqlalchemy
 from sqlalchemy import Connection, Table
-from sqlalchemy.dialects import postgresql
+
+if TYPE_CHECKING:
+    import psycopg
 
 
 def is_postgresql(connection: Connection) -> bool:
@@ -43,6 +44,8 @@ def insert(
 
 def types(table: Table, columns: tuple[str, ...]) -> list[str]:
     """The PostgreSQL types of a table's columns, as ``copy`` needs them."""
+    from sqlalchemy.dialects import postgresql  # a tenth of a second, as psycopg below
+
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     return [table.c[name].type.compile(dialect).lower() for name in columns]
 
@@ -55,6 +58,8 @@ def copy(
     rows: Sequence[tuple[Any, ...]],
 ) -> None:
     """Add rows to a table of PostgreSQL, temporary ones included."""
+    import psycopg
+
     driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
     statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)"
     try:
