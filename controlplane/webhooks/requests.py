@@ -11,16 +11,11 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
-import aiohttp
 import msgspec
 
 from controlplane.foreign_json import UnreadableError, read_json
 from controlplane.question import question
-from controlplane.webhooks.delivery import (
-    CALLBACKS_AT_ONCE,
-    AddressRefusedError,
-    socket_factory,
-)
+from controlplane.webhooks.callbacks import CallbackError, Callbacks
 from controlplane.webhooks.signature import headers
 from provisioning.outcomes import Done, Outcome, Refused, Trouble
 from services import webhooks
@@ -29,6 +24,8 @@ from storage.database import Database
 
 _REFUSALS: Final = frozenset({HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY})
 _ANSWER_OCTETS: Final = 65_536
+_SECONDS: Final = 300.0
+"""The longest that anything waits; who asks waits for less."""
 
 
 class _Problem(msgspec.Struct):
@@ -45,12 +42,7 @@ class Questions:
     ) -> None:
         self._database = database
         self._now = now
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=CALLBACKS_AT_ONCE, socket_factory=socket_factory(allow_private)
-            ),
-            trust_env=False,
-        )
+        self._callbacks = Callbacks(allow_private=allow_private, seconds=_SECONDS)
 
     async def ask(self, call: Call) -> Outcome:
         """Ask once; the caller bounds the time."""
@@ -62,17 +54,11 @@ class Questions:
         body = msgspec.json.encode(question(call))
         signed = headers(told.secret, call.key, body, int(self._now()))
         try:
-            async with self._session.post(
-                told.callback,
-                data=body,
-                headers={"content-type": "application/json", **signed},
-                allow_redirects=False,
-            ) as answer:
-                status, content = answer.status, b""
-                if status in _REFUSALS:
-                    content = await answer.content.read(_ANSWER_OCTETS)
-        except (aiohttp.ClientError, AddressRefusedError) as error:
-            return Trouble(f"{type(error).__name__}: {error}")
+            status, content = await self._callbacks.post(
+                *(told.callback, body, signed), read=_REFUSALS, octets=_ANSWER_OCTETS
+            )
+        except CallbackError as error:
+            return Trouble(str(error))
         if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             return Done()
         if status in _REFUSALS:
@@ -85,4 +71,4 @@ class Questions:
 
     async def close(self) -> None:
         """Close what is open."""
-        await self._session.close()
+        await self._callbacks.close()

@@ -18,8 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controlplane.webhooks.delivery import Delivery
+from controlplane.webhooks.requests import Questions
 from controlplane.webhooks.signature import headers
+from provisioning.outcomes import Done, Refused, Trouble
+from provisioning.task_graph import Kind
 from services import webhooks
+from services.order_manager import Call
 from services.principal import SCOPES, Principal, Role
 from services.webhooks import (
     BACK_OFF_SECONDS,
@@ -268,3 +272,30 @@ def test_a_signature_covers_the_id_the_time_and_the_body(
     assert signature != headers(secret, "8", body, now)["webhook-signature"]
     assert signature != headers(secret, "7", body + b"x", now)["webhook-signature"]
     assert signature != headers(secret, "7", body, now + 1)["webhook-signature"]
+
+
+def test_a_question_is_answered_by_the_webhook_of_its_kind(database: Database) -> None:
+    """Yes, no, something else, an inside address, and nobody to ask: each its own."""
+
+    async def story() -> None:
+        receiver = Receiver(204, 409, 500)
+        call = Call(
+            *("order-1", 1, 1, "key-1", Kind.IDENTITY, False, "aurora", "aurora"),
+            *({"line": "harbour-1"}, 5),
+        )
+        questions = Questions(database, lambda: NOW, allow_private=True)
+        careful = Questions(database, lambda: NOW, allow_private=False)
+        nobody = await questions.ask(call)
+        async with receiver.listening() as url:
+            registered(database, url, "identity")
+            answers = [await questions.ask(call) for _ in range(3)]
+            inside = await careful.ask(call)
+        await questions.close()
+        await careful.close()
+        assert isinstance(nobody, Trouble)
+        assert isinstance(inside, Trouble)
+        assert len(receiver.requests) == len(answers)
+        assert answers == [Done(), Refused("refused", ""), Trouble("HTTP 500")]
+        assert receiver.heard[0]["line"] == "harbour-1"
+
+    asyncio.run(story())
