@@ -79,7 +79,10 @@ def lines_of(texts: Sequence[str]) -> list[LineId]:
     scopes = {scope: _scope(scope) for scope in {of_line[0] for of_line in split}}
     words = [word.partition(":") for of_line in split for word in of_line[1:]]
     hidden = _unhidden([shown for _, _, shown in words])
-    parts = [_part(word[0], octets) for word, octets in zip(words, hidden, strict=True)]
+    parts = [
+        _CODES[word[0]] + len(octets).to_bytes(2) + octets
+        for word, octets in zip(words, hidden, strict=True)
+    ]
     if len(parts) == len(split):
         for place, of_line, part in zip(nameless, split, parts, strict=True):
             found[place] = scopes[of_line[0]] + part

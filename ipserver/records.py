@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Container, Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ipserver.reasons import Reason
 
@@ -20,7 +20,7 @@ _BOUND: Final = struct.Struct("<qqIIBBHHHH")
 _BOUND_FRAME: Final = struct.Struct("<BHqqIIBBHHHH")
 _HEAD: Final = struct.Struct("<BH16xI")
 """An entry's kind and length, and the address of a Bound."""
-_BINDING: Final = struct.Struct("<3xqqI4xBBHHHH")
+_BINDING: Final = struct.Struct("<xHqqI4xBBHHHH")
 """What of a Bound's head a start wants to know."""
 _EXTENDED: Final = struct.Struct("<qqI")
 _ENDED: Final = struct.Struct("<qIB")
@@ -225,23 +225,36 @@ def sorted_out(
 
 
 def _bindings(octets: bytes, places: Iterable[int]) -> BoundColumns:
-    rows = []
+    rows: list[tuple[Any, ...]] = []
+    unpack, add = _BINDING.unpack_from, rows.append
     for place in places:
-        fixed = _BINDING.unpack_from(octets, place)
-        of_hardware, of_client, of_place, of_line, of_service = fixed[4:]
+        (
+            length,
+            at,
+            expires,
+            address,
+            kind,
+            of_hardware,
+            of_client,
+            of_place,
+            of_line,
+            of_service,
+        ) = unpack(octets, place)
         line = place + _BOUND_FRAME.size + of_place
         service = line + of_line
         hardware = service + of_service
         client = hardware + of_hardware
         agent = client + of_client
-        end = place + _FRAME.size + (octets[place + 1] | octets[place + 2] << 8)
-        rows.append(
+        add(
             (
-                *fixed[:4],
+                at,
+                expires,
+                address,
+                kind,
                 octets[line:service].decode(),
                 octets[hardware:client],
                 octets[client:agent],
-                octets[agent:end],
+                octets[agent : place + _FRAME.size + length],
             )
         )
     return BoundColumns(*zip(*rows, strict=True))
