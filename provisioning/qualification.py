@@ -136,7 +136,7 @@ def standing(
 ) -> Standing:
     """Look up what is so of an ISP at a place; ``held`` says how much is held."""
     node, line, area = place.node, place.line, place.area
-    sellers = {one.isp for one in inventory.services_on(line.name)} if line else set()
+    sellers = {one.isp for one in inventory.services_on(line.name)} if line else _NOBODY
     port_free = True
     if line is None and node is not None:
         used = inventory.lines_on[node.name] + held(f"node:{node.name}")
@@ -160,6 +160,8 @@ def standing(
         offerings=inventory.offerings_of(isp),
     )
 
+
+_NOBODY: Final = frozenset[str]()
 
 Found = tuple[Color, Reason] | None
 Rule = Callable[[Case], Found]
@@ -274,6 +276,8 @@ _CURABLE: Final = frozenset({"technology", "rate"})
 def rates(place: Place) -> tuple[int | None, int | None]:
     """Give the fastest that a place can have, down and up; None when nothing says."""
     line, node = place.line, place.node
+    if line is None:
+        return (node.down_kbps or None, node.up_kbps or None) if node else (None, None)
     down = [x.down_kbps for x in (line, node) if x is not None and x.down_kbps]
     up = [x.up_kbps for x in (line, node) if x is not None and x.up_kbps]
     return min(down, default=None), min(up, default=None)

@@ -38,8 +38,9 @@ from services.address_search import Match, Matches, search
 from services.provisioning import ObjectChange, Transaction, log_changes
 from services.qualification_query import Override, Query, addresses_in, refusal
 from storage import holds, line_leases, qualifications
-from storage.holds import Held, Hold
-from storage.qualifications import OpenAnswers
+from storage.at_once import read_all
+from storage.holds import Hold
+from storage.qualifications import Open
 from storage.sites import Site, sites_named
 
 __all__ = ["BATCH", "Override", "Qualification", "Query", "qualify"]
@@ -192,13 +193,17 @@ class _Batch:
                 resources.add(f"node:{place.node.name}")
             isps = [query.isp] if query.isp else self._transaction.inventory.isp
             resources |= {f"addresses:{isp}/{place.area}" for isp in isps}
-        self._held = Held(connection).sums(resources)
-        answers = OpenAnswers(connection)
-        answers.look_ahead(places)
-        known = [one for place in sorted(places) for one in answers.find(place) or ()]
-        self._open = {(one.tenant, one.place): one.id for one in known}
-        self._count = qualifications.count_open(connection, tenants)
-        for one in holds.holds_of(connection, [one.id for one in known]):
+        sums, known, counts = read_all(
+            connection,
+            (holds.SUMS, {"keys": sorted(resources)}),
+            (qualifications.OPEN, {"keys": sorted(places)}),
+            (qualifications.COUNTS, {"keys": sorted(tenants)}),
+        )
+        self._held = Counter(dict(map(tuple, sums)))
+        self._count = Counter(dict(map(tuple, counts)))
+        answers = [Open(*row) for row in known]
+        self._open = {(one.tenant, one.place): one.id for one in answers}
+        for one in holds.holds_of(connection, [one.id for one in answers]):
             self._holds.setdefault(one.owner, []).append(one)
 
     def answer(self, query: Query, found: _Found) -> Qualification | Refusal:
@@ -296,7 +301,9 @@ class _Batch:
             self._gone += released
 
     def _keep(self, query: Query, made: Qualification) -> Qualification:
-        whole = msgspec.structs.replace(made, equipment=query.equipment)
+        whole = made
+        if query.equipment is not None:
+            whole = msgspec.structs.replace(made, equipment=query.equipment)
         self._rows[whole.id] = {
             "id": whole.id,
             "at": whole.at,

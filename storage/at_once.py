@@ -21,40 +21,50 @@ from sqlalchemy import JSON, Connection, Select, Table, bindparam, func, select,
 
 from storage.bulk import is_postgresql
 
-_ROWS_A_STATEMENT: Final = (64, 16, 4, 1)
-"""Rows that one statement adds: few sizes, so that all stay prepared."""
+_ROWS_A_STATEMENT: Final = 64
+"""Rows that one statement adds. Each number of them is a statement of its own, which
+stays prepared."""
 
 
 class Rows:
     """A query of texts and numbers, whose rows are read in one step."""
 
     def __init__(self, query: Select[Any]) -> None:
-        self._query = query
+        self.query = query
         self._packed: tuple[str, list[str], Mapping[str, Any]] | None = None
 
     def read(
         self, connection: Connection, bound: Mapping[str, Any]
     ) -> Sequence[Sequence[Any]]:
         """Give the rows; on SQLite they are lists."""
-        if is_postgresql(connection):
-            return connection.execute(self._query, bound).all()
+        return read_all(connection, (self, bound))[0]
+
+    def packed(
+        self, connection: Connection, bound: Mapping[str, Any]
+    ) -> tuple[str, list[Any]]:
+        """Give SQLite's statement for all rows as one JSON value, and its values."""
         if self._packed is None:
-            self._packed = self._prepared(connection)
+            rows = self.query.subquery()
+            packed = select(func.json_group_array(func.json_array(*rows.c)))
+            compiled = packed.compile(dialect=connection.dialect)
+            names = compiled.positiontup or []
+            self._packed = str(compiled), names, compiled.params
         statement, names, constants = self._packed
         given = {**constants, **bound}
-        values = [given[name] for name in names]
-        return msgspec.json.decode(
-            _step(connection, statement, [_bindable(value) for value in values])[0],
-            type=list[list[Any]],
-        )
+        return statement, [_bindable(given[name]) for name in names]
 
-    def _prepared(
-        self, connection: Connection
-    ) -> tuple[str, list[str], Mapping[str, Any]]:
-        rows = self._query.subquery()
-        packed = select(func.json_group_array(func.json_array(*rows.c)))
-        compiled = packed.compile(dialect=connection.dialect)
-        return str(compiled), compiled.positiontup or [], compiled.params
+
+def read_all(
+    connection: Connection, *asked: tuple[Rows, Mapping[str, Any]]
+) -> list[Sequence[Sequence[Any]]]:
+    """Give the rows of several queries, which on SQLite are one statement."""
+    if is_postgresql(connection):
+        return [connection.execute(rows.query, bound).all() for rows, bound in asked]
+    packed = [rows.packed(connection, bound) for rows, bound in asked]
+    columns = ", ".join(f"({statement})" for statement, _ in packed)
+    values = [value for _, some in packed for value in some]
+    found = _step(connection, f"SELECT {columns}", values)
+    return [msgspec.json.decode(one, type=list[list[Any]]) for one in found]
 
 
 def insert(
@@ -74,12 +84,11 @@ def insert(
         for row in rows
         for n in names
     ]
-    done = 0
-    for count in _ROWS_A_STATEMENT:
-        while len(rows) - done >= count:
-            values = given[done * len(names) : (done + count) * len(names)]
-            _step(connection, _insertion(table.name, names, count), values)
-            done += count
+    width = len(names)
+    for start in range(0, len(rows), _ROWS_A_STATEMENT):
+        count = min(_ROWS_A_STATEMENT, len(rows) - start)
+        values = given[start * width : (start + count) * width]
+        _step(connection, _insertion(table.name, names, count), values)
 
 
 @lru_cache(maxsize=512)

@@ -29,7 +29,7 @@ class Hold(NamedTuple):
     tenant: str
 
 
-_SUMS: Final = Rows(
+SUMS: Final = Rows(
     select(held.c.resource, held.c.quantity).where(among(held.c.resource))
 )
 _OF: Final = Rows(
@@ -43,7 +43,7 @@ class Held(LookedUp[str, int]):
 
     def read(self, keys: list[str]) -> Mapping[str, int]:
         """Read from the database."""
-        return dict(map(tuple, _SUMS.read(self.connection, {"keys": keys})))
+        return dict(map(tuple, SUMS.read(self.connection, {"keys": keys})))
 
     def sums(self, resources: Iterable[str]) -> Counter[str]:
         """Give the sums of these resources, to be counted on."""

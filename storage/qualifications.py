@@ -25,12 +25,13 @@ class Open(NamedTuple):
 
 # Written out: with a bound value SQLite would not use the partial index.
 _IS_OPEN: Final = text("qualification.state = 'open'")
-_OPEN: Final = Rows(
+OPEN: Final = Rows(
     select(qualification.c.id, qualification.c.tenant, qualification.c.place).where(
         _IS_OPEN, among(qualification.c.place)
     )
 )
-_COUNTS: Final = Rows(
+# How many green answers that are good each tenant has.
+COUNTS: Final = Rows(
     select(open_qualifications.c.tenant, open_qualifications.c.quantity).where(
         among(open_qualifications.c.tenant)
     )
@@ -53,18 +54,10 @@ class OpenAnswers(LookedUp[str, list[Open]]):
     def read(self, keys: list[str]) -> Mapping[str, list[Open]]:
         """Read from the database."""
         found: defaultdict[str, list[Open]] = defaultdict(list)
-        for row in _OPEN.read(self.connection, {"keys": keys}):
+        for row in OPEN.read(self.connection, {"keys": keys}):
             one = Open(*row)
             found[one.place].append(one)
         return found
-
-
-def count_open(connection: Connection, tenants: Iterable[str]) -> Counter[str]:
-    """Say how many green answers that are good each tenant has."""
-    keys = sorted(set(tenants))
-    if not keys:
-        return Counter()
-    return Counter(dict(map(tuple, _COUNTS.read(connection, {"keys": keys}))))
 
 
 def close(connection: Connection, ids: Iterable[str], state: str) -> None:
