@@ -41,7 +41,8 @@ Totals = tuple[int, int, int]
 class FairlaneDaemon:
     """One Fairlane in a folder below `parent`; `start` and `stop` at will.
 
-    `network` is added to the network file. `dhcp` are settings; with any, DHCP is
+    `network` is added to the network file; with None there is no such file, and what is
+    in its database is the network. `dhcp` are settings; with any, DHCP is
     served at `dhcp_port`. `environment` is added to the daemon's.
     """
 
@@ -49,7 +50,7 @@ class FairlaneDaemon:
         self,
         parent: Path | None = None,
         *,
-        network: str = "",
+        network: str | None = "",
         dhcp: str = "",
         database: str = "sqlite",
         environment: dict[str, str] | None = None,
@@ -66,7 +67,7 @@ class FairlaneDaemon:
         self._settings.write_text(
             f"""data_dir = "{self.folder}/data"
 database = "{database}"
-network = "{self.folder}/network.toml"
+network = "{self.folder / "network.toml" if network is not None else ""}"
 [radius]
 authentication_listen = ["127.0.0.1:{self.authentication[1]}"]
 accounting_listen = ["127.0.0.1:{self.address[1]}"]
@@ -84,7 +85,7 @@ name = "bng1"
 address = "127.0.0.1/32"
 secret = "{SECRET}"
 """
-            + network
+            + (network or "")
         )
         (self.folder / "data").mkdir()
 
