@@ -7,7 +7,9 @@ and the REQUEST of an exchange carry the same.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 from ipserver.ask import Agent
 from ipserver.dhcp import Option, SubOption
@@ -21,7 +23,7 @@ _REMEMBERED = 8192
 """Option contents kept: the exchanges of a second under load."""
 
 
-class Relayed(NamedTuple):
+class Relayed(Struct, frozen=True, gc=False):
     """Option 82, read.
 
     ``echo`` is the whole option as replies carry it, code and length included. ``link``

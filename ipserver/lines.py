@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Mapping
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
+from msgspec import Struct
+from msgspec.structs import replace
 from netaddr import IPAddress
 
 from config.network import Network
@@ -31,7 +33,7 @@ _CLIENT_ID, _HARDWARE = 61, 0
 _CODES: Final = {"circuit_id": 1, "remote_id": 2, "subscriber_id": 6}
 
 
-class Terms(NamedTuple):
+class Terms(Struct, frozen=True, gc=False):
     """What a line may have, the same object for all lines of an offering in an area.
 
     ``isp`` is "" and ``addresses`` 0 without a service. ``pools`` are the names of the
@@ -49,7 +51,7 @@ class Terms(NamedTuple):
     ipv6_only_seconds: int
 
 
-class Party(NamedTuple):
+class Party(Struct, frozen=True, gc=False):
     """Who asks: the line, the name of its service ("" for none), what it may have."""
 
     line: LineId
@@ -158,7 +160,7 @@ class Lines:
         """
         terms = party.terms
         pools, garden = self._on(terms.pools, link), self._on(terms.garden, link)
-        return party._replace(terms=terms._replace(pools=pools, garden=garden))
+        return replace(party, terms=replace(terms, pools=pools, garden=garden))
 
     def _on(self, pools: tuple[str, ...], link: int) -> tuple[str, ...]:
         prefixes = self._prefixes

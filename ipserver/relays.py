@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Final
 
+from msgspec import Struct
 from netaddr import IPAddress
 
 from config.network import Network
@@ -26,7 +27,7 @@ def sockaddr(address: bytes, port: int) -> bytes:
     return AF_INET + port.to_bytes(2) + address + bytes(8)
 
 
-class Relay(NamedTuple):
+class Relay(Struct, frozen=True, gc=False):
     """A trusted relay. ``sources`` are addresses of 4 octets; ``target`` is the
     sockaddr that replies go to.
     """
