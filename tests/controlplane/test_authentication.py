@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import inspect
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -189,6 +190,11 @@ def probe(
         logging_config=None,
     )
     return application, gate
+
+
+def test_a_guard_is_called_in_place() -> None:
+    """The framework gives a guard that is a plain function a thread each time."""
+    assert inspect.iscoroutinefunction(requires(Scope.QUALIFY))
 
 
 def bearer(

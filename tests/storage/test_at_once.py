@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from storage.among import among
-from storage.at_once import Rows, add_up, insert, update
+from storage.at_once import Rows, add_up, insert, read_all, update
 from storage.database import Database, StorageError
 from storage.provisioning_tables import held, hold, order_task, outbox_event
 
@@ -58,6 +58,34 @@ def test_what_is_written_is_read_back(database: Database) -> None:
 
     assert [list(row.values()) for row in rows] == [list(row) for row in found]
     assert [] == list(none)
+
+
+@pytest.mark.parametrize("count", [1, 63, 64, 65, 200])
+def test_any_number_of_rows_is_written(database: Database, count: int) -> None:
+    """Also where they are more than one statement takes."""
+    rows = [
+        {"owner": "o", "resource": f"{n:04}", "quantity": n, "tenant": "t"}
+        for n in range(count)
+    ]
+    with database.write.begin() as connection:
+        insert(connection, hold, rows)
+        found = HOLDS.read(connection, {"keys": ["o"]})
+
+    assert [list(row.values()) for row in rows] == [list(row) for row in found]
+
+
+def test_several_queries_are_answered_together(database: Database) -> None:
+    """Each with its own values, in the order in which they are asked."""
+    rows = [
+        {"owner": owner, "resource": "r", "quantity": 1, "tenant": "t"}
+        for owner in ("a", "b")
+    ]
+    with database.write.begin() as connection:
+        insert(connection, hold, rows)
+        asked = [(HOLDS, {"keys": keys}) for keys in (["b"], [], ["a", "b"])]
+        found = read_all(connection, *asked)
+
+    assert [["b"], [], ["a", "b"]] == [sorted(r[0] for r in some) for some in found]
 
 
 def test_rows_are_numbered_in_their_order_and_json_is_what_it_was(
