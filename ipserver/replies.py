@@ -77,7 +77,7 @@ class Replies:
         query, relay, relayed = question.query, question.relay, question.relayed
         octets, options = query.octets, query.options
         protocol = _HEADS[kind] + (relayed.override or self.identifier or came_to)
-        more = self._more(question)
+        more = self._more(question) if _CLIENT_ID in options else question.repeated
         if lease.ipv6_only_seconds:
             more += encode(_IPV6_ONLY, lease.ipv6_only_seconds.to_bytes(4))
         client = octets[12:16] if kind is _ACK else _NOWHERE

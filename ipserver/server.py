@@ -254,7 +254,8 @@ class DhcpServer:
     def _reply(
         self, arrival: Arrival, reply: tuple[bytes, bytes], result: str, reason: str
     ) -> None:
-        self._out[arrival.listener].append((*reply, arrival.local))
+        octets, target = reply
+        self._out[arrival.listener].append((octets, target, arrival.local))
         self._count(arrival, result, reason)
 
     def _acknowledge(
