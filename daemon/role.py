@@ -34,6 +34,8 @@ from daemon import clock
 from telemetry import logs, multiprocess
 
 BEAT_SECONDS = 1.0
+# While it is not well: a start is over, or a store back, as soon as it is.
+UNWELL_BEAT_SECONDS = 0.1
 # The supervisor kills after 4 s; an orphan has nobody to do that.
 ORPHAN_DRAIN_SECONDS = 4.0
 # The first message carries the settings; nothing real comes near this.
@@ -206,7 +208,9 @@ async def run_role(context: RoleContext, target: str) -> None:
 async def _beat(context: RoleContext) -> None:
     while True:
         context.beat()
-        await asyncio.sleep(BEAT_SECONDS)
+        status = context.beat_status
+        well = status.get("healthy") and status.get("ready", True)
+        await asyncio.sleep(BEAT_SECONDS if well else UNWELL_BEAT_SECONDS)
 
 
 def _trace_filter(message: Mapping[str, Any]) -> TraceFilter | None:

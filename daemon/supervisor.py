@@ -38,6 +38,7 @@ from telemetry import logs, metrics
 log = logs.get_logger("daemon.supervisor")
 
 TICK_SECONDS = 0.25
+UNREADY_TICK_SECONDS = 0.05
 HEALTH_SECONDS = 1.0
 PREPARE_SECONDS_MAX = 60.0
 STORES_AGAIN_SECONDS = 2.0
@@ -204,7 +205,7 @@ class Supervisor:
             if watchdog and beating and now - watchdog_at >= watchdog:
                 watchdog_at = now
                 self.service_manager.watchdog()
-            await asyncio.sleep(TICK_SECONDS)
+            await asyncio.sleep(TICK_SECONDS if self.ready else UNREADY_TICK_SECONDS)
 
     def _judge(self, now: float) -> None:
         ready = all(keeper.ready(now) for keeper in self.keepers)
