@@ -13,7 +13,6 @@ from typing import Final, TypeVar
 
 from config.network import Network, network_of
 from daemon import clock
-from daemon.isolation import REFUSED_DATA
 from daemon.network_feed import Objects
 from rating.bsp_usage import UsageState
 from services.address_sales import book_sales
@@ -23,7 +22,7 @@ from services.periodic_charges import PeriodicCharges
 from services.purchases import expire
 from storage.address_sales import count_waiting_sales
 from storage.bsp_usage import records_in
-from storage.database import Database, StorageError
+from storage.database import Database, is_away
 from telemetry import logs, metrics
 
 Result = TypeVar("Result")
@@ -120,7 +119,7 @@ def _guarded(work: Callable[[], Result]) -> Result | None:
     try:
         return work()
     except Exception as error:
-        if isinstance(error, StorageError) and not isinstance(error, REFUSED_DATA):
+        if is_away(error):
             raise
         log.exception("fees are not charged")
         return None

@@ -9,13 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from sqlalchemy.exc import DataError, IntegrityError
-
-from storage.database import StorageError
+from storage.database import is_away
 from storage.journal import Block
-
-REFUSED_DATA = (DataError, IntegrityError)
-"""What a database says of the values that it was given, however often they come."""
 
 
 def apply_around(
@@ -27,8 +22,7 @@ def apply_around(
     try:
         apply(blocks)
     except Exception as error:
-        away = isinstance(error, StorageError) and not isinstance(error, REFUSED_DATA)
-        if away or isinstance(error, MemoryError):
+        if is_away(error) or isinstance(error, MemoryError):
             raise
         if len(blocks) == 1:
             put_aside(blocks[0], error)

@@ -10,39 +10,23 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from daemon import clock
-from daemon.appliers import (
-    ACCOUNTING,
-    APPLIERS,
-    Applier,
-    kind_of,
-    single_records,
-)
 from daemon.fees import Fees
-from daemon.isolation import REFUSED_DATA, apply_around
-from daemon.journal_lag import JournalLag, journals
-from daemon.ledger import Ledger
-from daemon.ledger_trace import show
+from daemon.journal_batches import JournalBatches
+from daemon.journal_lag import JournalLag
+from daemon.mediation_process import NICENESS, MediationEndedError
 from daemon.money_metrics import MoneyMetrics
-from daemon.network_feed import POLL_SECONDS, NetworkFeed, Objects
+from daemon.network_feed import POLL_SECONDS, NetworkFeed
 from daemon.role import RoleContext
 from storage.balances import REJECTED, reject_unrated, unrated_by_reason, waiting
-from storage.database import StorageError, open_database
-from storage.journal import Block, JournalError, JournalReader
-from storage.keys import load_keys
-from storage.quarantine import (
-    RETRIES,
-    RetryReader,
-    put_aside,
-    put_back,
-    quarantined,
-)
+from storage.database import StorageError, is_away, open_database
+from storage.journal import JournalError
+from storage.quarantine import quarantined
 from storage.rollup import roll_up
 from storage.sessions import sessions_by_state
 from storage.usage_states import RECYCLED
@@ -50,16 +34,11 @@ from telemetry import logs, metrics
 
 Result = TypeVar("Result")
 
-_NICENESS = 5
 _IDLE_SECONDS = 0.05
-_WORTHWHILE = 8
-"""A batch of less than this part of the largest is cheaper after a rest; a larger one
-means that the next has come already, and resting would only let the lag grow."""
 _BACK_OFF_SECONDS = (0.25, 5.0)
 _SWEEP_SECONDS = 15.0
 _SWEEP_SESSIONS = 5000
 _RECYCLE_RECORDS = 2000
-_MOST_OF_THE_TIME = 10
 _BROKEN = "broken"
 """The reason of what was rejected, whose own words have no bound."""
 _CHARGE_SECONDS = 3600.0
@@ -81,12 +60,7 @@ class Worker:
         self._feed = NetworkFeed(
             self._database, self._data_dir / f"network-{role.label}.json"
         )
-        self._objects: Objects = {}
-        self._class_key = load_keys(role.settings, make=True).class_tokens
-        self._ledger: Ledger | None = None
-        self._appliers: dict[str, Applier] = {}
-        self._readers: dict[str, JournalReader] = {}
-        self._retries = RetryReader(self._database)
+        self._batches = JournalBatches(role, self._database)
         self._due: dict[str, float] = {}
         self._sweep_after = 0
         self._recycle_after: int | None = 0
@@ -97,20 +71,21 @@ class Worker:
         self._limiter = logs.RateLimiter(10)
         self._log = logs.get_logger("ledger")
         self.failure: str | None = None
-        self.positions: dict[str, int] = {}
         self.quarantined = 0
+
+    @property
+    def positions(self) -> dict[str, int]:
+        """How far each journal is applied: the next record to read."""
+        return self._batches.positions
 
     def step(self) -> bool:
         """Do what is due and a batch of each journal; say whether to go on at once."""
         try:
-            self._current()
             self._every(POLL_SECONDS, self._follow_network)
             self._every(_FOLLOW_SECONDS, self._follow_journals)
-            more = False
-            for name, reader in self._readers.items():
-                if kind_of(name) in self._appliers:
-                    more |= self._batch(name, reader)
-            self._every(_FOLLOW_SECONDS, self._retry)
+            more = self._batches.apply_some()
+            # Somebody waits for it, and it is work of the journals as any other.
+            self._every(_FOLLOW_SECONDS, self._retry, at_most=1)
             self._every(_SWEEP_SECONDS, self._sweep)
             self._every(_FOLLOW_SECONDS, self._follow_quotas)
             self._every(_SWEEP_SECONDS, self._count_unrated)
@@ -121,41 +96,16 @@ class Worker:
             self._every(_METERED_SECONDS, self._rate_bsp_usage)
             self._every(_SWEEP_SECONDS, self._count_money)
             self._every(_ROLL_UP_SECONDS, self._roll_up)
-        except (StorageError, JournalError) as error:
+        except (StorageError, JournalError, MediationEndedError) as error:
             self._failed(error)
             return False
         self.failure = None
         left = self._recycle_after is not None or self._fees.unfinished
         return more or left
 
-    def _current(self) -> Ledger:
-        if self._ledger is None:
-            self._ledger = Ledger(
-                self._database, self._settings.accounting, self._class_key
-            )
-            self._ledger.know(self._objects)
-            self._appliers = {ACCOUNTING: self._ledger} | {
-                kind: make(self._database, self._settings)
-                for kind, make in APPLIERS.items()
-            }
-            self.positions = self._applied()
-        self._ledger.decision = (
-            partial(show, self._role) if self._role.tracing is not None else None
-        )
-        return self._ledger
-
-    def _applied(self) -> dict[str, int]:
-        """Give how far each journal is applied, by what its own applier knows."""
-        return {
-            name: position
-            for kind, applier in self._appliers.items()
-            for name, position in applier.positions.items()
-            if kind_of(name) == kind
-        }
-
     def _failed(self, error: Exception) -> None:
         """Forget what memory has: the database alone says what is so."""
-        self._ledger = None
+        self._batches.forget()
         self.failure = str(error).splitlines()[0]
         metrics.LEDGER_FAILURES.inc()
         suppressed = self._limiter.allow("database", clock.monotonic())
@@ -166,112 +116,43 @@ class Worker:
                 suppressed=suppressed,
             )
 
-    def _every(self, seconds: float, work: Callable[[], None]) -> None:
-        """Do work when it is due; what takes long is due later, and never more than a
-        tenth of the time."""
+    def _every(
+        self, seconds: float, work: Callable[[], None], *, at_most: int = 10
+    ) -> None:
+        """Do work when it is due; what takes long is due later, so that it never takes
+        more of the time than one in ``at_most``."""
         begun = clock.monotonic()
         if begun >= self._due.get(work.__name__, 0.0):
             self._due[work.__name__] = begun + seconds
             work()
             took = clock.monotonic() - begun
-            if took > seconds / _MOST_OF_THE_TIME:
-                later = begun + took * _MOST_OF_THE_TIME
+            if took > seconds / at_most:
+                later = begun + took * at_most
                 self._due[work.__name__] = max(self._due[work.__name__], later)
-
-    def _batch(self, name: str, reader: JournalReader | RetryReader) -> bool:
-        limit = self._settings.accounting.batch_records
-        blocks = reader.read(self.positions.get(name, 1), limit)
-        if not blocks:
-            return False
-        started = clock.monotonic()
-        try:
-            self._apply(self._appliers[kind_of(name)], name, blocks)
-        except Exception as error:
-            # Whatever it was, memory may have half of the batch.
-            self._ledger = None
-            if isinstance(error, StorageError) and not isinstance(error, REFUSED_DATA):
-                raise
-            self._log.exception("a batch cannot be applied", journal=name)
-            self._isolate(name, blocks)
-        metrics.LEDGER_BATCH_SECONDS.observe(clock.monotonic() - started)
-        self.positions = self._applied()
-        return sum(block.records for block in blocks) >= limit // _WORTHWHILE
-
-    def _isolate(self, name: str, blocks: Sequence[Block]) -> None:
-        """Apply a batch that failed around the records that cannot be applied."""
-
-        def apply(some: Sequence[Block]) -> None:
-            self._current()
-            try:
-                self._apply(self._appliers[kind_of(name)], name, some)
-            except Exception:
-                self._ledger = None
-                raise
-
-        def aside(block: Block, error: Exception) -> None:
-            reason = f"{type(error).__name__}: {error}"
-            with self._database.write.begin() as connection:
-                now = int(clock.now())
-                if name == RETRIES:
-                    put_back(connection, block, reason=reason, at=now)
-                else:
-                    put_aside(connection, name, block, reason=reason, at=now)
-            metrics.QUARANTINED_RECORDS.labels(name).inc(block.records)
-            self._log.error(
-                "a record is put aside",
-                journal=name,
-                position=block.first,
-                reason=reason.splitlines()[0],
-            )
-
-        position = self.positions.get(name, 1)
-        apply_around(single_records(name, blocks, position), apply, aside)
-        self._current()
-
-    def _apply(self, applier: Applier, name: str, blocks: Sequence[Block]) -> None:
-        if not isinstance(applier, Ledger):
-            applier.apply(name, blocks)
-            return
-        for word, count in applier.apply(name, blocks).items():
-            metrics.USAGE_RECORDS.labels(word).inc(count)
-        for (status, result), count in applier.take_outcomes().items():
-            metrics.ACCOUNTING_REPORTS.labels(status, result).inc(count)
 
     def _follow_network(self) -> None:
         objects = self._feed.poll()
         if objects is not None:
-            self._objects = objects
-            self._current().know(objects)
+            self._batches.know(objects)
             self._recycle_after = 0  # a service may be there now
             self._fees.know(objects)
             self._due[self._begin_fees.__name__] = 0.0
 
     def _follow_journals(self) -> None:
-        folder = self._data_dir / "journal"
-        for name in journals(folder):
-            if name not in self._readers:
-                self._readers[name] = JournalReader(folder / name)
-        for name, reader in self._readers.items():
-            reader.discard(
-                self.positions.get(name, 1), self._settings.journal.retention_bytes
-            )
+        self._batches.follow()
         with self._database.read.connect() as connection:
             self.quarantined = quarantined(connection)
             for state, count in sessions_by_state(connection).items():
                 metrics.SESSIONS.labels(state).set(count)
 
     def _retry(self) -> None:
-        """Apply a batch of the records in quarantine that someone asked for."""
-        if self._batch(RETRIES, self._retries):  # the rest without a rest
+        if self._batches.retry():  # the rest without a rest
             self._due[self._retry.__name__] = 0.0
-        if RETRIES in self.positions:
-            self._retries.discard(self.positions[RETRIES])
 
     def _sweep(self) -> None:
         """Judge one slice of silent sessions; a round goes on where it was."""
-        after = self._current().sweep(
-            int(clock.now()), self._sweep_after, _SWEEP_SESSIONS
-        )
+        ledger = self._batches.settled_ledger()
+        after = ledger.sweep(int(clock.now()), self._sweep_after, _SWEEP_SESSIONS)
         self._sweep_after = after or 0
 
     def _count_unrated(self) -> None:
@@ -288,7 +169,7 @@ class Worker:
             metrics.UNRATED_USAGE.labels(*labels).set(count)
 
     def _follow_quotas(self) -> None:
-        self._current().follow_quotas()
+        self._batches.ledger().follow_quotas()
 
     def _recycle(self) -> None:
         """Try a slice of the usage that waits again; a round follows each change of the
@@ -299,11 +180,14 @@ class Worker:
         limit = self._recycle_records
         try:
             now = int(clock.now())
-            self._recycle_after = self._current().recycle(now, after, limit)
+            ledger = self._batches.ledger()
+            if ledger.waits(after):
+                ledger = self._batches.settled_ledger()
+            self._recycle_after = ledger.recycle(now, after, limit)
             self._recycle_records = _RECYCLE_RECORDS
         except Exception as error:
-            self._ledger = None
-            if isinstance(error, StorageError) and not isinstance(error, REFUSED_DATA):
+            self._batches.forget()
+            if is_away(error):
                 raise
             self._recycle_records = 1
             if limit == 1:
@@ -334,8 +218,7 @@ class Worker:
 
     def close(self) -> None:
         """Let go of the files and connections."""
-        for reader in self._readers.values():
-            reader.close()
+        self._batches.close()
         self._database.close()
 
 
@@ -361,7 +244,7 @@ async def run(role: RoleContext) -> None:
     following = asyncio.create_task(_follow_lag(role, worker))
     # On Linux this is the thread's niceness: who answers packets goes first.
     with ThreadPoolExecutor(
-        1, thread_name_prefix="ledger", initializer=os.nice, initargs=(_NICENESS,)
+        1, thread_name_prefix="ledger", initializer=os.nice, initargs=(NICENESS,)
     ) as thread:
         try:
             while not role.stopping.is_set():

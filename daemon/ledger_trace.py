@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from daemon import clock
-from daemon.ledger import subject
 from daemon.role import RoleContext
-from radius.accounting import Refused, Report, Status
+from radius.accounting import Refused, Report, Status, describe
 from rating.session import Usage
 
 
@@ -15,7 +14,7 @@ def show(
     role: RoleContext, position: int, report: Report | Refused, usage: Usage | None
 ) -> None:
     """Send an event of a record to its watchers, if it has any."""
-    tracing, user = role.tracing, subject(report)
+    tracing, user = role.tracing, _subject(report)
     if tracing is None or not tracing.matches(
         nas=report.nas, user=user, now=clock.now()
     ):
@@ -33,3 +32,10 @@ def show(
     if usage is not None:
         event["usage"] = usage._asdict()
     role.emit_trace(event)
+
+
+def _subject(report: Report | Refused) -> str:
+    """Say whose report it is."""
+    if isinstance(report, Refused):
+        return ""
+    return describe(report.standing).user_name or ""

@@ -42,16 +42,16 @@ class _Copy(msgspec.Struct):
 class NetworkFeed:
     """Follows the network; its methods block, and belong in a thread.
 
-    ``copy`` is the file of the last network read. After a ``poll`` that gave something,
-    ``changed`` is what was changed in it: kind, name and body, None for what is gone;
-    or it is None when the whole network is new.
+    ``copy`` is the file of the last network read, or None. After a ``poll`` that gave
+    something, ``changed`` is what was changed in it: kind, name and body, None for what
+    is gone; or it is None when the whole network is new. ``objects`` is the network.
     """
 
-    def __init__(self, database: Database, copy: Path) -> None:
+    def __init__(self, database: Database, copy: Path | None) -> None:
         self._database = database
         self._copy = copy
         self._change = -1
-        self._objects: Objects = {}
+        self.objects: Objects = {}
         self._copied_at = -_COPY_SECONDS
         self._copied_change = -1
         self.changed: list[Changed] | None = None
@@ -72,14 +72,14 @@ class NetworkFeed:
                     return None
                 self.changed = self._changes(connection, change)
                 if self.changed is None:
-                    self._objects = read_network(connection)
+                    self.objects = read_network(connection)
         except StorageError as error:
             self.failure = str(error).splitlines()[0]
             return self._read_copy() if self._change < 0 else None
         self.failure = None
         self._change = change
         self._write_copy()
-        return self._objects
+        return self.objects
 
     def _changes(self, connection: Connection, latest: int) -> list[Changed] | None:
         """Apply what came since the last poll; None when all has to be read anew.
@@ -94,28 +94,32 @@ class NetworkFeed:
         changed: list[Changed] = []
         for _, _, (_, kind, name, body) in found:
             if body is None:
-                self._objects.pop((kind, name), None)
+                self.objects.pop((kind, name), None)
             else:
-                self._objects[kind, name] = dict(body)
+                self.objects[kind, name] = dict(body)
             changed.append((kind, name, body))
         return changed
 
     def _read_copy(self) -> Objects | None:
+        if self._copy is None:
+            return None
         try:
             copy = msgspec.json.decode(self._copy.read_bytes(), type=_Copy)
         except (FileNotFoundError, msgspec.DecodeError):
             return None
         self._change = self._copied_change = copy.change
-        self._objects = {(kind, name): body for kind, name, body in copy.objects}
-        return self._objects
+        self.objects = {(kind, name): body for kind, name, body in copy.objects}
+        return self.objects
 
     def _write_copy(self) -> None:
         """Replace the copy as a whole; a full disk leaves the one there was."""
         now = clock.monotonic()
+        if self._copy is None:
+            return
         if self._copied_change == self._change or now - self._copied_at < _COPY_SECONDS:
             return
         self._copied_at, self._copied_change = now, self._change
-        objects = [(*key, body) for key, body in self._objects.items()]
+        objects = [(*key, body) for key, body in self.objects.items()]
         copy = _Copy(self._change, objects)
         temporary = self._copy.with_suffix(".new")
         try:

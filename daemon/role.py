@@ -85,6 +85,7 @@ class RoleContext:
     it starts as False and is the role's to set) and "detail" (a small JSON object that
     ``fairlane status`` and /readyz?verbose show).  ``health`` is what the supervisor
     last said of all roles, at ``health_at`` (monotonic); only the control role gets it.
+    ``shares_process`` is true where all roles are in one process.
     """
 
     name: str
@@ -96,6 +97,7 @@ class RoleContext:
     beat_status: dict[str, Any] = field(
         default_factory=lambda: {"healthy": False, "detail": {}}
     )
+    shares_process: bool = False
     tracing: TraceFilter | None = None
     answer: Callable[[Message], Message] | None = None
     """Answers what the command line asks of this role, when there is something to."""

@@ -193,6 +193,7 @@ class TaskRunner:
             settings=self.spec.settings,
             sockets=sockets,
             send=self.on_message,
+            shares_process=True,
         )
         self._task = asyncio.create_task(role.run_role(self._context, self.spec.target))
 

@@ -13,8 +13,6 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
-from rating.counters import Derived
-
 MICRO = 1_000_000
 """Micro-units of a currency in one unit of it."""
 
@@ -45,7 +43,7 @@ class RatableUsage(NamedTuple):
     seconds: int
     input_octets: int
     output_octets: int
-    derived: Derived
+    derived: str
     units: int = 0
 
 

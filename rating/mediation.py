@@ -5,11 +5,15 @@ not in memory, loads them, has each report applied in the order of its journal, 
 writes what changed in one transaction with the journal's position. If that transaction
 fails, the mediator is thrown away and the batch done again with a new one: memory is
 only ever a copy of what the database has.
+
+The next batch may begin before that transaction has ended. So each session knows the
+batch that changed it last; until that one is written, memory alone has the truth about
+it: it is kept, and must not be loaded.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 from itertools import chain
 from typing import NamedTuple
@@ -47,7 +51,7 @@ class Changes(NamedTuple):
 
     Sessions are new, or changed in their description, in their state, or only counted.
     ``joined`` says of each usage record how many differences it joins, ``used`` whose
-    it is.
+    it is; ``number`` is the batch's.
     """
 
     begun: list[Session]
@@ -57,6 +61,18 @@ class Changes(NamedTuple):
     usage: list[Usage]
     joined: list[int]
     used: list[Session]
+    number: int
+
+
+class GuidedSession(NamedTuple):
+    """A session that was given a service, or not, where the mediator did not see it."""
+
+    nas: str
+    acct_session_id: str
+    id: int
+    service: str | None
+    guided_by: str | None
+    tenant: str
 
 
 class Mediator:
@@ -82,6 +98,9 @@ class Mediator:
         self._used: list[Session] = []
         self._open_usage: dict[int, int] = {}
         self._live: dict[str, list[Key]] = {}
+        self._number = 1
+        self._written = 0
+        self._closed: deque[tuple[int, list[Session]]] = deque()
         self.outcomes: Counter[tuple[int, bool]] = Counter()
         self.refused: Counter[tuple[str, str]] = Counter()
 
@@ -139,6 +158,7 @@ class Mediator:
             self.outcomes[status, True] += 1
             return None
         session = certain or self._session_of(report)
+        session.batch = self._number
         number = session.id
         if status != _INTERIM_UPDATE or session.state is not _OPEN:
             self._moved.add(number)
@@ -206,6 +226,7 @@ class Mediator:
 
     def _close(self, session: Session, by: Closed, cause: int | None) -> None:
         close(session, by, cause)
+        session.batch = self._number
         self._moved.add(session.id)
         if session.id not in self._begun:
             self._counted[session.id] = session
@@ -249,6 +270,7 @@ class Mediator:
         """Judge sessions that have been silent; those in memory as memory has them."""
         for session in sessions:
             if silence(session, now, patience) and session.id not in self._begun:
+                session.batch = self._number
                 self._counted[session.id] = session
                 self._moved.add(session.id)
 
@@ -261,7 +283,10 @@ class Mediator:
 
     def take_outcomes(self) -> dict[tuple[str, str], int]:
         """Give how many reports had which status and result, since the last call."""
-        taken = dict(self.refused)
+        taken = {
+            (status, str(reason)): count
+            for (status, reason), count in self.refused.items()
+        }
         for (status, new), count in self.outcomes.items():
             taken[_NAMES[status], "applied" if new else "nothing_new"] = count
         self.refused.clear()
@@ -283,23 +308,64 @@ class Mediator:
             self._usage,
             self._joined,
             self._used,
+            self._number,
         )
 
-    def written(self) -> None:
-        """Let go of what the database has now: descriptions, and closed sessions."""
+    def next_batch(self) -> None:
+        """Begin the next batch, when the rows of this one are made: they have what is
+        known of their subscribers, which memory lets go of."""
+        closed = []
         for session in chain(self._begun.values(), self._counted.values()):
             session.description = None
             if session.state is State.CLOSED:
-                key = (session.nas, session.acct_session_id)
-                newest = self._sessions.get(key)
-                if newest is not None and newest.state is State.CLOSED:
-                    del self._sessions[key]
+                closed.append(session)
+        self._closed.append((self._number, closed))
+        self._number += 1
         self._begun, self._described, self._counted = {}, {}, {}
         self._moved = set()
         self._usage, self._joined, self._used = [], [], []
         self._open_usage, self._live = {}, {}
+
+    def written(self, number: int) -> None:
+        """Let go of closed sessions, and of what memory may not hold, that the database
+        has: all batches up to a number are written."""
+        self._written = number
+        while self._closed and self._closed[0][0] <= number:
+            for session in self._closed.popleft()[1]:
+                key = (session.nas, session.acct_session_id)
+                newest = self._sessions.get(key)
+                if newest is not None and newest.state is State.CLOSED:
+                    self._let_go(key)
         while len(self._sessions) > self._kept:
-            del self._sessions[next(iter(self._sessions))]
+            if not self._let_go(next(iter(self._sessions))):
+                break
+
+    def _let_go(self, key: Key) -> bool:
+        """Forget the sessions of a key, unless the database is yet to have one."""
+        settled = self.last_batch([key]) <= self._written
+        if settled:
+            del self._sessions[key]
+        return settled
+
+    def last_batch(self, keys: Iterable[Key]) -> int:
+        """Give the last batch that changed any session of these keys in memory: they
+        must not be loaded before it is written."""
+        last = 0
+        for key in keys:
+            session = self._sessions.get(key)
+            while session is not None:
+                last = max(last, session.batch)
+                session = session.older
+        return last
+
+    def guided(self, guided: GuidedSession) -> None:
+        """Take over whose a session is, if it is in memory."""
+        own = self._sessions.get((guided.nas, guided.acct_session_id))
+        while own is not None:
+            if own.id == guided.id:
+                own.service, own.tenant = guided.service, guided.tenant
+                own.guided_by = guided.guided_by
+            own = own.older
 
 
 def _certain(session: Session, report: Report) -> bool:

@@ -102,11 +102,13 @@ class Session:
     the raw attributes that gave it, or 0. ``older`` is the session that had the same
     Acct-Session-Id on this NAS before. ``service`` and ``tenant`` say whose use it
     is once it was guided, ``guided_by`` what said so or why nothing did; ``tried`` is
-    the network, by number, that it was last looked for in.
+    the network, by number, that it was last looked for in. ``batch`` is the mediator's
+    batch that changed it last, 0 when it is as it was loaded.
     """
 
     __slots__ = (
         "acct_session_id",
+        "batch",
         "closed_by",
         "counters",
         "description",
@@ -150,6 +152,7 @@ class Session:
     guided_by: str | None
     tenant: str
     tried: int
+    batch: int
 
 
 def started_at(report: Report) -> int | None:
@@ -237,7 +240,7 @@ def begin(session_id: int, report: Report, description: Description) -> Session:
     session.older = None
     session.service = session.guided_by = None
     session.tenant = NETWORK
-    session.tried = 0
+    session.tried = session.batch = 0
     return session
 
 

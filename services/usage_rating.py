@@ -1,34 +1,29 @@
-"""Usage guided, rated and posted in the transaction that writes it.
+"""Usage rated and posted in the transaction that writes it.
 
-The ledger hands over what a batch of reports changed. Each session that has no service
-yet is guided; each usage record of one that has is rated by the ISP's tariff and by the
-Network Provider's, and what that comes to is posted. What cannot be rated now is kept
-with its reason, and is tried again when the network has changed: no record ever stops
-the others. Like the mediator's sessions, what is here in memory is only ever a copy:
-after a transaction that failed it is thrown away.
+The ledger hands over a batch's usage. Each record of a session that has a service is
+rated by the ISP's tariff and by the Network Provider's, and what that comes to is
+posted. What cannot be rated now is kept with its reason, and is tried again when the
+network has changed: no record ever stops the others. Like the mediator's sessions, what
+is here in memory is only ever a copy: after a transaction that failed it is thrown
+away.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import count
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row
 
 from config.network import Network, network_of
-from radius import class_token
-from radius.accounting import Description
 from rating.charge import RatableUsage
-from rating.counters import Derived
 from rating.entry import NETWORK
-from rating.guiding import Guide, Guided
-from rating.mediation import Changes
 from rating.posting import Poster
 from rating.quota import Effect, effect
 from rating.rater import Rated, Rater
 from rating.session import Session
 from services.former_services import former_services
+from services.session_guiding import SessionGuiding, description_of
 from storage.balances import (
     UnratedUsage,
     add_samples,
@@ -41,7 +36,6 @@ from storage.balances import (
     update_balances,
 )
 from storage.entries import BookIds, lock_head, post, read_closed
-from storage.lease_lines import any_lease, line_at
 from storage.quota_events import (
     NumberedQuotaEvent,
     awaited,
@@ -49,36 +43,35 @@ from storage.quota_events import (
     write_effects,
 )
 from storage.rerating import sessions_by_id, usage_by_id
+from storage.session_rows import guided_row
 from storage.sessions import update_guided, write_tenants
 
 BALANCES_KEPT = 400_000
 """Balances in memory between batches, about 1.5 KiB each; the others are read."""
 
+Whose = tuple[str | None, int, str]
+"""A usage record's service, when its session began, and why there is no service."""
+
 RECEIVED, GUIDED = "received", "guided"
 """TMF635's states of usage that waits: without a service, and with one."""
 
 _AWAITED = 1000
-_OWN_ADDRESSES = ("framed_ip_address", "framed_ipv6_prefix", "delegated_ipv6_prefix")
 _new = tuple.__new__
 
 
 class UsageRating:
-    """Guides, rates and posts; starts from what the database has.
+    """Rates and posts; starts from what the database has.
 
-    ``class_key`` is what ``radius.class_token`` signs with; without one no Class is
-    taken for ours.
+    ``class_key`` is as ``SessionGuiding`` has it, for sessions of usage that waits.
     """
 
     def __init__(self, connection: Connection, class_key: bytes | None = None) -> None:
-        self._class_key = class_key
+        self._guiding = SessionGuiding(class_key)
         self._rater = Rater(
             next_balance_id=next_balance_id(connection), balances_kept=BALANCES_KEPT
         )
         self._rewritten = -1
-        self._connection = connection
-        self._leases = False
         self._books = BookIds()
-        self._network_number = 0
         self._zones: dict[str, str] = {}
         self._isps: dict[str, str] = {}
         self._objects: Mapping[tuple[str, str], Mapping[str, Any]] = {}
@@ -86,20 +79,12 @@ class UsageRating:
         self._poster = Poster({}, {})
         self._closings = -1
         self._awaited: dict[str, list[NumberedQuotaEvent]] = {}
-        self._guide = self._guide_of(Network(), {})
 
-    def know(self, objects: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
-        """Take the network's objects by kind and name, between two batches."""
-        network = network_of(objects)
-        self._network_number += 1
-        own = {
-            str(body[key]): name
-            for (kind, name), body in objects.items()
-            if kind == "service"
-            for key in _OWN_ADDRESSES
-            if body.get(key) is not None
-        }
-        self._guide = self._guide_of(network, own)
+    def know(
+        self, network: Network, objects: Mapping[tuple[str, str], Mapping[str, Any]]
+    ) -> None:
+        """Take the network, and its objects by kind and name, between two batches."""
+        self._guiding.know(network, objects)
         self._objects = objects
         self._looked_for = set()
         self._rate_by(network)
@@ -118,96 +103,29 @@ class UsageRating:
             self._objects = {**self._objects, **former}
             self._rate_by(network_of(self._objects))
 
-    def _guide_of(self, network: Network, own_addresses: Mapping[str, str]) -> Guide:
-        return Guide(
-            network,
-            read_class=self._read_class,
-            own_addresses=own_addresses,
-            line_of=self._line_of,
-        )
-
-    def _line_of(self, address: str, at: int) -> str | None:
-        return line_at(self._connection, address, at) if self._leases else None
-
-    def _read_class(self, value: bytes) -> str | None:
-        if self._class_key is None:
-            return None
-        token = class_token.read(self._class_key, value)
-        return None if token is None else token.service
-
-    def guide(self, connection: Connection, changes: Changes) -> None:
-        """Give sessions their services: new ones, those that say more than before, and
-        those that were used and were last looked for in an older network."""
-        self._use(connection)
-        for some in (changes.begun, changes.described):
-            for session in some:
-                if session.service is None:
-                    assert session.description is not None
-                    self._guide_one(session, session.description)
-        number = self._network_number
-        late = {
-            session.id: session
-            for session in changes.used
-            if session.service is None and session.tried != number
-        }
-        if late:
-            for row in sessions_by_id(connection, sorted(late)):
-                self._guide_one(late[row.id], description_of(row))
-            self.write_guided(connection, late.values())
-
-    def _use(self, connection: Connection) -> None:
-        """Look leases up in a transaction, if there are any."""
-        self._connection = connection
-        self._leases = bool(self._isps) and any_lease(connection)
-
-    def _guide_one(self, session: Session, description: Description) -> None:
-        session.tried = self._network_number
-        found = self._guide.guide(session.nas, description, session.started_at)
-        if isinstance(found, Guided):
-            session.service, session.tenant = found.service, found.isp
-            session.guided_by = found.by.value
-        else:
-            session.guided_by = found.value
-
-    @staticmethod
-    def write_guided(connection: Connection, sessions: Iterable[Session]) -> None:
-        """Write of sessions that are in the database whose they are."""
-        update_guided(
-            connection, [(s.id, s.service, s.guided_by, s.tenant) for s in sessions]
-        )
-
     def apply(
-        self, connection: Connection, first_usage_id: int, changes: Changes, now: int
+        self,
+        connection: Connection,
+        usage: Sequence[tuple[Any, ...]],
+        whose: Sequence[Whose],
+        now: int,
     ) -> None:
-        """Rate and post a batch's usage, whose ids begin with ``first_usage_id``.
+        """Rate and post a batch's usage: rows of USAGE_COLUMNS, and whose each is.
 
         ``now`` is in epoch seconds: when the batch was received.
         """
         usages: list[RatableUsage] = []
         waiting: list[UnratedUsage] = []
-        ids = count(first_usage_id)
-        for usage_id, usage, session in zip(
-            ids, changes.usage, changes.used, strict=False
-        ):
-            service = session.service
+        for row, (service, began_at, reason) in zip(usage, whose, strict=True):
             if service is None:
-                reason = session.guided_by or ""
                 waiting.append(
-                    UnratedUsage(usage_id, NETWORK, None, RECEIVED, reason, now, now, 1)
+                    UnratedUsage(row[0], NETWORK, None, RECEIVED, reason, now, now, 1)
                 )
                 continue
             usages.append(
                 _new(
                     RatableUsage,
-                    (
-                        service,
-                        usage_id,
-                        usage[0],
-                        session.started_at,
-                        *usage[1:6],
-                        usage[8],
-                        0,
-                    ),
+                    (service, row[0], row[1], began_at, *row[2:7], row[9], 0),
                 )
             )
         waiting += self.rate(connection, usages, now)
@@ -272,21 +190,22 @@ class UsageRating:
         waiting: Sequence[UnratedUsage],
         session_of: Callable[[Row[Any]], Session],
         now: int,
-    ) -> int:
-        """Try again usage that waits; give how many records were rated.
+    ) -> list[Session]:
+        """Try again usage that waits; give the sessions that were guided for it.
 
-        ``session_of`` gives the session that a row keeps, memory's copy if it has one.
+        ``session_of`` gives the session that a row keeps.
         """
-        self._use(connection)
+        guiding = self._guiding
+        guiding.look_up_in(connection)
         rows = usage_by_id(connection, [w.usage_id for w in waiting])
         of_id: dict[int, Session] = {}
         found: list[Session] = []
         for row in sessions_by_id(connection, sorted({row.session_id for row in rows})):
             session = of_id[row.id] = session_of(row)
             if session.service is None:
-                self._guide_one(session, description_of(row))
+                guiding.guide_one(session, description_of(row))
                 found.append(session)
-        self.write_guided(connection, found)
+        update_guided(connection, [guided_row(session) for session in found])
         strange = {
             row.session_id: of_id[row.session_id].tenant
             for row in rows
@@ -314,7 +233,7 @@ class UsageRating:
                 for w, tried in zip(left, tries, strict=True)
             ],
         )
-        return len(rows) - len(left)
+        return found
 
     def written(self) -> None:
         """Let go of what the database has now."""
@@ -354,10 +273,5 @@ def _ratable(row: Row[Any], service: str, session_started_at: int) -> RatableUsa
         row.seconds,
         row.input_octets,
         row.output_octets,
-        Derived(row.derived),
+        row.derived,
     )
-
-
-def description_of(row: Row[Any]) -> Description:
-    """Give what a session's row says of the subscriber."""
-    return Description._make(getattr(row, name) for name in Description._fields)

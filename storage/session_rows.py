@@ -21,7 +21,10 @@ _GUIDED = ("service", "guided_by", "tenant")
 _WHOLE = ("nas", "acct_session_id", *Description._fields, *LIFE_COLUMNS, *_GUIDED)
 _guided = itemgetter(*(_AT[name] for name in _GUIDED))
 _in_order = itemgetter(*(_WHOLE.index(name) for name in SESSION_COLUMNS))
-_WORDS = {derived: derived.value for derived in Derived}
+_WORDS: dict[str | None, str | None] = {
+    word: word.value for words in (Derived, State, Closed) for word in words
+} | {None: None}
+"""The driver takes a plain str at once, and looks for an adapter for any other."""
 _REPORTED, _ESTIMATED = "reported", "estimated"
 
 
@@ -45,7 +48,7 @@ def session_of(row: Sequence[Any], nas_of: Callable[[str], Nas]) -> Session:
     session.description = Description._make(row[place] for place in _DESCRIPTION)
     session.older = None
     session.service, session.guided_by, session.tenant = _guided(row)
-    session.tried = 0
+    session.tried = session.batch = 0
     remember(session, row[_AT["points"]], nas_of(session.nas))
     return session
 
@@ -83,13 +86,18 @@ def life_row(session: Session) -> tuple[Any, ...]:
     """Make what a report changes of a row, in the order of LIFE_COLUMNS."""
     return (
         *progress_row(session),
-        session.state,
+        _WORDS[session.state],
         session.started_at,
         _REPORTED if session.start_reported else _ESTIMATED,
         session.stopped_at,
         session.terminate_cause,
-        session.closed_by,
+        _WORDS[session.closed_by],
     )
+
+
+def guided_row(session: Session) -> tuple[int, str | None, str | None, str]:
+    """Make what ``storage.sessions.update_guided`` takes of a session."""
+    return session.id, session.service, session.guided_by, session.tenant
 
 
 def usage_row(
@@ -97,5 +105,4 @@ def usage_row(
 ) -> tuple[Any, ...]:
     """Make the row of a session's usage record that joins so many, as USAGE_COLUMNS
     has it."""
-    # The driver takes a plain str at once, and looks for an adapter for any other.
     return (usage_id, *usage[:-1], _WORDS[usage[8]], records, session.tenant)

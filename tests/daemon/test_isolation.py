@@ -88,6 +88,7 @@ def test_a_record_that_breaks_the_ledger_does_not_stop_it(tmp_path: Path) -> Non
                 settings=settings,
                 sockets={},
                 send=lambda _: None,
+                shares_process=True,
             )
         )
         worker.step()

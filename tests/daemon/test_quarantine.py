@@ -66,6 +66,7 @@ def ledger(database: Database, folder: Path) -> Iterator[None]:
                 settings=msgspec.convert(settings, Settings),
                 sockets={},
                 send=lambda _: None,
+                shares_process=True,
             )
         )
         while not ending.wait(0.02):

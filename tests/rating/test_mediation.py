@@ -56,7 +56,8 @@ class Book:
         changes = mediator.changes()
         for session in (*changes.begun, *changes.described):
             self.rows[session.id] = (session, session.description)
-        mediator.written()
+        mediator.next_batch()
+        mediator.written(changes.number)
         return changes
 
     @property
@@ -295,7 +296,9 @@ def test_a_silent_session_is_suspect_then_closed_and_a_report_opens_it() -> None
     assert State.SUSPECT is session.state
     book.mediator.sweep([session], BEGAN + 600 + 3600, patience)
     assert (Closed.STALE, BEGAN + 600) == (session.closed_by, session.stopped_at)
-    book.mediator.written()
+    number = book.mediator.changes().number
+    book.mediator.next_batch()
+    book.mediator.written(number)
     changes = book.batch(stop(9000, used=50))
 
     assert (Closed.STOP, BEGAN + 9000) == (book.one().closed_by, book.one().stopped_at)
