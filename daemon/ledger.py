@@ -17,8 +17,7 @@ from sqlalchemy import Row
 from config.network import Network, network_of
 from config.schema import AccountingSettings
 from daemon.mediation import UNKNOWN_NAS, Mediated, Mediation, patience_at
-from rating.mediation import GuidedSession
-from rating.session import Session
+from rating.session import GuidedSession, Session
 from services.usage_rating import UsageRating
 from storage import sessions as repository
 from storage.balances import waiting

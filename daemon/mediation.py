@@ -27,8 +27,8 @@ from radius.accounting import Refused, Report
 from radius.records import RecordReader
 from radius.report_layouts import ReportReader
 from rating.counters import Gigawords
-from rating.mediation import GuidedSession, Key, Mediator
-from rating.session import Nas, Patience, Session, Usage, nas_of
+from rating.mediation import Key, Mediator
+from rating.session import GuidedSession, Nas, Patience, Session, Usage, nas_of
 from services.session_guiding import SessionGuiding
 from services.usage_rating import Whose
 from storage import sessions as repository

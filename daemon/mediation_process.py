@@ -33,7 +33,7 @@ from daemon.journal_mediation import JournalMediation
 from daemon.mediation import Decision, Mediated
 from daemon.network_feed import NetworkFeed
 from daemon.role import GC_THRESHOLDS
-from rating.mediation import GuidedSession
+from rating.session import GuidedSession
 from storage.database import StorageError, is_away, open_database
 from storage.journal import Block, JournalError
 from telemetry import logs

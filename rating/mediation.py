@@ -22,6 +22,7 @@ from radius.accounting import Description, Refused, Report, Status, describe
 from rating.session import (
     Closed,
     Fit,
+    GuidedSession,
     Nas,
     Patience,
     Session,
@@ -62,17 +63,6 @@ class Changes(NamedTuple):
     joined: list[int]
     used: list[Session]
     number: int
-
-
-class GuidedSession(NamedTuple):
-    """A session that was given a service, or not, where the mediator did not see it."""
-
-    nas: str
-    acct_session_id: str
-    id: int
-    service: str | None
-    guided_by: str | None
-    tenant: str
 
 
 class Mediator:

@@ -95,6 +95,17 @@ class Usage(NamedTuple):
     derived: Derived
 
 
+class GuidedSession(NamedTuple):
+    """A session that was given a service, or not, where the mediator did not see it."""
+
+    nas: str
+    acct_session_id: str
+    id: int
+    service: str | None
+    guided_by: str | None
+    tenant: str
+
+
 class Session:
     """One session; ``seconds`` is the latest point of its own time.
 
