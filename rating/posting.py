@@ -89,29 +89,29 @@ class Poster:
         It is booked in the month in which the record ``began_at``, though a change of
         tax may have left a charge of a part that began later; None is when each did.
         """
-        amount = sum([charge.amount for charge in retail])
-        owed = sum([charge.amount for charge in wholesale])
-        if not amount and not owed and not _any_money(retail, wholesale):
-            return
+        # One charge of each is nearly every record: fields by place, it is quicker.
         if len(retail) == 1 == len(wholesale) and retail[0][11] == wholesale[0][11]:
             one, other = retail[0], wholesale[0]
-            at = one.started_at if began_at is None else began_at
-            key = tenant, one.tariff, one.version, other.tariff, other.version
+            amount, owed = one[8], other[8]
+            if not amount and not owed:
+                return
+            at = one[11] if began_at is None else began_at
+            key = tenant, one[1], one[2], other[1], other[2]
             way = self._ways.get(key)
             if way is None or not way.starts_at <= at < way.ends_at:
                 way = self._way(key, tenant, one, other, at)
             if way is not None:
                 way.rows.append(
                     (
-                        one.service,
+                        one[0],
                         -amount,
                         amount - owed,
                         0,
                         owed,
                         0,
-                        one.started_at,
+                        one[11],
                         way.late_from,
-                        one.usage_id,
+                        one[13],
                         None,
                         _encode((_lines(retail), _lines(wholesale))).decode(),
                     )
@@ -296,10 +296,6 @@ def _lines(charges: Sequence[Charge]) -> list[tuple[Any, ...]]:
     ]
 
 
-def _any_money(retail: Sequence[Charge], wholesale: Sequence[Charge]) -> bool:
-    return any(charge.amount for charge in (*retail, *wholesale))
-
-
 def detail_of(text: str | None) -> Detail:
     """Read the charges in an entry; none of one that was not rated by a tariff."""
     return Detail(()) if text is None else msgspec.json.decode(text, type=Detail)
@@ -310,7 +306,7 @@ def with_reason(text: str | None, reason: str) -> str:
     return _encode(msgspec.structs.replace(detail_of(text), reason=reason)).decode()
 
 
-assert Charge._fields[3:9] == (
-    "element", "period", "tag", "quantity", "unit", "amount",
+assert Charge._fields == (
+    "service", "tariff", "version", "element", "period", "tag", "quantity", "unit",
+    "amount", "currency", "tax_class", "started_at", "ended_at", "usage_id",
 )  # fmt: skip
-assert Charge._fields[11:13] == ("started_at", "ended_at")
