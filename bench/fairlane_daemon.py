@@ -188,18 +188,31 @@ secret = "{SECRET}"
                     )
 
     def memory(self, role: str) -> int:
-        """Resident bytes (VmRSS) of a role."""
-        status = Path(f"/proc/{self.roles()[role]}/status").read_text()
-        for line in status.splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) * 1024
-        raise RuntimeError(f"no VmRSS of {role}")
+        """Resident bytes (VmRSS) of a role and what it started."""
+        return sum(
+            int(line.split()[1]) * 1024
+            for process in self._processes(role)
+            for line in Path(f"/proc/{process}/status").read_text().splitlines()
+            if line.startswith("VmRSS:")
+        )
 
     def cpu_seconds(self, role: str) -> float:
-        """Processor time that a role has used, in user and kernel."""
-        path = Path(f"/proc/{self.roles()[role]}/stat")
-        words = path.read_text().rpartition(")")[2].split()
-        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+        """Processor time that a role has used, in user and kernel, and what it
+        started."""
+        used = 0
+        for process in self._processes(role):
+            stat = Path(f"/proc/{process}/stat").read_text()
+            words = stat.rpartition(")")[2].split()
+            used += int(words[11]) + int(words[12])
+        return used / os.sysconf("SC_CLK_TCK")
+
+    def _processes(self, role: str) -> list[int]:
+        own = self.roles()[role]
+        started = Path(f"/proc/{own}/task").glob("*/children")
+        return [
+            own,
+            *(int(child) for path in started for child in path.read_text().split()),
+        ]
 
     def metric(self, name: str) -> float:
         """A metric of all roles, summed over its labels; 0 when it is not there yet."""
