@@ -38,11 +38,11 @@ from ipserver.server import DhcpServer
 from storage.group_commit import GroupCommit
 from storage.journal import JournalWriter
 
-_RELAY = socket.inet_aton("127.0.0.1")
-_SOURCE = sockaddr(_RELAY, 67)
+RELAY = socket.inet_aton("127.0.0.1")
+_SOURCE = sockaddr(RELAY, 67)
 _HEADER = struct.Struct("!BBBBIHH4s4s4s4s16s192s4s")
 _COOKIE = b"\x63\x82\x53\x63"
-_WANTED = b"\x37\x07\x01\x1c\x02\x03\x0f\x06\x0c"
+WANTED = b"\x37\x07\x01\x1c\x02\x03\x0f\x06\x0c"
 """What perfdhcp asks for."""
 
 
@@ -55,7 +55,7 @@ class _Memory:
 
     def load(self, packets: list[bytes]) -> None:
         """Take what is to be received."""
-        received = [(packet, _SOURCE, b"") for packet in packets]
+        received = [(octets, _SOURCE, b"") for octets in packets]
         parts = [received[at : at + 64] for at in range(0, len(received), 64)]
         self.waiting = parts[::-1]
 
@@ -69,16 +69,29 @@ class _Memory:
         return len(replies)
 
 
-def _packet(number: int, options: bytes) -> bytes:
+def packet(number: int, options: bytes) -> bytes:
+    """Make a request of a client behind the relay."""
     chaddr = b"\2" + number.to_bytes(5)
     none = bytes(4)
     header = _HEADER.pack(
-        *(1, 1, 6, 1, number, 0, 0, none, none, none, _RELAY, chaddr, b"", _COOKIE)
+        *(1, 1, 6, 1, number, 0, 0, none, none, none, RELAY, chaddr, b"", _COOKIE)
     )
     return header + options + b"\xff"
 
 
-def _server(commits: GroupCommit) -> DhcpServer:
+def asking(number: int) -> bytes:
+    """Make the DHCPDISCOVER of a client."""
+    return packet(number, b"\x35\x01\x01" + WANTED)
+
+
+def taking(offer: bytes) -> bytes:
+    """Make the DHCPREQUEST that takes an offer."""
+    chosen = b"\x36\x04" + RELAY + b"\x32\x04" + offer[16:20]
+    return packet(int.from_bytes(offer[4:8]), b"\x35\x01\x03" + chosen + WANTED)
+
+
+def server_on(commits: GroupCommit, *, to_source: bool = False) -> DhcpServer:
+    """Make the server of a network of one pool and one relay."""
     network = Network(
         area=(Area(name="bench"),),
         relay=(Relay(name="relay", area="bench", giaddr="127.0.0.1"),),
@@ -100,11 +113,11 @@ def _server(commits: GroupCommit) -> DhcpServer:
     server = DhcpServer(
         answers=allocation,
         commits=commits,
-        replies=Replies(NetworkOptions(network), Statistics()),
+        replies=Replies(NetworkOptions(network), Statistics(), to_source=to_source),
         lease_queries=LeaseQueries(allocation, ()),
         limits=Limits(16, 1000, 10_000_000, 1_000_000, 60, 65_536, 2, 1024),
         subnet_selection=False,
-        identifier_of=lambda _, __: _RELAY,
+        identifier_of=lambda _, __: RELAY,
         clock=time.time,
         monotonic=time.monotonic,
         time_ns=time.time_ns,
@@ -128,7 +141,7 @@ def main() -> None:
             monotonic=time.monotonic,
             observe=lambda took, _: seconds.append(took),
         )
-        server = _server(commits)
+        server = server_on(commits)
         endpoint = _Memory()
         readable = server.listen(endpoint)
         profile = cProfile.Profile() if options.profile else None
@@ -149,21 +162,8 @@ def main() -> None:
 
         async def run() -> None:
             count = options.exchanges
-            discover = b"\x35\x01\x01" + _WANTED
-            offers = await serve(
-                [_packet(n, discover) for n in range(count)], "DISCOVER"
-            )
-            requests = [
-                _packet(
-                    int.from_bytes(offer[4:8]),
-                    b"\x35\x01\x03\x36\x04"
-                    + _RELAY
-                    + b"\x32\x04"
-                    + offer[16:20]
-                    + _WANTED,
-                )
-                for offer in offers
-            ]
+            offers = await serve([asking(n) for n in range(count)], "DISCOVER")
+            requests = [taking(offer) for offer in offers]
             acks = await serve(requests, "REQUEST")
             assert count == len(offers) == len(acks)
 
