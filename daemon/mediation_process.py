@@ -207,7 +207,7 @@ class _Server:
         self._unread: deque[tuple[Any, ...]] = deque()
 
     def run(self) -> None:
-        """Serve until the socket ends."""
+        """Serve until the socket ends, by an EOFError or a ConnectionError."""
         while True:
             waiting = self._unread
             message = waiting.popleft() if waiting else _received(self._connection)
@@ -215,6 +215,8 @@ class _Server:
                 self._do(message)
             except _StartAgain:
                 continue
+            except (EOFError, ConnectionError):
+                raise
             except JournalError as error:
                 self._fail(_UNREADABLE, str(error))
             except Exception as error:  # noqa: BLE001  the ledger decides about it
