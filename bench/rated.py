@@ -1,8 +1,10 @@
 """The row `rated`: accounting packets through to entries in the ledger.
 
 Receiver, ledger, database and load share the processors as the kernel likes. The rate
-is that of all packets acknowledged, from the first until nothing lags; the sums in the
-database are compared with the ledger: each octet must be in it once.
+is that of all packets acknowledged, from the first until nothing lags, where the load
+came as quickly as it was answered; then packets come at `--sustained` a second, and
+what is in the ledger when the last has come tells the rate that it keeps. The sums in
+the database are compared with the ledger: each octet must be in it once.
 """
 
 from __future__ import annotations
@@ -60,6 +62,16 @@ def _rated(plan: Plan, report: Report, name: str, url: str) -> None:
             f" {result.seconds:.0f} s, lag then {lag:,} records,"
             f" all applied after {done - begun:.1f} s",
         )
+        wanted, behind = plan.sustained_rate, 1 + result.sent // plan.load_sessions
+        again = load.run(interims(behind), max_seconds=plan.seconds, rate=wanted)
+        lag = daemon.lag()
+        report.add(
+            f"ledger rows in {name} while {wanted:,.0f}/s came",
+            (again.acknowledged - lag) / again.seconds,
+            "/s",
+            f"{again.acknowledged:,} answered, lag then {lag:,} records",
+        )
+        daemon.wait_until_applied(result.acknowledged + again.acknowledged)
         _hold(url, daemon.folder / "data")
 
 

@@ -121,8 +121,10 @@ class JournalBatches:
     def retry(self) -> bool:
         """Apply a batch of the records in quarantine that someone asked for; say
         whether there are more."""
-        self.settled_ledger()
-        more = self._mediated(RETRIES)
+        more = False
+        if self._next(RETRIES, 1):
+            self.settled_ledger()
+            more = self._mediated(RETRIES)
         if RETRIES in self.positions:
             self._retries.discard(self.positions[RETRIES])
         return more

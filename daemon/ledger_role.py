@@ -91,7 +91,10 @@ class Worker:
             self._every(_SWEEP_SECONDS, self._count_unrated)
             self._recycle()
             self._every(_CHARGE_SECONDS, self._begin_fees)
-            self._fees.charge_some()
+            if more:  # a fee can wait, records that come can not
+                self._every(0.0, self._charge_some)
+            else:
+                self._charge_some()
             self._every(_SWEEP_SECONDS, self._book_sales)
             self._every(_METERED_SECONDS, self._rate_bsp_usage)
             self._every(_SWEEP_SECONDS, self._count_money)
@@ -199,6 +202,9 @@ class Worker:
 
     def _begin_fees(self) -> None:
         self._fees.begin()
+
+    def _charge_some(self) -> None:
+        self._fees.charge_some()
 
     def _book_sales(self) -> None:
         self._fees.book_sales()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -30,6 +31,7 @@ def span_at(zone: str, at: int) -> Span:
     return span_of(zone, f"{local.year:04}-{local.month:02}")
 
 
+@lru_cache(maxsize=1024)
 def span_of(zone: str, month: str) -> Span:
     """Give the epoch seconds of a month; ValueError when it is no "2026-11"."""
     return Span(month, _starts_at(zone, month), _starts_at(zone, following(month)))
