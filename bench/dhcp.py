@@ -8,10 +8,11 @@ Fairlane's ledger runs only in the time that perfdhcp leaves. Rows:
 
 * `exchanges`: the highest of a row of rates at which no packet of a run is lost, but
   for what perfdhcp's own socket had no room for (one reply in a hundred at the most;
-  told apart, for each server alike), and the server's CPU seconds for 1,000 leases. Fairlane has each lease on the disk
-  (fdatasync) before the ACK; Kea with memfile has written it and not synced it, with
-  PostgreSQL synced it. `ipserver` is the role that answers; what the ledger writes to
-  SQL later is told beside it, what PostgreSQL uses for Kea is not counted.
+  told apart, for each server alike), and the server's CPU seconds for 1,000 leases.
+  Fairlane has each lease on the disk (fdatasync) before the ACK; Kea with memfile has
+  written it and not synced it, with PostgreSQL synced it. `ipserver` is the role that
+  answers; what the ledger writes to SQL later is told beside it, what PostgreSQL uses
+  for Kea is not counted.
 * `renewals`: the same for renewals (perfdhcp -f) of leases made in the run, at four
   fifths of the exchanges' rate; CPU is told for 1,000 answers of whatever kind.
 * `full`: CPU seconds for 1,000 exchanges of new clients with the pool empty and 99 %

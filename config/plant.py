@@ -44,6 +44,9 @@ class Area(DhcpOptions, frozen=True, kw_only=True):
     """The VPN identifier that relays select it by (RFC 6607 section 3.5)."""
     ipv6_only_seconds: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 0
     """Seconds for which a client that can do without IPv4 does (RFC 8925); 0 for no."""
+    rapid_commit: bool = False
+    """Whether a client that asks for it gets its lease by two packets instead of four
+    (RFC 4039)."""
 
 
 class Nas(Row, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from config.schema import LeaseSettings
 from ipserver.address_space import DRAINING, OPEN
-from ipserver.answer import Ack, Answer, Done, Nak, Silence
+from ipserver.answer import Ack, Answer, Done, Nak, Offer, Silence
 from ipserver.ask import Ask, Message
 from ipserver.block_leasing import Promised, Random
 from ipserver.lease_table import (
@@ -64,6 +64,7 @@ class Allocation(Offering):
         self._declines: dict[LineId, list[int]] = {}
         self._answers: dict[Message, Callable[[Ask, int], Answer]] = {
             Message.DISCOVER: self._discover,
+            Message.RAPID: self._rapid,
             Message.SELECTING: self._selecting,
             Message.INIT_REBOOT: self._init_reboot,
             Message.RENEWING: self._renewing,
@@ -102,6 +103,23 @@ class Allocation(Offering):
             more |= self._free.settle(pool, at, limit)
         return more
 
+    def _rapid(self, ask: Ask, now: int) -> Answer:
+        """DHCPDISCOVER that asks for its lease at once (RFC 4039 section 3.1).
+
+        Where the area does not allow it, or the line may have no address, it is
+        answered as any other.
+        """
+        offer = self._discover(ask, now)
+        party = self._lines.find(ask)
+        if not isinstance(offer, Offer) or not offer.lease.address:
+            return offer
+        if party is None or not party.terms.rapid_commit:
+            return offer
+        address = offer.lease.address
+        taken = replace(ask, message=Message.SELECTING, address=address)
+        answer = self._selecting(taken, now)
+        return answer if isinstance(answer, Ack) else offer
+
     def _selecting(self, ask: Ask, now: int) -> Answer:
         """DHCPREQUEST that takes our offer (RFC 2131 section 4.3.2).
 
@@ -134,23 +152,6 @@ class Allocation(Offering):
             return Nak(Reason.TAKEN)
         kind = OWN if party.terms.addresses else GARDEN
         return self._bind(slot, kind, party, has, ask, now)
-
-    def _stands(self, slot: int, offered: Ask, ask: Ask, now: int) -> bool:
-        """Whether an offer stands for who asks, and is all that its line has."""
-        table = self._table
-        return (
-            table.state[slot] == OFFERED
-            and table.until[slot] > now
-            and table.next[slot] == NONE
-            and table.heads[table.line[slot]] == slot
-            and offered.hardware == ask.hardware
-            and offered.client_id == ask.client_id
-            and offered.agent == ask.agent
-            and offered.giaddr == ask.giaddr
-            and offered.link == ask.link
-            and offered.seconds == ask.seconds
-            and offered.area == ask.area
-        )
 
     def _keep(self, slot: int, promised: Promised, ask: Ask, now: int) -> Answer:
         """Bind what was offered a moment ago: who asks, on which terms, is known."""

@@ -16,6 +16,8 @@ class Message(StrEnum):
     """What is asked, by the client's state (RFC 2131 sections 4.3 and 4.4)."""
 
     DISCOVER = "discover"
+    RAPID = "rapid"
+    """A DISCOVER that would take its offer at once (RFC 4039)."""
     SELECTING = "selecting"
     ELSEWHERE = "elsewhere"
     """A REQUEST that takes another server's offer, and so declines ours."""

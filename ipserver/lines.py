@@ -38,7 +38,8 @@ class Terms(Struct, frozen=True, gc=False):
 
     ``isp`` is "" and ``addresses`` 0 without a service. ``pools`` are the names of the
     pools it is served from, in order; ``garden`` those of the walled garden.
-    ``ipv6_only_seconds`` is RFC 8925's V6ONLY_WAIT, 0 where it is not offered.
+    ``ipv6_only_seconds`` is RFC 8925's V6ONLY_WAIT, 0 where it is not offered;
+    ``rapid_commit`` whether a DISCOVER may be bound at once (RFC 4039).
     """
 
     area: str
@@ -49,6 +50,7 @@ class Terms(Struct, frozen=True, gc=False):
     excess: ExcessPolicy
     authoritative: bool
     ipv6_only_seconds: int
+    rapid_commit: bool
 
 
 class Party(Struct, frozen=True, gc=False):
@@ -216,6 +218,7 @@ def _terms(
         excess,
         area.authoritative,
         area.ipv6_only_seconds,
+        area.rapid_commit,
     )
 
 

@@ -19,7 +19,16 @@ from ipserver.ask import Ask
 from ipserver.block_leasing import OFFER_SECONDS_MIN, Random
 from ipserver.excess import Excess
 from ipserver.lease_lookup import LeaseLookup
-from ipserver.lease_table import GARDEN, GRACE, LEASED, NEW, NONE, OWN, SOLD
+from ipserver.lease_table import (
+    GARDEN,
+    GRACE,
+    LEASED,
+    NEW,
+    NONE,
+    OFFERED,
+    OWN,
+    SOLD,
+)
 from ipserver.lease_times import Jitter, lease_seconds
 from ipserver.line_leases import NOTHING, LineLeases, entitled, look
 from ipserver.line_texts import LineId, line_text
@@ -287,6 +296,23 @@ class Offering(LeaseLookup):
             seconds = lease_seconds(pool, space.marks, longest, ask.seconds, new=new)
         t1, t2 = self._jitter.renewal_times(seconds)
         return Offer(Lease(table.address[slot], pool.name, seconds, t1, t2, reason))
+
+    def _stands(self, slot: int, offered: Ask, ask: Ask, now: int) -> bool:
+        """Whether an offer stands for who asks, and is all that its line has."""
+        table = self._table
+        return (
+            table.state[slot] == OFFERED
+            and table.until[slot] > now
+            and table.next[slot] == NONE
+            and table.heads[table.line[slot]] == slot
+            and offered.hardware == ask.hardware
+            and offered.client_id == ask.client_id
+            and offered.agent == ask.agent
+            and offered.giaddr == ask.giaddr
+            and offered.link == ask.link
+            and offered.seconds == ask.seconds
+            and offered.area == ask.area
+        )
 
     def _seconds(self, slot: int, ask: Ask, *, new: bool) -> int:
         space, block = self._space, self._table.block[slot]

@@ -27,13 +27,14 @@ _LEASE_TIME: Final = int(Option.LEASE_TIME)
 _SERVER: Final = int(Option.SERVER_IDENTIFIER)
 _WANTED: Final = int(Option.PARAMETER_REQUEST_LIST)
 _CLIENT_ID: Final = int(Option.CLIENT_IDENTIFIER)
+_RAPID_COMMIT: Final = int(Option.RAPID_COMMIT)
 _AGENT: Final = int(Option.AGENT_INFORMATION)
 _IPV6_ONLY: Final = int(Option.IPV6_ONLY_PREFERRED)
 _SUBNET: Final = int(Option.SUBNET_SELECTION)
 _VPN: Final = int(Option.VPN)
 _NOWHERE: Final = bytes(4)
 # A member looked up in its class costs as much as a call.
-_DISCOVERING, _SELECTING = Message.DISCOVER, Message.SELECTING
+_DISCOVERING, _RAPID, _SELECTING = Message.DISCOVER, Message.RAPID, Message.SELECTING
 
 
 class Question(Struct, frozen=True, gc=False):
@@ -82,7 +83,7 @@ class Questions:
                 link = options[_SUBNET]
                 repeated += encode(_SUBNET, link)  # RFC 3011 section 3
         if kind == _DISCOVER:
-            message = _DISCOVERING
+            message = _RAPID if _RAPID_COMMIT in options else _DISCOVERING
             address = options.get(_REQUESTED, _NOWHERE)
         elif kind == _REQUEST:
             server = options.get(_SERVER)

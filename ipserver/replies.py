@@ -27,6 +27,8 @@ _MAXIMUM: Final = int(Option.MAXIMUM_SIZE)
 _IPV6_ONLY: Final = int(Option.IPV6_ONLY_PREFERRED)
 _NOWHERE: Final = bytes(4)
 _ACK: Final = MessageType.ACK
+_DISCOVER: Final = int(MessageType.DISCOVER)
+_RAPID_COMMIT: Final = encode(Option.RAPID_COMMIT, b"")
 
 _HEADS: Final = {
     int(kind): encode(Option.MESSAGE_TYPE, bytes((kind,)))
@@ -78,6 +80,8 @@ class Replies:
         octets, options = query.octets, query.options
         protocol = _HEADS[kind] + (relayed.override or self.identifier or came_to)
         more = self._more(question) if _CLIENT_ID in options else question.repeated
+        if kind is _ACK and query.type == _DISCOVER:
+            more += _RAPID_COMMIT  # RFC 4039 section 3.1
         if lease.ipv6_only_seconds:
             more += encode(_IPV6_ONLY, lease.ipv6_only_seconds.to_bytes(4))
         client = octets[12:16] if kind is _ACK else _NOWHERE

@@ -329,6 +329,33 @@ def test_ipv6_only_clients_get_no_address_rfc_8925_section_3_3(tmp_path: Path) -
     site.close()
 
 
+def test_a_lease_by_two_packets_where_the_area_allows_it_rfc_4039_section_3_1(
+    tmp_path: Path,
+) -> None:
+    """The ACK has option 80 and leaves when its lease is on the disk; sent again, the
+    DISCOVER gets the same address and no second record. Elsewhere, and to who does not
+    ask for it, an offer."""
+    rapid = option(80, b"")
+    site = Site(tmp_path, network(area={"rapid_commit": True}))
+    (ack,) = site.ask(relayed(DISCOVER, options=rapid))
+    (again,) = site.ask(relayed(DISCOVER, options=rapid))
+    (offer,) = site.ask(relayed(DISCOVER, "line-1"))
+    assert (ACK, b"") == (ack.kind, ack.options[80])
+    assert (ACK, ack.yiaddr) == (again.kind, again.yiaddr)
+    assert 51 in ack.options
+    assert OFFER == offer.kind
+    assert 80 not in offer.options
+    assert 1 == site.journaled()
+    site.close()
+
+    other = Site(tmp_path / "other", network())
+    (offer,) = other.ask(relayed(DISCOVER, options=rapid))
+    assert OFFER == offer.kind
+    assert 80 not in offer.options
+    assert 0 == other.journaled()
+    other.close()
+
+
 def test_an_inform_gets_options_and_no_lease_rfc_2131_section_4_3_5(site: Site) -> None:
     """To ciaddr, without yiaddr and times."""
     site.send(
