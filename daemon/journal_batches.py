@@ -188,7 +188,6 @@ class JournalBatches:
                 return False
             started = clock.monotonic()
             ledger.book(batch)
-            self._count(batch)
         except (MediationEndedError, JournalError):
             raise
         except Exception as error:
@@ -200,6 +199,7 @@ class JournalBatches:
             return True
         metrics.LEDGER_BATCH_SECONDS.observe(clock.monotonic() - started)
         self.positions = self._applied()
+        self._count(batch)
         if self._is_worthwhile(batch.records):
             self._busy.add(name)
         return name in self._busy
