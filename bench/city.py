@@ -14,7 +14,7 @@ from storage.database import Database
 from storage.provisioning_tables import service_site
 from storage.sites import site_row
 
-__all__ = ["ISPS", "fill", "question"]
+__all__ = ["ISPS", "fill", "question", "write_network"]
 
 _FIRST = ("Harbour", "Quay", "Mill", "Castle", "Orchard", "Station", "Garden", "Chapel")
 _SECOND = ("North", "Upper", "Saint Anne", "Long", "Kings", "Lower", "West", "Market")
@@ -32,6 +32,19 @@ def _address(number: int) -> str:
     )
     district = street // 320
     return f"{house + 1} {words}, Town{district}, {10000 + street % 89999}"
+
+
+def write_network(
+    database: Database, objects: dict[tuple[str, str], dict[str, Any]]
+) -> None:
+    """Write the objects of an empty network at once."""
+    with database.write.begin() as connection:
+        network.lock_network(connection)
+        connection.execute(
+            insert(network.network_object),
+            [{"kind": k, "name": n, "body": b} for (k, n), b in objects.items()],
+        )
+        network.apply(connection, [], 0)
 
 
 def fill(database: Database, sites: int) -> None:
@@ -64,13 +77,7 @@ def fill(database: Database, sites: int) -> None:
                 "site": f"site{site}",
                 "circuit_id": f"{name}:{line}",
             }
-    with database.write.begin() as connection:
-        network.lock_network(connection)
-        connection.execute(
-            insert(network.network_object),
-            [{"kind": k, "name": n, "body": b} for (k, n), b in objects.items()],
-        )
-        network.apply(connection, [], 0)
+    write_network(database, objects)
     for start in range(0, sites, 50_000):
         rows = [
             site_row(

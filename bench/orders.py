@@ -25,6 +25,7 @@ from typing import Any
 
 from sqlalchemy import func, insert, select
 
+from bench.city import write_network
 from bench.load.latency import Latency
 from config.schema import Settings
 from daemon.network_feed import POLL_SECONDS
@@ -62,13 +63,7 @@ def fill(database: Database, lines: int) -> None:
     for number in range(lines):
         body = {"name": f"line{number}", "area": "city", "circuit_id": f"0/{number}"}
         objects["line", body["name"]] = body
-    with database.write.begin() as connection:
-        network.lock_network(connection)
-        connection.execute(
-            insert(network.network_object),
-            [{"kind": k, "name": n, "body": b} for (k, n), b in objects.items()],
-        )
-        network.apply(connection, [], 0)
+    write_network(database, objects)
 
 
 def order_body(number: int) -> dict[str, Any]:
