@@ -7,9 +7,7 @@ it can be written again, and must come out to the octet.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 from collections.abc import Iterator
 from enum import StrEnum
 from itertools import islice
@@ -31,6 +29,7 @@ from rating.statement import (
     own_account,
     summary_line,
 )
+from rating.statement_csv import HEADER, csv_lines
 from storage import statements as repository
 from storage.database import Database
 from storage.entries import lock_head
@@ -158,17 +157,10 @@ def csv_of(
     connection: Connection, whose: Recipient, until_entry: int | None = None
 ) -> Iterator[str]:
     """Give the statement as CSV (RFC 4180 section 2), in pieces of whole lines."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\r\n")
-    writer.writerow(Line._fields)
+    yield HEADER
     lines = lines_of(connection, whose, until_entry)
     while some := list(islice(lines, _SLICE)):
-        writer.writerows(some)
-        yield buffer.getvalue()
-        buffer.seek(0)
-        buffer.truncate()
-    if buffer.tell():
-        yield buffer.getvalue()
+        yield csv_lines(some)
 
 
 def last_entry_of(connection: Connection, whose: Recipient) -> int | None:
