@@ -63,10 +63,10 @@ def qualification_desk(
     """Make the desk that answers qualifications together."""
 
     def answer(queries: Sequence[Query]) -> list[Qualification | Refusal]:
-        with provisioning.transaction(int(clock.now())) as transaction:
+        with provisioning.transaction(int(clock.now()), later=True) as transaction:
             return qualify(transaction, queries, new_id=new_id, token_key=token_key)
 
-    return Desk(answer, QUALIFICATIONS)
+    return Desk(answer, QUALIFICATIONS, provisioning.confirm)
 
 
 def order_desk(

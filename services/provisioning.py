@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, Protocol, TypeVar, cast
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from config.row import Row, redacted
 from provisioning.inventory import Inventory
@@ -21,6 +21,7 @@ from services.actor import Actor
 from storage import at_once, holds, network
 from storage.database import Database
 from storage.provisioning_tables import object_change
+from storage.write_ahead import WriteAhead
 
 _CHANGES_AT_ONCE: Final = 10_000
 
@@ -155,21 +156,30 @@ class Provisioning:
         self._next = threading.Lock()
 
     @contextmanager
-    def transaction(self, now: int) -> Iterator[Transaction]:
-        """Begin a transaction on the network as it is; raises StorageError."""
+    def transaction(self, now: int, *, later: bool = False) -> Iterator[Transaction]:
+        """Begin a transaction on the network as it is; raises StorageError.
+
+        What is done ``later`` is told of after ``confirm``, beside the next ones.
+        """
         with self._next:
             self._lock.acquire()
         try:
-            with self._begun(now) as transaction:
+            log = self.database.log if later else None
+            with self._begun(now, log or self.database.write) as transaction:
                 yield transaction
         finally:
             self._lock.release()
 
+    def confirm(self) -> None:
+        """Make durable what is committed; raises StorageError when it cannot be."""
+        if self.database.log is not None:
+            self.database.log.sync()
+
     @contextmanager
-    def _begun(self, now: int) -> Iterator[Transaction]:
+    def _begun(self, now: int, door: Engine | WriteAhead) -> Iterator[Transaction]:
         transaction = None
         try:
-            with self.database.write.begin() as connection:
+            with door.begin() as connection:
                 network.lock_network(connection)
                 follow(connection, self._inventory)
                 transaction = Transaction(connection, self._inventory, now)

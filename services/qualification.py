@@ -177,18 +177,17 @@ class _Batch:
         self._count: Counter[str] = Counter()
         self._holds: dict[str, list[Hold]] = {}
         self._gone: list[Hold] = []
-        self._superseded: list[str] = []
+        self._superseded: list[Open] = []
         self._rows: dict[str, dict[str, object]] = {}
 
     def prepare(self, found: Iterable[tuple[Query, Place]]) -> None:
         """Read what is held and what is open for the places, all at once."""
         connection = self._transaction.connection
         resources: set[str] = set()
-        places, tenants = set(), set()
+        wanted: set[tuple[str, str]] = set()
         for query, place in found:
-            places.add(place.key)
             if query.hold and query.isp is not None:
-                tenants.add(query.isp)
+                wanted.add((query.isp, place.key))
             if place.node is not None:
                 resources.add(f"node:{place.node.name}")
             isps = [query.isp] if query.isp else self._transaction.inventory.isp
@@ -196,14 +195,18 @@ class _Batch:
         sums, known, counts = read_all(
             connection,
             (holds.SUMS, {"keys": sorted(resources)}),
-            (qualifications.OPEN, {"keys": sorted(places)}),
-            (qualifications.COUNTS, {"keys": sorted(tenants)}),
+            (qualifications.OPEN, {"keys": sorted({place for _, place in wanted})}),
+            (qualifications.COUNTS, {"keys": sorted({isp for isp, _ in wanted})}),
         )
         self._held = Counter(dict(map(tuple, sums)))
         self._count = Counter(dict(map(tuple, counts)))
-        answers = [Open(*row) for row in known]
-        self._open = {(one.tenant, one.place): one.id for one in answers}
-        for one in holds.holds_of(connection, [one.id for one in answers]):
+        # Those of others stay as they are, and so does what they hold.
+        self._open = {
+            (tenant, place): id_
+            for id_, tenant, place in known
+            if (tenant, place) in wanted
+        }
+        for one in holds.holds_of(connection, self._open.values()):
             self._holds.setdefault(one.owner, []).append(one)
 
     def answer(self, query: Query, found: _Found) -> Qualification | Refusal:
@@ -297,7 +300,7 @@ class _Batch:
         if old in self._rows:
             self._rows[old]["state"] = "superseded"
         else:
-            self._superseded.append(old)
+            self._superseded.append(Open(old, tenant, place))
             self._gone += released
 
     def _keep(self, query: Query, made: Qualification) -> Qualification:
@@ -330,7 +333,7 @@ class _Batch:
     def write(self) -> None:
         """Write all that was answered and held."""
         connection = self._transaction.connection
-        qualifications.close(connection, self._superseded, "superseded")
+        qualifications.supersede(connection, self._superseded)
         qualifications.add(connection, list(self._rows.values()))
         good = {id_ for id_ in self._rows if self._rows[id_]["state"] == "open"}
         made = [one for id_ in sorted(good) for one in self._holds.get(id_, [])]

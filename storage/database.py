@@ -2,9 +2,10 @@
 
 SQLite comes from the pysqlite3 wheel, never from the system: systems still ship
 versions whose write-ahead log can be corrupted when two connections checkpoint at
-once. One connection a process writes and checkpoints; readers may do neither. A
-writing transaction takes the write lock when it begins, so that it waits there and
-never fails half-way through. Reading transactions see one moment on both databases.
+once. One connection a process writes and checkpoints, and one of ``write_ahead`` may
+checkpoint beside it; readers may do neither. A writing transaction takes the write
+lock when it begins, so that it waits there and never fails half-way through. Reading
+transactions see one moment on both databases.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import QueuePool
 
 from storage import tables
+from storage.write_ahead import WriteAhead
 
 SQLITE_FILE: Final = "fairlane.db"
 """The database's name in the data directory, when it is SQLite."""
@@ -85,10 +87,12 @@ class Database:
 
     `write.begin()` is a transaction that holds the write lock from its start on
     SQLite. `read.connect()` cannot change anything, and sees one moment until closed.
+    `log` has transactions that are made durable together, later; PostgreSQL has none.
     """
 
     write: Engine
     read: Engine
+    log: WriteAhead | None = None
 
     @property
     def is_postgresql(self) -> bool:
@@ -97,6 +101,8 @@ class Database:
 
     def close(self) -> None:
         """Close all connections; the next use would open new ones."""
+        if self.log is not None:
+            self.log.close()
         self.read.dispose()
         self.write.dispose()
 
@@ -216,10 +222,13 @@ def _open_sqlite(path: Path) -> Database:
         f"cache_size=-{_READER_CACHE_KIB}",
         "mmap_size=0",
     )
+    write = engine("rwc", writer, "BEGIN IMMEDIATE", 1)
+    checkpoint = engine("rw", reader[1:], "BEGIN", 1)
     return Database(
-        write=engine("rwc", writer, "BEGIN IMMEDIATE", 1),
+        write=write,
         # Not rwc: a reader must not leave an empty database where there was none.
         read=engine("rw", reader, "BEGIN", _READERS),
+        log=WriteAhead(Path(f"{path}-wal"), write, checkpoint),
     )
 
 

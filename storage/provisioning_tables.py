@@ -129,7 +129,14 @@ qualification: Final = Table(
     Column("body", Text, nullable=False),
     tenant(),
 )
-partial_index("qualification_open_by_place", "state = 'open'", qualification.c.place)
+# With all that is asked of it, so that no row is read of what is open at a place.
+partial_index(
+    "qualification_open_by_place",
+    "state = 'open'",
+    qualification.c.place,
+    qualification.c.tenant,
+    qualification.c.id,
+)
 partial_index(
     "qualification_open_by_expires_at", "state = 'open'", qualification.c.expires_at
 )

@@ -70,6 +70,16 @@ def close(connection: Connection, ids: Iterable[str], state: str) -> None:
         connection.execute(_CLOSE, {"keys": keys, "how": state})
 
 
+def supersede(connection: Connection, answers: Sequence[Open]) -> None:
+    """End green answers that are known to be open, each by a newer one."""
+    if answers:
+        fewer = Counter(one.tenant for one in answers)
+        fewer = Counter({tenant: -count for tenant, count in fewer.items()})
+        at_once.add_up(connection, open_qualifications, fewer)
+        keys = sorted(one.id for one in answers)
+        connection.execute(_CLOSE, {"keys": keys, "how": "superseded"})
+
+
 def expired(connection: Connection, now: int, limit: int) -> list[str]:
     """Give the ids of green answers whose time is over."""
     table = qualification.c
