@@ -25,7 +25,8 @@ LEAD: Final = 4
 
 CLEAR: Final = ACCEPT + LEAD
 """From this score one with the postcode that was asked for needs no look at others: a
-postcode that differs is at most 12 parts of 13 alike, which scores 92."""
+postcode that differs is at most 12 parts of 13 alike, which scores 92. Shorter ones are
+less alike; see ``is_clear``."""
 
 CANDIDATES: Final = 10
 """So many are shown; who does not find his among ten types more."""
@@ -154,7 +155,9 @@ def score(asked: Address, known: Address) -> int:
 
 
 def _likeness(asked: Address, known: Address) -> int:
-    likeness = fuzz.token_sort_ratio(asked.words, known.words)
+    # A slip in a first letter would sort a word elsewhere: as written may be liker.
+    likeness = fuzz.ratio(asked.words, known.words)
+    likeness = max(likeness, fuzz.token_sort_ratio(asked.words, known.words))
     if asked.postcode == known.postcode:
         return round(likeness)
     if asked.postcode and known.postcode:
@@ -185,8 +188,15 @@ def accepted(candidates: Sequence[Candidate]) -> Candidate | None:
     return candidates[0]
 
 
-def is_clear(candidates: Sequence[Candidate]) -> bool:
+def is_clear(candidates: Sequence[Candidate], postcode: str) -> bool:
     """Tell whether one of those with the postcode asked for is it, whoever else there
     is: as the one that is equal to the letter is."""
     best = accepted(candidates)
-    return best is not None and best.score >= CLEAR
+    return best is not None and best.score >= _CLEAR.get(len(postcode), CLEAR)
+
+
+_CLEAR: Final = {
+    # Most alike is a postcode that has one character more, or one that has one less.
+    length: LEAD + max(ACCEPT - LEAD, round(200 * length / (2 * length + 1)))
+    for length in (4, 5)
+}

@@ -65,7 +65,7 @@ def _search_further(
     for text, address in numbered.items():
         sites = near.get(address.postcode_key, [])
         ranked = _ranked(address, sites)
-        if is_clear(ranked):
+        if is_clear(ranked, address.postcode):
             found[text] = _match(sites, ranked)
         else:
             unclear[text] = address
