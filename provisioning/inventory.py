@@ -8,7 +8,7 @@ lines and services are counted where they are put and taken out where they go.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -65,6 +65,8 @@ class Inventory:
         self._promise_to: dict[str, tuple[tuple[str, str], int]] = {}
         self._offerings: defaultdict[str, list[Offering]] | None = None
         self._rooms: dict[tuple[str, str], int | None] | None = None
+        # What others worked out of the network as it is; gone with every change.
+        self.memory: dict[Hashable, Any] = {}
 
     def put(self, kind: str, name: str, body: Mapping[str, Any] | None) -> None:
         """Take one object as it is now; None when it is gone."""
@@ -80,6 +82,7 @@ class Inventory:
     def restore(self, kind: str, name: str, row: Row | None) -> None:
         """Make one object what it was; None when it was not there."""
         if kind in _PLACES:
+            self.memory.clear()
             self._remove(kind, name)
             if row is not None:
                 self._add(kind, name, row)

@@ -16,17 +16,17 @@ from msgspec import Struct
 
 from config.plant import Line
 from provisioning.addresses import Candidate
+from provisioning.decisions import Decision, decision
 from provisioning.line_token import line_of
 from provisioning.qualification import (
     GREEN_SECONDS,
     Answer,
     Case,
     Color,
-    Need,
     Place,
     Reason,
     Result,
-    decide,
+    Standing,
     needs,
     neutral_order,
     overall,
@@ -234,15 +234,15 @@ class _Batch:
                 reason = f"{tenant!r} has {most} green answers open; order, or wait"
                 return Refusal("too_many_open_qualifications", "", reason)
             self._supersede(*where)
-        isps, cases = self._cases(query, place)
-        answers = tuple(decide(c, alternatives=query.alternatives) for c in cases)
-        result, color = overall(answers)
-        green = [
-            case
-            for case, answer in zip(cases, answers, strict=True)
-            if answer.color is Color.GREEN
-        ]
-        promised = bool(holding and green)
+        isps = self._isps(query, place)
+        decided = [self._decision(query, place, isp) for isp in isps]
+        largest = None
+        if query.isp is not None:
+            (answers, result, color, largest), so = decided[0]
+        else:
+            answers = tuple(one for made, _ in decided for one in made.answers)
+            result, color = overall(answers)
+        promised = holding and largest is not None
         whole = Qualification(
             id=self._new_id(),
             at=now,
@@ -261,33 +261,31 @@ class _Batch:
             isps=tuple(isps),
             seed=query.seed if query.isp is None else "",
         )
-        if promised:
+        if promised and largest is not None:
             self._open[where] = whole.id
             self._count[tenant] += 1
-            made = [Hold(whole.id, *need, tenant) for need in _most(green)]
-            self._holds[whole.id] = made
-            for one in made:
+            needed = needs(Case(place, largest, so))
+            kept = [Hold(whole.id, *need, tenant) for need in needed]
+            self._holds[whole.id] = kept
+            for one in kept:
                 self._held[one.resource] += one.quantity
         return self._keep(query, whole)
 
-    def _cases(self, query: Query, place: Place) -> tuple[list[str], list[Case]]:
-        inventory = self._transaction.inventory
+    def _isps(self, query: Query, place: Place) -> list[str]:
         if query.isp is not None:
-            isps = [query.isp]
-        else:
-            contracted = (
-                i for i in inventory.isp if inventory.has_contract(i, place[0])
-            )
-            isps = neutral_order(contracted, query.seed)
-        cases = [
-            Case(place, offering, so)
-            for so in (
-                standing(inventory, place, isp, self._held.__getitem__) for isp in isps
-            )
-            for offering in so.offerings
-            if not query.offerings or offering.name in query.offerings
-        ]
-        return isps, cases
+            return [query.isp]
+        inventory = self._transaction.inventory
+        contracted = (i for i in inventory.isp if inventory.has_contract(i, place.area))
+        return neutral_order(contracted, query.seed)
+
+    def _decision(
+        self, query: Query, place: Place, isp: str
+    ) -> tuple[Decision, Standing]:
+        inventory = self._transaction.inventory
+        so = standing(inventory, place, isp, self._held.__getitem__)
+        offerings, others = query.offerings, query.alternatives
+        made = decision(inventory, isp, place, so, offerings, alternatives=others)
+        return made, so
 
     def _supersede(self, tenant: str, place: str) -> None:
         old = self._open.pop((tenant, place), None)
@@ -338,8 +336,3 @@ class _Batch:
         good = {id_ for id_ in self._rows if self._rows[id_]["state"] == "open"}
         made = [one for id_ in sorted(good) for one in self._holds.get(id_, [])]
         holds.change(connection, made=made, gone=self._gone)
-
-
-def _most(green: Sequence[Case]) -> list[Need]:
-    """Hold for the largest of an ISP's offerings: only one of them can be ordered."""
-    return needs(max(green, key=lambda case: case.offering.addresses))
