@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from postgresql import PostgresqlServer, empty, remember
+from running_order import put_in_order
 
 from storage.database import SQLITE_FILE, Database, migrate, open_database
 
@@ -30,7 +32,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Skip what is marked ``long`` unless it was asked for."""
+    """Skip what is marked ``long`` unless asked for; put in order what is shared."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        put_in_order(items)
     if config.getoption("--long"):
         return
     skip = pytest.mark.skip(reason="a long proof, run with --long")
