@@ -62,6 +62,17 @@ class JournalBatches:
         self._log = logs.get_logger("ledger")
         self.positions: dict[str, int] = {}
 
+    @property
+    def mediation_pid(self) -> int:
+        """The process that mediates; 0 for none, and where it is this one."""
+        mediation = self._mediation
+        return mediation.pid if isinstance(mediation, MediationProcess) else 0
+
+    @property
+    def batches_ahead(self) -> int:
+        """How many batches were asked for and are not booked yet."""
+        return len(self._asked)
+
     def ledger(self) -> Ledger:
         """Give the ledger, which starts from the database if it was forgotten."""
         if self._ledger is None:

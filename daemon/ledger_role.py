@@ -13,13 +13,14 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from daemon import clock
 from daemon.fees import Fees
 from daemon.journal_batches import JournalBatches
 from daemon.journal_lag import JournalLag
 from daemon.mediation_process import NICENESS, MediationEndedError
+from daemon.mediation_watch import MediationWatch
 from daemon.money_metrics import MoneyMetrics
 from daemon.network_feed import POLL_SECONDS, NetworkFeed
 from daemon.role import RoleContext
@@ -61,6 +62,7 @@ class Worker:
             self._database, self._data_dir / f"network-{role.label}.json"
         )
         self._batches = JournalBatches(role, self._database)
+        self._watch = MediationWatch()
         self._due: dict[str, float] = {}
         self._sweep_after = 0
         self._recycle_after: int | None = 0
@@ -77,6 +79,11 @@ class Worker:
     def positions(self) -> dict[str, int]:
         """How far each journal is applied: the next record to read."""
         return self._batches.positions
+
+    def mediation(self) -> dict[str, Any]:
+        """Look at the process that mediates; may be called from another thread."""
+        batches = self._batches
+        return self._watch.look(batches.mediation_pid, batches.batches_ahead)
 
     def step(self) -> bool:
         """Do what is due and a batch of each journal; say whether to go on at once."""
@@ -237,6 +244,8 @@ async def _follow_lag(role: RoleContext, worker: Worker) -> None:
             "journal_lag_records": dict(lag.records),
             "quarantined_records": worker.quarantined,
         }
+        if not role.shares_process:
+            role.beat_status["detail"]["mediation"] = worker.mediation()
         await asyncio.sleep(_FOLLOW_SECONDS)
 
 

@@ -36,7 +36,7 @@ from daemon.role import GC_THRESHOLDS
 from rating.session import GuidedSession
 from storage.database import StorageError, is_away, open_database
 from storage.journal import Block, JournalError
-from telemetry import logs
+from telemetry import logs, metrics
 from telemetry.multiprocess import DIRECTORY_VARIABLE
 
 NICENESS = 5
@@ -71,6 +71,12 @@ class MediationProcess:
     def running(self) -> bool:
         """Whether there is a process; there is none before there is anything to do."""
         return self._process is not None
+
+    @property
+    def pid(self) -> int:
+        """The process; 0 for none."""
+        process = self._process
+        return 0 if process is None else process.pid
 
     def start_again(self) -> None:
         """Let it forget everything."""
@@ -184,6 +190,7 @@ class MediationProcess:
                 stdin=subprocess.DEVNULL,
                 env=environment,
             )
+        metrics.MEDIATION_STARTS.inc()
         self._connection = Connection(own.detach())
         self._connection.send_bytes(marshal.dumps(self._hello, 2))
 

@@ -197,6 +197,29 @@ LEDGER_BATCH_SECONDS = histogram(
     _BATCH_SECONDS,
     "Time to apply one batch of journal records to the database.",
 )
+MEDIATION_RUNNING = gauge(
+    "fairlane_mediation_running",
+    "livemostrecent",
+    "1 when the process that mediates accounting for the ledger runs or waits for work;"
+    " 0 before the first record, when it is stopped or has ended, and with --single.",
+)
+MEDIATION_STARTS = counter(
+    "fairlane_mediation_starts_total",
+    "Starts of the process that mediates: the first, and one after each end of it.",
+)
+MEDIATION_BATCHES_AHEAD = gauge(
+    "fairlane_mediation_batches_ahead",
+    "livemostrecent",
+    "Batches that the process that mediates was asked for and that are not booked.",
+)
+MEDIATION_RESIDENT_BYTES = gauge(
+    "fairlane_mediation_resident_bytes",
+    "livemostrecent",
+    "Memory of the process that mediates.",
+)
+MEDIATION_CPU_SECONDS = counter(
+    "fairlane_mediation_cpu_seconds_total", "CPU time of the process that mediates."
+)
 LEDGER_FAILURES = counter(
     "fairlane_ledger_failures_total",
     "Batches that the database refused; they are tried again.",

@@ -50,16 +50,19 @@ def _text(answer: dict[str, Any]) -> str:
         ["versions", versions],
     ]
     columns = ["role", "pid", "state", "healthy", "restarts", "up s", "detail"]
-    rows = [
-        [
-            role["role"],
-            str(role["pid"]),
-            role["state"],
-            "yes" if role["healthy"] else "NO",
-            str(role["restarts"]),
-            f"{role['uptime_seconds']:.0f}",
-            ", ".join(f"{k}: {v}" for k, v in role["detail"].items()),
-        ]
-        for role in answer["roles"]
-    ]
+    rows = []
+    for role in answer["roles"]:
+        detail = dict(role["detail"])
+        mediation = detail.pop("mediation", None)
+        healthy = "yes" if role["healthy"] else "NO"
+        up = f"{role['uptime_seconds']:.0f}"
+        row = [role["role"], str(role["pid"]), role["state"], healthy]
+        rows.append([*row, str(role["restarts"]), up, _words(detail)])
+        if mediation is not None:  # a process too, which the ledger keeps
+            pid, state = str(mediation.pop("pid")), mediation.pop("state")
+            rows.append(["  mediation", pid, state, "", "", "", _words(mediation)])
     return "\n".join([*table(facts), "", *table([columns, *rows])])
+
+
+def _words(detail: dict[str, Any]) -> str:
+    return ", ".join(f"{name}: {value}" for name, value in detail.items())

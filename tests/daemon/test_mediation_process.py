@@ -27,6 +27,7 @@ from storage.ledger_proof import prove
 from storage.network import Change, apply
 from storage.quarantine import newest_quarantined, quarantined
 from storage.tables import session, usage
+from telemetry import metrics
 
 _ORIGIN = encode_origin(Origin(b"\x7f\x00\x00\x01", 5000, "bng1"))
 _BATCH = 16
@@ -91,6 +92,10 @@ class _Role:
                 return int(child)
         return 0
 
+    def seen(self) -> dict[str, Any]:
+        """What the operator is told of it."""
+        return self.worker.mediation()
+
     def used(self) -> tuple[int, int, int]:
         """Sessions, records' octets and sessions' octets; the ledger must be whole."""
         with self.database.read.connect() as connection:
@@ -119,6 +124,12 @@ def role(database: Database, tmp_path: Path) -> Iterator[_Role]:
     made = _Role(database, tmp_path)
     yield made
     made.close()
+
+
+def _metric(name: str) -> float:
+    value = metrics.REGISTRY.get_sample_value(f"fairlane_mediation_{name}")
+    assert value is not None
+    return value
 
 
 def _add(database: Database, network: Network, *, services: bool) -> None:
@@ -181,6 +192,44 @@ def test_it_ends_with_the_role(role: _Role) -> None:
     process = role.mediation()
     role.worker.close()
     assert not Path(f"/proc/{process}").exists()
+
+
+@pytest.mark.parametrize("engine", ["sqlite"])
+def test_an_operator_sees_what_it_is_doing(role: _Role) -> None:
+    """Whether there is one and whether it goes on, what it takes, what is asked."""
+    starts = _metric("starts_total")
+    assert (0, "not started") == (role.seen()["pid"], role.seen()["state"])
+    role.write(*_reports(0))
+    role.work()
+    seen, process = role.seen(), role.mediation()
+    assert process == seen["pid"]
+    assert seen["state"] in ("running", "waiting")
+    assert 1 == _metric("running")
+    assert 2**20 < seen["resident_bytes"] == _metric("resident_bytes")
+    assert 0 < seen["cpu_seconds"] <= _metric("cpu_seconds_total")
+    assert 0 == seen["batches_ahead"] == _metric("batches_ahead")
+    os.kill(process, signal.SIGSTOP)
+    os.waitid(os.P_PID, process, os.WSTOPPED | os.WNOWAIT)
+    assert "stopped" == role.seen()["state"]
+    assert 0 == _metric("running")
+    os.kill(process, signal.SIGKILL)
+    os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
+    assert "ended" == role.seen()["state"]
+    role.write(*_reports(1))
+    role.work()
+    assert role.seen()["pid"] not in (0, process)
+    assert 1 == _metric("running")
+    assert 2 == _metric("starts_total") - starts
+
+
+@pytest.mark.parametrize("engine", ["sqlite"])
+def test_an_operator_sees_how_far_ahead_it_is(role: _Role) -> None:
+    """While the journal is busy, a batch is asked for before another is booked."""
+    for step in range(10):
+        role.write(*_reports(step))
+    ahead = set()
+    role.work(lambda: ahead.add(role.seen()["batches_ahead"]))
+    assert {0, 1} == ahead
 
 
 def test_what_cannot_be_mediated_is_put_aside_and_the_rest_counts(role: _Role) -> None:

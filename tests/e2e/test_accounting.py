@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import time
@@ -132,6 +133,23 @@ def test_a_session_ends_as_one_row_and_its_usage(
     assert '"acct_session_id":"' + session_id in daemon.run(
         "sessions", "--json", "--session", session_id
     )
+
+
+def test_the_status_shows_the_process_that_mediates(
+    daemon: Daemon, nas: NasSocket
+) -> None:
+    """Behind the ledger that keeps it, with what it takes; and so do the metrics."""
+    nas.ask(packet(200, status=START, acct_session_id="seen", user_name="ann"))
+
+    def mediation() -> dict[str, Any]:
+        roles = {role["role"]: role for role in daemon.status()["roles"]}
+        return dict(roles["ledger"]["detail"]["mediation"])
+
+    wait_until(lambda: mediation()["state"] in ("running", "waiting"))
+    shown = rf"\n +mediation +{mediation()['pid']} .*batches_ahead: "
+    assert re.search(shown, daemon.run("status"))
+    wait_until(lambda: daemon.metric("fairlane_mediation_running") == 1)
+    assert daemon.metric("fairlane_mediation_resident_bytes") > 2**20
 
 
 def test_a_retransmission_gets_the_same_octets_and_is_one_record_rfc5080(
