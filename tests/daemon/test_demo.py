@@ -20,6 +20,9 @@ from daemon.control_socket import NotRunning, ask
 
 ROOT = Path(__file__).resolve().parents[2]
 
+# Two tellings, each with a daemon that starts: on a busy machine that takes its time.
+pytestmark = pytest.mark.timeout(500)
+
 
 ORDERS = 2 if shutil.which("mosquitto", path="/usr/sbin:/usr/bin") else 1
 PLACE = re.compile(r'"(127\.0\.0\.1|\[::1\]):\d+"')
