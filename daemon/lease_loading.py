@@ -20,7 +20,8 @@ from ipserver.records import Declined
 from storage import leases
 from storage.database import Database
 from storage.journal import Block, JournalError, JournalReader
-from storage.lease_rows import columns_of, excess_of, month_text
+from storage.lease_pages import bindings_to_restore
+from storage.lease_rows import excess_of, month_text
 from storage.sessions import read_positions
 
 _PORTION_RECORDS = 10_000
@@ -62,8 +63,7 @@ class LeaseLoader:
         allocation = self._allocation
         with self._database.read.connect() as connection:
             self._position = applied(connection, self._reader.folder)
-            for rows in leases.leases_to_restore(connection):
-                bound, ended = columns_of(rows)
+            for bound, ended in bindings_to_restore(connection):
                 allocation.restore_bound(bound, now)
                 for end in ended:
                     allocation.restore(end, now)

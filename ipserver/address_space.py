@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from netaddr import IPNetwork
@@ -225,19 +225,13 @@ class AddressSpace:
             return NONE
         return extent.block + (address - extent.first >> extent.bits)
 
-    def blocks_at(self, addresses: Iterable[int]) -> list[int]:
+    def blocks_at(self, addresses: Sequence[int]) -> Sequence[int]:
         """Number the blocks of many addresses; those of one prefix come quickest."""
-        found: list[int] = []
-        first, last, base, bits = 1, 0, NONE, 0
-        for address in addresses:
-            if not first <= address <= last:
-                place = bisect_right(self._starts, address) - 1
-                if place < 0 or address > self._extents[place].last:
-                    found.append(NONE)
-                    continue
-                first, last, base, bits, _ = self._extents[place]
-            found.append(base + (address - first >> bits))
-        return found
+        place = bisect_right(self._starts, min(addresses)) - 1
+        if place < 0 or max(addresses) > self._extents[place].last:
+            return [self.block_at(address) for address in addresses]
+        first, _, base, bits, _ = self._extents[place]
+        return array("I", [base + (address - first >> bits) for address in addresses])
 
     def usable(self, block: int) -> Iterator[int]:
         """Go through the addresses of a block that may be leased."""

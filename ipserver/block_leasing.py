@@ -215,7 +215,7 @@ class BlockLeasing:
 
     def restore_journal(self, octets: bytes, now: float) -> None:
         """Take what the journal says, in its order."""
-        bound, others = records.sorted_out(octets, self._table.slot_of)
+        bound, others = records.sorted_out(octets, self._table.slot_of.keys())
         self._restoring.take_bound(bound, int(now))
         for entry in others:
             self.restore(entry, now)

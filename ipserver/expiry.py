@@ -8,7 +8,7 @@ is in it once, however often its lease is renewed: met before its time, it moves
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 SECONDS: Final = 4096
@@ -28,11 +28,13 @@ class Wheel:
         """Put a slot where it is met at ``due``; in the next second if that is past."""
         self._buckets[max(due, self._at) % SECONDS].append(slot)
 
-    def add_all(self, first: int, due: Iterable[int]) -> None:
+    def add_all(self, first: int, due: Sequence[int]) -> None:
         """Put consecutive slots where each is met, from ``first`` on."""
         buckets, earliest = self._buckets, self._at
+        if min(due, default=earliest) < earliest:
+            due = [max(earliest, at) for at in due]
         for slot, at in enumerate(due, first):
-            buckets[(max(earliest, at)) % SECONDS].append(slot)
+            buckets[at % SECONDS].append(slot)
 
     def turn(self, now: int, limit: int, meet: Callable[[int], int]) -> bool:
         """Meet the slots that are due, ``limit`` at most; whether more are.

@@ -116,6 +116,16 @@ class LeaseTable:
     def _link_all(self, first: int, keys: Sequence[LineId]) -> None:
         """Make consecutive slots, which are nobody's, these lines'."""
         numbers, heads, fresh = self.line_of, self.heads, len(self.line_keys)
+        count = len(keys)
+        new = dict(zip(keys, range(fresh, fresh + count), strict=True))
+        if len(new) == count and numbers.keys().isdisjoint(new):
+            # Nearly all lines have one address.
+            numbers.update(new)
+            self.line_keys += keys
+            heads.extend(range(first, first + count))
+            self.line[first : first + count] = array("i", range(fresh, fresh + count))
+            self.next[first : first + count] = array("i", [NONE]) * count
+            return
         lines, following = array("i"), array("i")
         for slot, key in enumerate(keys, first):
             number = numbers.setdefault(key, fresh)

@@ -9,19 +9,23 @@ any position. The records of one answer may be several entries one behind the ot
 from __future__ import annotations
 
 import struct
-from collections.abc import Container, Iterable, Iterator, Sequence
+import sys
+from array import array
+from collections import defaultdict
+from collections.abc import Container, Iterator, KeysView, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from ipserver.reasons import Reason
 
 _FRAME: Final = struct.Struct("<BH")
 _BOUND: Final = struct.Struct("<qqIIBBHHHH")
 _BOUND_FRAME: Final = struct.Struct("<BHqqIIBBHHHH")
-_HEAD: Final = struct.Struct("<BH16xI")
-"""An entry's kind and length, and the address of a Bound."""
-_BINDING: Final = struct.Struct("<xHqqI4xBBHHHH")
-"""What of a Bound's head a start wants to know."""
+_HEAD: Final = struct.Struct("<BH16xI5x9s")
+"""An entry's kind and length, and the address of a Bound and its parts' sizes."""
+_SIZES: Final = struct.Struct("<BHHHH")
+_NUMBERS: Final = (("q", 3), ("q", 11), ("I", 19), ("B", 27))
+"""Where at, expires, address and kind are in a Bound, as columns have them."""
 _EXTENDED: Final = struct.Struct("<qqI")
 _ENDED: Final = struct.Struct("<qIB")
 _DECLINED: Final = struct.Struct("<qqI")
@@ -195,24 +199,36 @@ class BoundColumns(NamedTuple):
     agents: Sequence[bytes] = ()
 
 
-def sorted_out(
-    octets: bytes, known: Container[int]
-) -> tuple[BoundColumns, list[Entry]]:
-    """Read the entries of leases: first the last binding of each address that is not
+def sorted_out(octets: bytes, known: KeysView[int]) -> tuple[BoundColumns, list[Entry]]:
+    """Read the entries of leases: first a binding of each address that is not
     ``known``, then all that is to be taken after them, in order.
 
-    A binding says everything about its address, so what it supersedes is left out.
+    A binding says everything about its address, so it may come before all that others
+    say of theirs.
     """
-    places: dict[int, int] = {}
+    bindings, others = _sorted(octets, (), once=False)
+    addresses = set(bindings.addresses)
+    if len(addresses) < len(bindings.addresses) or not known.isdisjoint(addresses):
+        bindings, others = _sorted(octets, known, once=True)
+    return bindings, others
+
+
+def _sorted(
+    octets: bytes, known: Container[int], *, once: bool
+) -> tuple[BoundColumns, list[Entry]]:
+    """Sort entries out; ``once`` is whether an address may be there twice."""
+    alike: defaultdict[tuple[int, bytes], list[bytes]] = defaultdict(list)
     others: list[Entry] = []
     touched: set[int] = set()
     padded, place, end = octets + bytes(_HEAD.size), 0, len(octets)
     head = _HEAD.unpack_from
     while place < end:
-        kind, length, address = head(padded, place)
-        following = place + _FRAME.size + length
-        if kind == BOUND and address not in known and address not in touched:
-            places[address] = place
+        kind, length, address, sizes = head(padded, place)
+        following = place + 3 + length
+        if kind == BOUND and address not in touched and address not in known:
+            alike[length, sizes].append(octets[place:following])
+            if once:
+                touched.add(address)
         elif BOUND <= kind <= EXCESS and following <= end:
             entry = _entry(kind, octets[place + _FRAME.size : following])
             others.append(entry)
@@ -221,43 +237,49 @@ def sorted_out(
         place = following
     if place != end:
         raise ValueError("an entry is cut off")
-    return _bindings(octets, places.values()), others
+    return _bindings(alike), others
 
 
-def _bindings(octets: bytes, places: Iterable[int]) -> BoundColumns:
-    rows: list[tuple[Any, ...]] = []
-    unpack, add = _BINDING.unpack_from, rows.append
-    for place in places:
-        (
-            length,
-            at,
-            expires,
-            address,
-            kind,
-            of_hardware,
-            of_client,
-            of_place,
-            of_line,
-            of_service,
-        ) = unpack(octets, place)
-        line = place + _BOUND_FRAME.size + of_place
-        service = line + of_line
-        hardware = service + of_service
-        client = hardware + of_hardware
-        agent = client + of_client
-        add(
-            (
-                at,
-                expires,
-                address,
-                kind,
-                octets[line:service].decode(),
-                octets[hardware:client],
-                octets[client:agent],
-                octets[agent : place + _FRAME.size + length],
-            )
-        )
-    return BoundColumns(*zip(*rows, strict=True))
+def _bindings(alike: Mapping[tuple[int, bytes], list[bytes]]) -> BoundColumns:
+    """Read Bounds, by their lengths and the sizes of their parts: the parts of those
+    that are alike at once, and the numbers of all, of which no object is made."""
+    rows: list[tuple[bytes, ...]] = []
+    heads: list[bytes] = []
+    for (length, sizes), entries in alike.items():
+        rows += _parts(length, sizes).iter_unpack(b"".join(entries))
+        heads += [entry[: _BOUND_FRAME.size] for entry in entries]
+    if not rows:
+        return BoundColumns()
+    numbers = b"".join(heads)
+    at, expires, addresses, kinds = (_column(*number, numbers) for number in _NUMBERS)
+    lines, *parts = zip(*rows, strict=True)
+    texts = [line.decode() for line in lines]
+    return BoundColumns(at, expires, addresses, kinds, texts, *parts)
+
+
+def _column(code: str, at: int, heads: bytes) -> array[int]:
+    """Take a number of each head, octet by octet of all of them at once."""
+    column = array(code)
+    size, each = column.itemsize, _BOUND_FRAME.size
+    octets = bytearray(len(heads) // each * size)
+    for place in range(size):
+        octets[place::size] = heads[at + place :: each]
+    column.frombytes(octets)
+    if sys.byteorder == "big":
+        column.byteswap()
+    return column
+
+
+@lru_cache(maxsize=4096)
+def _parts(length: int, sizes: bytes) -> struct.Struct:
+    """Give where a Bound of this length has what a start wants to know."""
+    hardware, client, placed, line, service = _SIZES.unpack(sizes)
+    agent = length - _BOUND.size - hardware - client - placed - line - service
+    if agent < 0:
+        raise ValueError("an entry is cut off")
+    return struct.Struct(
+        f"<{_BOUND_FRAME.size + placed}x{line}s{service}x{hardware}s{client}s{agent}s"
+    )
 
 
 def place(pool: str, isp: str, owner: str, borrower: str) -> bytes:

@@ -8,6 +8,7 @@ so nothing that was said of it before matters.
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Sequence
 from itertools import compress
@@ -119,26 +120,24 @@ class Restoring:
             bound = bound._replace(
                 at=[at for at, _ in spans], expires=[until for _, until in spans]
             )
-        blocks = self._space.blocks_at(bound.addresses)
-        gone = [block for block in set(blocks) if not self._in_pool(block)]
-        if gone:
-            fits = [block not in gone for block in blocks]
-            bound, blocks = _only(bound, fits), list(compress(blocks, fits))
+        space = self._space
+        blocks = space.blocks_at(bound.addresses)
+        if NONE in blocks or NONE in map(space.pool.__getitem__, blocks):
+            fits = [block != NONE and space.pool[block] != NONE for block in blocks]
+            bound, blocks = _only(bound, fits), array("I", compress(blocks, fits))
         if min(bound.expires, default=now + 1) > now:
             self._add_leased(bound, blocks)
             return
         live = [until > now for until in bound.expires]
-        self._add_leased(_only(bound, live), list(compress(blocks, live)))
+        self._add_leased(_only(bound, live), array("I", compress(blocks, live)))
         over = [not alive for alive in live]
-        self._add_ended(_only(bound, over), list(compress(blocks, over)), now)
-
-    def _in_pool(self, block: int) -> bool:
-        return block != NONE and self._space.pool[block] != NONE
+        self._add_ended(_only(bound, over), array("I", compress(blocks, over)), now)
 
     def _add_leased(self, bound: BoundColumns, blocks: Sequence[int]) -> None:
         slot = self._add(bound, blocks, LEASED, IN_WHEEL)
-        for block, count in Counter(blocks).items():
-            self._space.live[block] += count
+        live = self._space.live
+        for block in blocks:
+            live[block] += 1
         self._wheel.add_all(slot, bound.expires)
 
     def _add_ended(self, bound: BoundColumns, blocks: Sequence[int], now: int) -> None:
@@ -151,8 +150,8 @@ class Restoring:
         self, bound: BoundColumns, blocks: Sequence[int], state: int, flags: int
     ) -> int:
         space = self._space
-        for block, count in Counter(blocks).items():
-            space.pools[space.pool[block]].add(state, count)
+        for pool, count in Counter(map(space.pool.__getitem__, blocks)).items():
+            space.pools[pool].add(state, count)
         return self._table.add_bound(bound, blocks, lines_of(bound.lines), state, flags)
 
 

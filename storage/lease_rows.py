@@ -43,10 +43,22 @@ def lease_row(entry: Bound) -> tuple[Any, ...]:
 def columns_of(rows: Sequence[Sequence[Any]]) -> tuple[BoundColumns, list[Ended]]:
     """Make the bindings that rows of RESTORED_COLUMNS keep, as if each had begun when
     it was extended, and the ends of those that were ended."""
-    addresses, kinds, lines, hardware, client_ids, agents, at, expires, *end = zip(
-        *rows, strict=True
-    )
-    ended, reasons = end
+    return restored(*zip(*rows, strict=True))
+
+
+def restored(
+    addresses: Sequence[int],
+    kinds: Sequence[int],
+    lines: Sequence[str],
+    hardware: Sequence[bytes],
+    client_ids: Sequence[bytes],
+    agents: Sequence[bytes],
+    extended: Sequence[int],
+    expires: Sequence[int],
+    ended: Sequence[int | None],
+    reasons: Sequence[str],
+) -> tuple[BoundColumns, list[Ended]]:
+    """Make the same of columns; ``ended`` may be empty when none was."""
     ends = []
     if any(ended):
         expires = tuple(map(_end, expires, ended))
@@ -56,7 +68,7 @@ def columns_of(rows: Sequence[Sequence[Any]]) -> tuple[BoundColumns, list[Ended]
             if end is not None
         ]
     bound = BoundColumns(
-        at, expires, addresses, kinds, lines, hardware, client_ids, agents
+        extended, expires, addresses, kinds, lines, hardware, client_ids, agents
     )
     return bound, ends
 
