@@ -8,6 +8,7 @@ another in memory; the database is asked for those it begins with.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from sqlalchemy import Connection
 from config.schema import Settings
 from ipserver.over_allocation_change import KIND
 from ipserver.reasons import Reason
+from ipserver.record_columns import apart, whole
 from ipserver.records import (
     Bound,
     Declined,
@@ -25,7 +27,6 @@ from ipserver.records import (
     Extended,
     Reusable,
     bodies,
-    entries,
 )
 from storage import leases
 from storage.database import Database
@@ -37,10 +38,14 @@ from storage.lease_rows import (
     REASON,
     history_row,
     lease_row,
+    lease_rows,
     sale_row,
 )
 from storage.over_allocation import apply_bodies
 from storage.sessions import read_positions, write_position
+
+_ADDRESS = 2
+"""Where a binding that was read whole has it."""
 
 
 class LeaseLedger:
@@ -57,35 +62,40 @@ class LeaseLedger:
         octets = b"".join(block.octets for block in blocks if block.first >= position)
         last = blocks[-1]
         with self._database.write.begin() as connection:
-            self._apply(connection, list(entries(octets)))
+            self._apply(connection, octets)
             apply_bodies(connection, bodies(octets, KIND))
             write_position(connection, journal, last.first + last.records)
         self.positions[journal] = last.first + last.records
 
-    def _apply(self, connection: Connection, batch: Sequence[Entry]) -> None:
-        pages = _Pages(connection, batch)
-        for entry in batch:
+    def _apply(self, connection: Connection, octets: bytes) -> None:
+        alike, others = apart(octets)
+        bindings = list(whole(alike))
+        counts = Counter([binding[_ADDRESS] for binding in bindings])
+        turned = {e.address for e in others if isinstance(e, Bound | Ended | Declined)}
+        found = leases.leases_at(connection, sorted(turned | counts.keys()))
+        # What is all that is said of an address is its row; the rest follows in order.
+        known = {row[0] for row in found}
+        known.update(e.address for e in others if not isinstance(e, Excess))
+        known.update(address for address, count in counts.items() if count > 1)
+        if not known.isdisjoint(counts):
+            alike, others = apart(octets, known)
+            bindings = list(whole(alike))
+        pages = _Pages(found)
+        for entry in others:
             pages.take(entry)
-        pages.write(connection)
+        pages.write(connection, lease_rows(bindings))
 
 
 class _Pages:
     """The addresses that a batch speaks of: their leases before and after it."""
 
-    def __init__(self, connection: Connection, batch: Iterable[Entry]) -> None:
-        turned = {
-            entry.address
-            for entry in batch
-            if isinstance(entry, Bound | Ended | Declined)
-        }
-        found = leases.leases_at(connection, sorted(turned))
+    def __init__(self, found: Iterable[Sequence[Any]]) -> None:
         self._rows: dict[int, list[Any]] = {row[0]: list(row) for row in found}
         self._changed: set[int] = set()
         self._extended: dict[int, tuple[int, int, int]] = {}
         self._history: list[tuple[Any, ...]] = []
         self._sales: list[tuple[Any, ...]] = []
-        self._quarantine: list[tuple[Any, ...]] = []
-        self._reusable: list[Reusable] = []
+        self._quarantine: list[Reusable | tuple[Any, ...]] = []
 
     def take(self, entry: Entry) -> None:
         """Take what an entry says."""
@@ -109,7 +119,7 @@ class _Pages:
                 tenant = row[-1] if row is not None else "network"
                 self._quarantine.append((address, line, at, until, tenant))
             case Reusable():
-                self._reusable.append(entry)
+                self._quarantine.append(entry)
             case Excess():
                 self._sales.append(sale_row(entry))
 
@@ -125,13 +135,19 @@ class _Pages:
         self._history.append(history_row(row))
         self._changed.add(address)
 
-    def write(self, connection: Connection) -> None:
-        """Write what has changed."""
-        rows = [tuple(self._rows[address]) for address in self._changed]
+    def write(self, connection: Connection, rows: list[tuple[Any, ...]]) -> None:
+        """Write what has changed, and rows of addresses that it has not met."""
+        rows += [tuple(self._rows[address]) for address in self._changed]
         leases.replace_leases(connection, rows)
         leases.extend_leases(connection, list(self._extended.values()))
         leases.add_history(connection, self._history)
         leases.add_sales(connection, self._sales)
-        leases.quarantine(connection, self._quarantine)
-        for entry in self._reusable:
-            leases.release_quarantine(connection, entry.address, entry.at)
+        declined: list[tuple[Any, ...]] = []
+        for step in self._quarantine:
+            if isinstance(step, Reusable):  # of what was declined before it
+                leases.quarantine(connection, declined)
+                declined = []
+                leases.release_quarantine(connection, step.address, step.at)
+            else:
+                declined.append(step)
+        leases.quarantine(connection, declined)

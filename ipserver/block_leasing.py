@@ -30,6 +30,7 @@ from ipserver.free_addresses import FreeAddresses
 from ipserver.lease_table import LEASED, NONE, OFFERED, LeaseTable
 from ipserver.line_texts import LineId
 from ipserver.lines import Lines, Party
+from ipserver.record_columns import sorted_out
 from ipserver.restoring import Restoring
 
 OFFER_SECONDS_MIN = 10
@@ -215,7 +216,7 @@ class BlockLeasing:
 
     def restore_journal(self, octets: bytes, now: float) -> None:
         """Take what the journal says, in its order."""
-        bound, others = records.sorted_out(octets, self._table.slot_of.keys())
+        bound, others = sorted_out(octets, self._table.slot_of.keys())
         self._restoring.take_bound(bound, int(now))
         for entry in others:
             self.restore(entry, now)

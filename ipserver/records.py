@@ -9,10 +9,7 @@ any position. The records of one answer may be several entries one behind the ot
 from __future__ import annotations
 
 import struct
-import sys
-from array import array
-from collections import defaultdict
-from collections.abc import Container, Iterator, KeysView, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -21,11 +18,6 @@ from ipserver.reasons import Reason
 _FRAME: Final = struct.Struct("<BH")
 _BOUND: Final = struct.Struct("<qqIIBBHHHH")
 _BOUND_FRAME: Final = struct.Struct("<BHqqIIBBHHHH")
-_HEAD: Final = struct.Struct("<BH16xI5x9s")
-"""An entry's kind and length, and the address of a Bound and its parts' sizes."""
-_SIZES: Final = struct.Struct("<BHHHH")
-_NUMBERS: Final = (("q", 3), ("q", 11), ("I", 19), ("B", 27))
-"""Where at, expires, address and kind are in a Bound, as columns have them."""
 _EXTENDED: Final = struct.Struct("<qqI")
 _ENDED: Final = struct.Struct("<qIB")
 _DECLINED: Final = struct.Struct("<qqI")
@@ -164,10 +156,11 @@ def entries(octets: bytes) -> Iterator[Entry]:
     """Read the entries of leases; those of other kinds are passed over."""
     for kind, body in frames(octets):
         if kind <= EXCESS:
-            yield _entry(kind, body)
+            yield entry(kind, body)
 
 
-def _entry(kind: int, body: bytes) -> Entry:
+def entry(kind: int, body: bytes) -> Entry:
+    """Read one entry of a lease."""
     match kind:
         case 1:
             return _bound(body)
@@ -197,89 +190,6 @@ class BoundColumns(NamedTuple):
     hardware: Sequence[bytes] = ()
     client_ids: Sequence[bytes] = ()
     agents: Sequence[bytes] = ()
-
-
-def sorted_out(octets: bytes, known: KeysView[int]) -> tuple[BoundColumns, list[Entry]]:
-    """Read the entries of leases: first a binding of each address that is not
-    ``known``, then all that is to be taken after them, in order.
-
-    A binding says everything about its address, so it may come before all that others
-    say of theirs.
-    """
-    bindings, others = _sorted(octets, (), once=False)
-    addresses = set(bindings.addresses)
-    if len(addresses) < len(bindings.addresses) or not known.isdisjoint(addresses):
-        bindings, others = _sorted(octets, known, once=True)
-    return bindings, others
-
-
-def _sorted(
-    octets: bytes, known: Container[int], *, once: bool
-) -> tuple[BoundColumns, list[Entry]]:
-    """Sort entries out; ``once`` is whether an address may be there twice."""
-    alike: defaultdict[tuple[int, bytes], list[bytes]] = defaultdict(list)
-    others: list[Entry] = []
-    touched: set[int] = set()
-    padded, place, end = octets + bytes(_HEAD.size), 0, len(octets)
-    head = _HEAD.unpack_from
-    while place < end:
-        kind, length, address, sizes = head(padded, place)
-        following = place + 3 + length
-        if kind == BOUND and address not in touched and address not in known:
-            alike[length, sizes].append(octets[place:following])
-            if once:
-                touched.add(address)
-        elif BOUND <= kind <= EXCESS and following <= end:
-            entry = _entry(kind, octets[place + _FRAME.size : following])
-            others.append(entry)
-            if kind != EXCESS:
-                touched.add(entry.address)
-        place = following
-    if place != end:
-        raise ValueError("an entry is cut off")
-    return _bindings(alike), others
-
-
-def _bindings(alike: Mapping[tuple[int, bytes], list[bytes]]) -> BoundColumns:
-    """Read Bounds, by their lengths and the sizes of their parts: the parts of those
-    that are alike at once, and the numbers of all, of which no object is made."""
-    rows: list[tuple[bytes, ...]] = []
-    heads: list[bytes] = []
-    for (length, sizes), entries in alike.items():
-        rows += _parts(length, sizes).iter_unpack(b"".join(entries))
-        heads += [entry[: _BOUND_FRAME.size] for entry in entries]
-    if not rows:
-        return BoundColumns()
-    numbers = b"".join(heads)
-    at, expires, addresses, kinds = (_column(*number, numbers) for number in _NUMBERS)
-    lines, *parts = zip(*rows, strict=True)
-    texts = [line.decode() for line in lines]
-    return BoundColumns(at, expires, addresses, kinds, texts, *parts)
-
-
-def _column(code: str, at: int, heads: bytes) -> array[int]:
-    """Take a number of each head, octet by octet of all of them at once."""
-    column = array(code)
-    size, each = column.itemsize, _BOUND_FRAME.size
-    octets = bytearray(len(heads) // each * size)
-    for place in range(size):
-        octets[place::size] = heads[at + place :: each]
-    column.frombytes(octets)
-    if sys.byteorder == "big":
-        column.byteswap()
-    return column
-
-
-@lru_cache(maxsize=4096)
-def _parts(length: int, sizes: bytes) -> struct.Struct:
-    """Give where a Bound of this length has what a start wants to know."""
-    hardware, client, placed, line, service = _SIZES.unpack(sizes)
-    agent = length - _BOUND.size - hardware - client - placed - line - service
-    if agent < 0:
-        raise ValueError("an entry is cut off")
-    return struct.Struct(
-        f"<{_BOUND_FRAME.size + placed}x{line}s{service}x{hardware}s{client}s{agent}s"
-    )
 
 
 def place(pool: str, isp: str, owner: str, borrower: str) -> bytes:
@@ -363,7 +273,7 @@ def _texts(body: bytes, start: int, count: int) -> tuple[list[str], int]:
 
 
 @lru_cache(maxsize=4096)
-def _place(octets: bytes) -> tuple[str, ...]:
+def placed(octets: bytes) -> tuple[str, ...]:
     """Read what ``place`` wrote; a million leases are in a handful of places."""
     return tuple(_texts(octets, 0, 4)[0])
 
@@ -372,7 +282,7 @@ def _bound(body: bytes) -> Bound:
     at, expires, address, generation, kind, *lengths = _BOUND.unpack_from(body)
     of_hardware, of_client, of_place, of_line, of_service = lengths
     line = _BOUND.size + of_place
-    pool, isp, owner, borrower = _place(body[_BOUND.size : line])
+    pool, isp, owner, borrower = placed(body[_BOUND.size : line])
     service = line + of_line
     hardware = service + of_service
     client = hardware + of_hardware

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from ipserver.reasons import Reason
-from ipserver.records import Bound, BoundColumns, Ended, Excess
+from ipserver.records import Bound, BoundColumns, Ended, Excess, placed
 from storage.lease_tables import HISTORY_COLUMNS, LEASE_COLUMNS
 
 _AT: Final = {name: place for place, name in enumerate(LEASE_COLUMNS)}
@@ -38,6 +38,37 @@ def lease_row(entry: Bound) -> tuple[Any, ...]:
         None,
         entry.isp or NETWORK,
     )
+
+
+def lease_rows(bindings: Iterable[Sequence[Any]]) -> list[tuple[Any, ...]]:
+    """Make the same of many, as ``record_columns.whole`` reads them."""
+    rows = []
+    for at, expires, address, generation, kind, where, line, *of_client in bindings:
+        service, hardware, client_id, agent = of_client
+        pool, isp, owner, borrower = placed(where)
+        rows.append(
+            (
+                address,
+                pool,
+                line.decode(),
+                service.decode() or None,
+                isp or None,
+                owner,
+                borrower or None,
+                generation,
+                kind,
+                hardware,
+                client_id,
+                agent,
+                at,
+                at,
+                expires,
+                None,
+                None,
+                isp or NETWORK,
+            )
+        )
+    return rows
 
 
 def columns_of(rows: Sequence[Sequence[Any]]) -> tuple[BoundColumns, list[Ended]]:
