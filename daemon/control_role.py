@@ -22,6 +22,7 @@ from daemon.control_plane import ControlPlane
 from daemon.role import RoleContext
 from storage.backup_mark import last_backup
 from storage.database import StorageError, check_writable, open_database
+from storage.warming import warm
 from telemetry import logs, metrics, multiprocess
 
 log = logs.get_logger("control")
@@ -115,6 +116,10 @@ async def run(role: RoleContext) -> None:
             timeout_graceful_shutdown=DRAIN_SECONDS,
         )
     )
+    try:
+        await asyncio.to_thread(warm, database)
+    except StorageError as error:  # it is away: /readyz tells, and we serve without
+        log.warning("the database could not be read ahead", error=str(error))
     await role.ready()
     managing = asyncio.create_task(plane.run())
     access = asyncio.create_task(dynamic_authorization.run(role, database))
