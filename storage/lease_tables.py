@@ -23,7 +23,7 @@ from sqlalchemy import (
     text,
 )
 
-from storage.columns import KEY, metadata, partial_index, tenant
+from storage.columns import FILLFACTOR, KEY, metadata, partial_index, tenant
 
 lease: Final = Table(
     "lease",
@@ -47,7 +47,7 @@ lease: Final = Table(
     Column("end_reason", Text),
     tenant(),
     # A renewal changes two numbers in place: room left in the page keeps the row there.
-    postgresql_with={"fillfactor": "85"},
+    info={FILLFACTOR: 85},
 )
 Index("lease_by_line", lease.c.line)
 

@@ -21,7 +21,7 @@ from sqlalchemy import (
     text,
 )
 
-from storage.columns import KEY, metadata, partial_index, tenant
+from storage.columns import FILLFACTOR, KEY, metadata, partial_index, tenant
 
 balance: Final = Table(
     "balance",
@@ -34,7 +34,7 @@ balance: Final = Table(
     Column("period", Text, nullable=False),
     Column("memory", LargeBinary, nullable=False),
     # A batch grows a memory by an octet or two: room in the page keeps the row there.
-    postgresql_with={"fillfactor": "80"},
+    info={FILLFACTOR: 80},
 )
 Index(
     "balance_by_holder",

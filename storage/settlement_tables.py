@@ -25,7 +25,6 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    text,
 )
 
 from storage.columns import KEY, metadata, partial_index, tenant
@@ -98,12 +97,8 @@ entry: Final = Table(
     CheckConstraint(_BALANCED, name="entry_legs_sum_to_zero"),
 )
 # An entry is reversed once; nearly none is, so nearly no row is in the index.
-Index(
-    "entry_by_reverses",
-    entry.c.reverses,
-    unique=True,
-    sqlite_where=text("reverses IS NOT NULL"),
-    postgresql_where=text("reverses IS NOT NULL"),
+partial_index(
+    "entry_by_reverses", "reverses IS NOT NULL", entry.c.reverses, unique=True
 )
 
 ENTRY_COLUMNS: Final = tuple(c.name for c in entry.c)

@@ -24,7 +24,7 @@ from sqlalchemy import (
     text,
 )
 
-from storage.columns import KEY, metadata, partial_index, tenant
+from storage.columns import FILLFACTOR, KEY, metadata, partial_index, tenant
 
 session: Final = Table(
     "session",
@@ -66,7 +66,7 @@ session: Final = Table(
     Column("guided_by", Text),
     tenant(),
     # An interim update grows the row a little: room left in the page keeps it there.
-    postgresql_with={"fillfactor": "85"},
+    info={FILLFACTOR: 85},
 )
 Index("session_by_acct_session_id", session.c.acct_session_id)
 Index("session_by_user_name", session.c.user_name)
