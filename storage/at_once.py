@@ -17,7 +17,18 @@ from typing import Any, Final
 import msgspec
 import sqlalchemy
 from pysqlite3 import dbapi2 as sqlite
-from sqlalchemy import JSON, Connection, Select, Table, bindparam, func, select, text
+from sqlalchemy import (
+    JSON,
+    Connection,
+    Delete,
+    Select,
+    Table,
+    Update,
+    bindparam,
+    func,
+    select,
+    text,
+)
 
 from storage.bulk import is_postgresql
 
@@ -52,6 +63,26 @@ class Rows:
         statement, names, constants = self._packed
         given = {**constants, **bound}
         return statement, [_bindable(given[name]) for name in names]
+
+
+class Change:
+    """A statement that changes rows by texts that are bound; nothing is given back."""
+
+    def __init__(self, statement: Update | Delete) -> None:
+        self.statement = statement
+        self._compiled: tuple[str, list[str], Mapping[str, Any]] | None = None
+
+    def make(self, connection: Connection, bound: Mapping[str, Any]) -> None:
+        """Change them, in one step on SQLite."""
+        if is_postgresql(connection):
+            connection.execute(self.statement, bound)
+            return
+        if self._compiled is None:
+            compiled = self.statement.compile(dialect=connection.dialect)
+            self._compiled = str(compiled), compiled.positiontup or [], compiled.params
+        statement, names, constants = self._compiled
+        given = {**constants, **bound}
+        _step(connection, statement, [_bindable(given[name]) for name in names])
 
 
 def read_all(

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, delete, select
 
 from storage import at_once
 from storage.among import among
-from storage.at_once import Rows
+from storage.at_once import Change, Rows
 from storage.looked_up import LookedUp
 from storage.provisioning_tables import held, hold
 
@@ -35,7 +35,7 @@ SUMS: Final = Rows(
 _OF: Final = Rows(
     select(*(hold.c[name] for name in Hold._fields)).where(among(hold.c.owner))
 )
-_DELETE: Final = delete(hold).where(among(hold.c.owner))
+_DELETE: Final = Change(delete(hold).where(among(hold.c.owner)))
 
 
 class Held(LookedUp[str, int]):
@@ -63,7 +63,7 @@ def change(
 ) -> None:
     """Write and take away promises, and their sums with them."""
     if gone:
-        connection.execute(_DELETE, {"keys": sorted({one.owner for one in gone})})
+        _DELETE.make(connection, {"keys": sorted({one.owner for one in gone})})
     at_once.insert(connection, hold, [one._asdict() for one in made])
     more: Counter[str] = Counter()
     for one in made:

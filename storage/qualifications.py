@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, func, select, text, update
 
 from storage import at_once
 from storage.among import among
-from storage.at_once import Rows
+from storage.at_once import Change, Rows
 from storage.looked_up import LookedUp
 from storage.provisioning_tables import open_qualifications, qualification
 
@@ -41,7 +41,7 @@ _CLOSING: Final = (
     .where(_IS_OPEN, among(qualification.c.id))
     .group_by(qualification.c.tenant)
 )
-_CLOSE: Final = (
+_CLOSE: Final = Change(
     update(qualification)
     .where(among(qualification.c.id))
     .values(state=bindparam("how"))
@@ -67,7 +67,7 @@ def close(connection: Connection, ids: Iterable[str], state: str) -> None:
         closing = connection.execute(_CLOSING, {"keys": keys}).all()
         fewer = {tenant: -count for tenant, count in closing}
         at_once.add_up(connection, open_qualifications, fewer)
-        connection.execute(_CLOSE, {"keys": keys, "how": state})
+        _CLOSE.make(connection, {"keys": keys, "how": state})
 
 
 def supersede(connection: Connection, answers: Sequence[Open]) -> None:
@@ -77,7 +77,7 @@ def supersede(connection: Connection, answers: Sequence[Open]) -> None:
         fewer = Counter({tenant: -count for tenant, count in fewer.items()})
         at_once.add_up(connection, open_qualifications, fewer)
         keys = sorted(one.id for one in answers)
-        connection.execute(_CLOSE, {"keys": keys, "how": "superseded"})
+        _CLOSE.make(connection, {"keys": keys, "how": "superseded"})
 
 
 def expired(connection: Connection, now: int, limit: int) -> list[str]:

@@ -38,6 +38,14 @@ _READ: Final = (
         "place",
         "state = 'open'",
     ),
+    ("hold", "NOT INDEXED", "owner || resource", "true"),
+    ("hold", "INDEXED BY sqlite_autoindex_hold_1", "owner", "owner >= ''"),
+    (
+        "qualification",
+        "INDEXED BY sqlite_autoindex_qualification_1",
+        "id",
+        "id >= '' ORDER BY id DESC",  # the last of them may be open
+    ),
 )
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -32,6 +32,8 @@ _LOG_PAGES: Final = 8192
 """The log's length, 32 MiB, at which a commit makes the checkpoint whole: one that runs
 beside commits is never quite done, and the log begins anew only when it is."""
 
+_MODE: Final = ("wal_autocheckpoint", "synchronous")
+
 
 class WriteAhead:
     """The log of one database file, for the one process that this is in."""
@@ -41,6 +43,7 @@ class WriteAhead:
         self._write = write
         self._checkpoint = checkpoint
         self._file: int | None = None
+        self._usual: list[Any] | None = None
         self._trusted = True
         self._failed: sqlite.Error | None = None
         self._syncing = threading.Lock()
@@ -51,14 +54,15 @@ class WriteAhead:
         """Give a transaction that ``sync`` makes durable after it is committed."""
         with self._write.connect() as connection:
             driver: Any = connection.connection.driver_connection
-            mode = "wal_autocheckpoint", "synchronous"
-            usual = [driver.execute(f"PRAGMA {name}").fetchone()[0] for name in mode]
+            if self._usual is None:
+                read = [driver.execute(f"PRAGMA {name}").fetchone() for name in _MODE]
+                self._usual = [value for (value,) in read]
             try:
-                _set(driver, mode, (_LOG_PAGES, "NORMAL"))
+                _set(driver, (_LOG_PAGES, "NORMAL"))
                 with connection.begin():
                     yield connection
             finally:
-                _set(driver, mode, usual)
+                _set(driver, self._usual)
 
     def sync(self) -> None:
         """Make durable all that is committed; raises StorageError when it cannot be,
@@ -131,6 +135,6 @@ def _refused(error: Exception) -> sqlalchemy.exc.OperationalError:
     return sqlalchemy.exc.OperationalError("sync of the log", None, error)
 
 
-def _set(driver: Any, names: tuple[str, ...], values: Any) -> None:
-    for name, value in zip(names, values, strict=True):
+def _set(driver: Any, values: Sequence[Any]) -> None:
+    for name, value in zip(_MODE, values, strict=True):
         driver.execute(f"PRAGMA {name}={value}").fetchone()
