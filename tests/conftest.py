@@ -7,11 +7,12 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 from postgresql import PostgresqlServer, empty, remember
-from running_order import put_in_order
+from running_order import Runs, put_in_order
 
 from storage.database import SQLITE_FILE, Database, migrate, open_database
 
@@ -27,6 +28,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="run the long proofs, and more rounds of those that have a number",
     )
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Runs:
+    """Let workers take tests as ``running_order`` has them, whatever ``--dist`` is."""
+    return Runs(config, log)
 
 
 def pytest_collection_modifyitems(
