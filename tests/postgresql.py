@@ -7,6 +7,7 @@ to run as root: then it is run as `nobody`, from a copy of the wheel's programs 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -129,8 +130,10 @@ class PostgresqlServer:
         # Each backend leads a process group of its own, so they are found by parent.
         leader = self._process.pid
         children = Path(f"/proc/{leader}/task/{leader}/children").read_text().split()
-        for process in (leader, *map(int, children)):
-            os.kill(process, number)
+        os.kill(leader, number)
+        for child in map(int, children):
+            with contextlib.suppress(ProcessLookupError):  # its client left meanwhile
+                os.kill(child, number)
 
     def _administer(self, statement: str, name: str) -> None:
         with psycopg.connect(self.url(), autocommit=True) as connection:
