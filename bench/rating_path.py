@@ -159,7 +159,7 @@ def main() -> None:
     options = parser.parse_args()
     gc.set_threshold(*GC_THRESHOLDS)
     for name, retail in RETAIL.items():
-        rater = Rater(next_balance_id=1, balances_kept=10**7)
+        rater = Rater(next_balance_id=1)
         rater.know(_network(options.services, retail))
         wall = cpu = 0.0
         profile = cProfile.Profile() if options.profile else None
@@ -172,7 +172,7 @@ def main() -> None:
             for usage in usages:
                 if type(rater.rate(usage)) is not Rated:
                     raise SystemExit(f"{usage} was not rated")
-            rater.written()
+            rater.next_batch()
             if profile:
                 profile.disable()
             if turn:  # the first round opens the balances

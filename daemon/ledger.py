@@ -1,8 +1,8 @@
 """Journal records into sessions, usage and money: one batch, one transaction, one
 position.
 
-``daemon.mediation`` says what a batch makes of sessions and usage; here it is written,
-rated and posted. The position of the journal is written in the same transaction, so a
+``daemon.mediation`` says what a batch makes of sessions, usage and money; here it is
+written and posted. The position of the journal is written in the same transaction, so a
 crash between two batches repeats nothing and loses nothing. Everything here blocks, and
 runs in the ledger role's thread or in ``fairlane replay``.
 """
@@ -18,7 +18,7 @@ from config.network import Network, network_of
 from config.schema import AccountingSettings
 from daemon.mediation import UNKNOWN_NAS, Mediated, Mediation, patience_at
 from rating.session import GuidedSession, Session
-from services.usage_rating import UsageRating
+from services.usage_booking import UsageBooking
 from storage import sessions as repository
 from storage.balances import waiting
 from storage.database import Database
@@ -66,14 +66,14 @@ class Ledger:
         self._mediation = mediation or Mediation(database, settings, class_key)
         with database.read.connect() as connection:
             self.positions = dict(repository.read_positions(connection))
-            self._rating = UsageRating(connection, class_key)
+        self._booking = UsageBooking(class_key)
 
     def know(self, objects: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
         """Take the network's objects by kind and name: counters of each NAS, services,
         tariffs."""
         network = network_of(objects)
         self._mediation.know(network, objects)
-        self._rating.know(network, objects)
+        self._booking.know(network, objects)
 
     def position(self, journal: str) -> int:
         """Give the next position of a journal to apply."""
@@ -101,12 +101,13 @@ class Ledger:
             repository.update_life(connection, batch.moved)
             repository.update_progress(connection, batch.counted)
             repository.insert_usage(connection, batch.usage)
-            self._rating.apply(connection, batch.usage, batch.whose, batch.received_at)
+            self._booking.book(
+                connection, batch.usage, batch.whose, batch.rated, batch.received_at
+            )
             if batch.journal:
                 repository.write_position(connection, batch.journal, batch.position)
         if batch.journal:
             self.positions[batch.journal] = batch.position
-        self._rating.written()
         self._mediation.written(batch.number)
 
     def waits(self, after_usage_id: int) -> bool:
@@ -129,8 +130,7 @@ class Ledger:
         if not some:
             return None
         with self._database.write.begin() as connection:
-            guided = self._rating.recycle(connection, some, whole, now)
-        self._rating.written()
+            guided = self._booking.recycle(connection, some, whole, now)
         self._mediation.guided(
             [GuidedSession(s.nas, s.acct_session_id, *guided_row(s)) for s in guided]
         )
@@ -139,7 +139,7 @@ class Ledger:
     def follow_quotas(self) -> None:
         """Learn what was carried out of quota events."""
         with self._database.read.connect() as connection:
-            self._rating.follow_quotas(connection)
+            self._booking.follow_quotas(connection)
 
     def sweep(self, now: int, after_id: int, limit: int) -> int | None:
         """Judge the next ``limit`` silent sessions behind ``after_id``.

@@ -1,10 +1,10 @@
-"""What a batch of reports makes of sessions and usage, ready to be written.
+"""What a batch of reports makes of sessions, usage and money, ready to be written.
 
 This is the half of the ledger that needs no transaction: records are read, sessions
-found or loaded, reports folded in, services named, and the rows made. Writing them,
-with the money that they come to, is ``daemon.ledger``'s. So this half can be a batch
-ahead, in a process of its own (``daemon.mediation_process``), and what it gives is made
-of nothing but tuples, lists, numbers and text.
+found or loaded, reports folded in, services named, usage rated, and the rows made.
+Writing them is ``daemon.ledger``'s. So this half can be a batch ahead, in a process of
+its own (``daemon.mediation_process``), and what it gives is made of nothing but tuples,
+lists, dictionaries, numbers and text.
 
 Memory is a copy of what the database has and of what is yet to be written. Before a
 session is loaded that a batch ahead has changed, that batch has to be written.
@@ -30,7 +30,7 @@ from rating.counters import Gigawords
 from rating.mediation import Key, Mediator
 from rating.session import GuidedSession, Nas, Patience, Session, Usage, nas_of
 from services.session_guiding import SessionGuiding
-from services.usage_rating import Whose
+from services.usage_rating import RatedUsage, UsageRating, Whose
 from storage import sessions as repository
 from storage.database import Database
 from storage.journal import Block
@@ -72,6 +72,7 @@ class Mediated(NamedTuple):
     guided: Rows
     usage: Rows
     whose: list[Whose]
+    rated: RatedUsage
     outcomes: dict[tuple[str, str], int]
     derived: dict[str, int]
 
@@ -98,6 +99,7 @@ class Mediation:
         self._records = RecordReader()
         self._read = ReportReader(settings.max_clock_skew_seconds).read
         self._guiding = SessionGuiding(class_key)
+        self._rating = UsageRating(lambda: self._wait_for(self._number))
         self._written = 0
         self._number = 0
         self.decisions: list[Decision] | None = None
@@ -113,9 +115,10 @@ class Mediation:
         self, network: Network, objects: Mapping[tuple[str, str], Mapping[str, Any]]
     ) -> None:
         """Take the network, and its objects by kind and name: counters of each NAS,
-        services."""
+        services, tariffs."""
         self._nas = nas_rules(objects)
         self._guiding.know(network, objects)
+        self._rating.know(network, objects)
 
     def nas_of(self, name: str) -> Nas:
         """Give how to take the counters of a NAS."""
@@ -222,11 +225,12 @@ class Mediation:
     ) -> Mediated:
         """Guide the sessions of what was done since the last batch, and make rows."""
         mediator, guiding = self._mediator, self._guiding
+        read = self._database.read.connect
         changes = mediator.changes()
         late = guiding.late(changes)
         if late:  # what is known of them is in the database alone
             self._wait_for(self._number)
-        guided = guiding.guide(self._database.read.connect, changes, late)
+        guided = guiding.guide(read, changes, late)
         usage = list(
             map(
                 usage_row,
@@ -237,6 +241,10 @@ class Mediation:
             )
         )
         self._next_usage_id += len(usage)
+        whose = [
+            (s.service, s.started_at, "" if s.service else s.guided_by or "")
+            for s in changes.used
+        ]
         batch = Mediated(
             changes.number,
             journal,
@@ -249,14 +257,8 @@ class Mediation:
             [progress_row(session) for session in changes.counted],
             [guided_row(session) for session in guided],
             usage,
-            [
-                (
-                    session.service,
-                    session.started_at,
-                    "" if session.service else session.guided_by or "",
-                )
-                for session in changes.used
-            ],
+            whose,
+            self._rating.rate_rows(read, usage, whose, received_at),
             mediator.take_outcomes(),
             dict(Counter([row[9] for row in usage])),
         )

@@ -34,6 +34,7 @@ from daemon.mediation import Decision, Mediated
 from daemon.network_feed import NetworkFeed
 from daemon.role import GC_THRESHOLDS
 from rating.session import GuidedSession
+from services.usage_rating import RatedUsage
 from storage.database import StorageError, is_away, open_database
 from storage.journal import Block, JournalError
 from telemetry import logs, metrics
@@ -141,7 +142,7 @@ class MediationProcess:
             )(rest[0])
         if self.decisions is not None and rest[1] is not None:
             self.decisions += pickle.loads(rest[1])  # noqa: S301  our own process
-        return Mediated._make(rest[0])
+        return _batch_of(rest[0])
 
     def _send(self, *message: Any) -> None:
         self._ready()
@@ -262,7 +263,7 @@ class _Server:
             self._know(mediation)
         elif kind == _SWEEP:
             batch, more = mediation.sweep(*words)
-            self._answer(_BATCH, tuple(batch), None, more)
+            self._answer(_BATCH, _plain(batch), None, more)
         else:
             mediation.decisions = [] if words.pop() else None
             self._mediate(mediation, kind, words)
@@ -281,7 +282,7 @@ class _Server:
             return
         seen = mediation.decisions
         shown = None if seen is None else pickle.dumps(seen)
-        self._answer(_BATCH, tuple(batch), shown)
+        self._answer(_BATCH, _plain(batch), shown)
 
     def _start(self) -> None:
         if self._mediation is not None:
@@ -320,6 +321,15 @@ class _Server:
 def _received(connection: Connection) -> tuple[Any, ...]:
     message: tuple[Any, ...] = marshal.loads(connection.recv_bytes())  # noqa: S302
     return message
+
+
+def _plain(batch: Mediated) -> tuple[Any, ...]:
+    return batch._replace(rated=batch.rated[:])[:]  # type: ignore[arg-type]
+
+
+def _batch_of(values: tuple[Any, ...]) -> Mediated:
+    batch = Mediated._make(values)
+    return batch._replace(rated=RatedUsage._make(batch.rated))
 
 
 def main(descriptor: int) -> None:

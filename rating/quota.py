@@ -7,8 +7,9 @@ once a period, and again when a top-up has taken the balance back below it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rating.charge import RatableUsage
 
@@ -63,6 +64,17 @@ class QuotaEvent(NamedTuple):
     topup: str | None
     at: int
     usage_id: int | None
+
+
+def plain(event: QuotaEvent) -> tuple[Any, ...]:
+    """Give an event's fields as plain values, which ``event_of`` takes."""
+    return event._replace(kind=event.kind.value, action=event.action.value)[:]  # type: ignore[arg-type]
+
+
+def event_of(values: Iterable[Any]) -> QuotaEvent:
+    """Give the event of plain fields."""
+    event = QuotaEvent(*values)
+    return event._replace(kind=Kind(event.kind), action=Action(event.action))
 
 
 def alerts(balance: Balance) -> list[int]:

@@ -1,10 +1,11 @@
 """Usage records into charges, retail and wholesale, on running totals in memory.
 
-The ledger role guides a batch of usage, asks which balances it needs that are not in
-memory, loads them, has each record rated, and writes what changed in the transaction
-that writes the usage. If that fails, the rater is thrown away and the batch done again
-with a new one: like the mediator's sessions, its balances are only ever a copy. A
-simulation and a rerating are the same rater, which is told that nothing is stored.
+Who has a batch of guided usage asks which balances it needs that are not in memory,
+loads them, has each record rated, and hands on what changed, to be written in the
+transaction that writes the usage. If that fails, the rater is thrown away and the batch
+done again with a new one: like the mediator's sessions, its balances are only ever a
+copy. A simulation and a rerating are the same rater, which is told that nothing is
+stored.
 """
 
 from __future__ import annotations
@@ -65,17 +66,13 @@ class Changes(NamedTuple):
 class Rater:
     """Balances in memory, and what the current batch did to them.
 
-    ``next_balance_id`` goes on from the database; ``balances_kept`` is how many memory
-    may hold between batches, about 1.5 KiB each. ``again`` is for what was rated
+    ``next_balance_id`` goes on from the database. ``again`` is for what was rated
     before: what rolled over then is as it was.
     """
 
-    def __init__(
-        self, *, next_balance_id: int, balances_kept: int, again: bool = False
-    ) -> None:
+    def __init__(self, *, next_balance_id: int, again: bool = False) -> None:
         self._again = again
         self._next_balance_id = next_balance_id
-        self._kept = balances_kept
         self._tariffs: dict[str, CompiledTariff] = {}
         self._plans: dict[str, Plan] = {}
         self._balances: dict[BalanceKey, Balance | None] = {}
@@ -84,8 +81,11 @@ class Rater:
         self._samples: Samples = {}
         self._events: list[QuotaEvent] = []
 
-    def know(self, network: Network) -> None:
-        """Take the network's tariffs and services, between two batches."""
+    def know(self, network: Network) -> bool:
+        """Take the network's tariffs and services, between two batches.
+
+        Gives whether the balances had to be let go, as ``start_again`` does.
+        """
         known = self._tariffs
         self._tariffs = {}
         for config in network.tariff:
@@ -98,9 +98,11 @@ class Rater:
             ):
                 tariff = CompiledTariff(config, changes)
             self._tariffs[config.name] = tariff
-        if any(known[name] is not self._tariffs.get(name) for name in known):
+        changed = any(known[name] is not self._tariffs.get(name) for name in known)
+        if changed:
             self._balances.clear()  # they refer to what they were compiled by
         self._plans = plans_of(network, self._tariffs)
+        return changed
 
     def plan(self, service: str) -> Plan | None:
         """Give the plan of a service, None when the network has none of that name."""
@@ -375,19 +377,19 @@ class Rater:
         begun = list(self._begun.values())
         return Changes(begun, counted, self._samples, self._events)
 
-    def written(self) -> None:
-        """Let go of what the database has now, and of what memory may not hold."""
+    def next_batch(self) -> None:
+        """Begin the next batch, when it was taken down what this one changed."""
         self._begun, self._counted = {}, {}
         self._samples, self._events = {}, []
-        if len(self._balances) > self._kept:
-            self._forget()
+
+    def __len__(self) -> int:
+        """Give how many balances are in memory, about 1.5 KiB each."""
+        return len(self._balances)
 
     def start_again(self, next_balance_id: int) -> None:
-        """Let go of every balance, between two batches: another wrote some."""
+        """Let go of every balance, between two batches; what they were changed to must
+        be written before any is loaded again."""
         self._next_balance_id = next_balance_id
-        self._forget()
-
-    def _forget(self) -> None:
         self._balances.clear()
         for plan in self._plans.values():
             for meter in (plan.retail, plan.wholesale):

@@ -88,7 +88,7 @@ def simulate(
     """
     records = sorted(usages, key=lambda usage: usage.ended_at)
     services = sorted({usage.service for usage in records})
-    rater = Rater(next_balance_id=1, balances_kept=2**31)
+    rater = Rater(next_balance_id=1)
     rater.know(_network(tariff, services))
     charges: list[Charge] = []
     unrated: dict[Unrated, int] = {}

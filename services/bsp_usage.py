@@ -250,10 +250,7 @@ def _rate(
         for r in rows
     ]
     tenants = {record.service: record.tenant for record in records}
-    rater = Rater(
-        next_balance_id=stored.next_bsp_balance_id(connection),
-        balances_kept=len(tenants),
-    )
+    rater = Rater(next_balance_id=stored.next_bsp_balance_id(connection))
     rater.know(_sold_by_meter(network, meter, tenants))
     wholes = aggregated(records, meter, rater.tariff(meter.tariff))
     keys = rater.missing([usage for usage, _ in wholes])
@@ -268,8 +265,8 @@ def _rate(
         repository.mark_rated(connection, ids, ids[0], now)
         rated.update(ids)
     changes = rater.changes()
-    stored.insert_balances(connection, changes.begun)
-    stored.update_balances(connection, changes.counted)
+    stored.insert_balances(connection, stored.begun_rows(changes.begun))
+    stored.update_balances(connection, stored.counted_rows(changes.counted))
     left = [row for row in rows if row.id not in rated]
     _reject(connection, left, Rejected.NO_VERSION, now)
     return len(rated)

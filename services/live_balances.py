@@ -66,7 +66,7 @@ def balance_of(
     own = next((one for one in network.service if one.name == service), None)
     if own is None:
         return None
-    rater = Rater(next_balance_id=next_balance_id(connection), balances_kept=10)
+    rater = Rater(next_balance_id=next_balance_id(connection))
     rater.know(msgspec.structs.replace(network, service=(own,)))
     keys = rater.missing_of(service, at)
     rater.adopt(keys, load_balances(connection, keys))

@@ -24,6 +24,8 @@ from rating.tariff import CompiledTariff
 from services.periodic_charges import SETTLED_AFTER_SECONDS
 from storage.balances import (
     balances_rewritten,
+    begun_rows,
+    counted_rows,
     insert_balances,
     load_balances,
     lock_balances,
@@ -33,7 +35,6 @@ from storage.balances import (
 from storage.database import Database
 
 _PERIODS_BACK: Final = 3
-_UNBOUNDED: Final = 2**62
 
 
 class OpenedPeriods:
@@ -65,7 +66,7 @@ class OpenedPeriods:
         now -= SETTLED_AFTER_SECONDS
         names = [name for name in self._names if name > after][:limit]
         begun = [name for name in names if self._is_billed(name, now)]
-        rater = Rater(next_balance_id=1, balances_kept=_UNBOUNDED)
+        rater = Rater(next_balance_id=1)
         if begun:
             services = tuple(self._own[name] for name in begun)
             rater.know(msgspec.structs.replace(self._network, service=services))
@@ -100,8 +101,8 @@ class OpenedPeriods:
                     rater.open_period(name, at)
                 before = rater.balance(name, at) is not None
         changes = rater.changes()
-        insert_balances(connection, changes.begun)
-        update_balances(connection, changes.counted)
+        insert_balances(connection, begun_rows(changes.begun))
+        update_balances(connection, counted_rows(changes.counted))
         balances_rewritten(connection)
 
     def _times(self, name: str, now: int) -> list[int]:

@@ -21,6 +21,7 @@ from rating.entry import Book, Posting
 from rating.levies import Basis, Cut, bases_of, book_of, levied, owed_by, total_of
 from rating.months import span_of
 from rating.taxes import Taxes, TaxSpan
+from storage.balances import lock_balances
 from storage.database import Database
 from storage.entries import close_month, lock_head, post, read_closed
 from storage.entry_queries import (
@@ -121,6 +122,7 @@ def _close(
         if _levy(database, network, tenant, zone, month, now):
             continue  # what was booked while it was levied is levied too
         with database.write.begin() as connection:
+            lock_balances(connection)  # usage is rated by which months are closed
             lock_head(connection)
             if month <= read_closed(connection).get((tenant, zone), ""):
                 return Refusal.CLOSED

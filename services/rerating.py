@@ -29,7 +29,9 @@ from services.former_services import with_former_services
 from services.rerated_usage import ServiceOf, Times, UsageReader, times_of
 from storage.balances import (
     balances_rewritten,
+    begun_rows,
     count_waiting,
+    counted_rows,
     insert_balances,
     load_balances,
     lock_balances,
@@ -234,8 +236,8 @@ def _keep(
             else:
                 balance.id, number = number, number + 1
                 begun.append(balance)
-        insert_balances(connection, begun)
-        update_balances(connection, known)
+        insert_balances(connection, begun_rows(begun))
+        update_balances(connection, counted_rows(known))
         balances_rewritten(connection)
     return True
 
@@ -311,7 +313,7 @@ def _whole(database: Database, network: Network) -> Network:
 
 
 def _rater(network: Network) -> Rater:
-    rater = Rater(next_balance_id=1, balances_kept=2**62, again=True)
+    rater = Rater(next_balance_id=1, again=True)
     rater.know(network)
     return rater
 

@@ -16,6 +16,8 @@ from rating.posting import Poster
 from rating.rater import Rater, Unrated
 from storage.balances import (
     balances_rewritten,
+    begun_rows,
+    counted_rows,
     insert_balances,
     load_balances,
     lock_balances,
@@ -46,7 +48,7 @@ def buy(
     if own is None:
         return False
     lock_balances(connection)
-    rater = Rater(next_balance_id=next_balance_id(connection), balances_kept=_UNBOUNDED)
+    rater = Rater(next_balance_id=next_balance_id(connection))
     rater.know(msgspec.structs.replace(network, service=(own,)))
     keys = rater.open_period(service, at)
     if keys:
@@ -61,8 +63,8 @@ def buy(
     charges = rater.top_up(service, topup, at)
     assert not isinstance(charges, Unrated)
     changes = rater.changes()
-    insert_balances(connection, changes.begun)
-    update_balances(connection, changes.counted)
+    insert_balances(connection, begun_rows(changes.begun))
+    update_balances(connection, counted_rows(changes.counted))
     balances_rewritten(connection)
     insert_quota_events(connection, changes.events)
     head = lock_head(connection)

@@ -36,6 +36,8 @@ _FIND: Final = select(
     balance.c.id, *(balance.c[name] for name in BalanceKey._fields), balance.c.memory
 ).where(among(balance.c.holder, "holders"), among(balance.c.period, "periods"))
 
+Rows = list[tuple[Any, ...]]
+
 _SAMPLE_COLUMNS = tuple(column.name for column in traffic_sample.c)
 
 
@@ -86,8 +88,14 @@ def lock_balances(connection: Connection) -> int:
     Whoever takes the ledger's head as well takes this first.
     """
     query = select(balance_head.c.rewritten).with_for_update()
-    rewritten: int = connection.execute(query).scalar_one()
-    return rewritten
+    count: int = connection.execute(query).scalar_one()
+    return count
+
+
+def rewritten(connection: Connection) -> int:
+    """Give how often another than the ledger has written balances of usage."""
+    count: int = connection.execute(select(balance_head.c.rewritten)).scalar_one()
+    return count
 
 
 def balances_rewritten(connection: Connection) -> None:
@@ -106,15 +114,23 @@ def next_bsp_balance_id(connection: Connection) -> int:
     return (connection.execute(own).scalar() or -(2**62)) + 1
 
 
-def insert_balances(connection: Connection, balances: Iterable[Balance]) -> None:
-    """Add balances that the rater began."""
-    rows = [(b.id, *b.key, b.memory()) for b in balances]
+def begun_rows(balances: Iterable[Balance]) -> Rows:
+    """Give the rows of balances that the rater began."""
+    return [(b.id, *b.key, b.memory()) for b in balances]
+
+
+def counted_rows(balances: Iterable[Balance]) -> Rows:
+    """Give what changed of balances that are there, in the order of their ids."""
+    return sorted((b.id, b.memory()) for b in balances)
+
+
+def insert_balances(connection: Connection, rows: Rows) -> None:
+    """Add balances: ``begun_rows``."""
     insert(connection, balance, BALANCE_COLUMNS, rows)
 
 
-def update_balances(connection: Connection, balances: Iterable[Balance]) -> None:
-    """Write what changed of balances that are there, each at most once a call."""
-    rows = sorted((b.id, b.memory()) for b in balances)
+def update_balances(connection: Connection, rows: Rows) -> None:
+    """Write what changed of balances, each at most once a call: ``counted_rows``."""
     if not rows:
         return
     if not is_postgresql(connection):
@@ -181,8 +197,8 @@ def samples_of(
         yield row.input_octets, row.output_octets
 
 
-def insert_unrated(connection: Connection, usages: Sequence[UnratedUsage]) -> None:
-    """Keep usage that cannot be rated now, with the reason."""
+def insert_unrated(connection: Connection, usages: Sequence[tuple[Any, ...]]) -> None:
+    """Keep usage that cannot be rated now: fields of ``UnratedUsage``."""
     insert(connection, unrated_usage, UNRATED_COLUMNS, usages)
 
 

@@ -81,6 +81,12 @@ def lock_head(connection: Connection) -> Head:
     return Head._make(row)._replace(digest=bytes(row.digest))
 
 
+def closings(connection: Connection) -> int:
+    """Give how many months have been closed, of all tenants and zones."""
+    count: int = connection.execute(select(ledger_head.c.closings)).scalar_one()
+    return count
+
+
 def read_closed(connection: Connection) -> Closed:
     """The last closed month of each tenant and zone."""
     columns = closing.c

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, case, func, insert, select, text, update
 
-from rating.quota import Action, Effect, Kind, QuotaEvent
+from rating.quota import Action, Effect, QuotaEvent, event_of
 from storage.rating_tables import DUE, quota_event
 
 
@@ -124,6 +124,5 @@ def _row(event: QuotaEvent) -> dict[str, Any]:
 
 
 def _event(row: Any) -> NumberedQuotaEvent:
-    event = QuotaEvent(**row.body)
-    event = event._replace(kind=Kind(event.kind), action=Action(event.action))
+    event = event_of(row.body[name] for name in QuotaEvent._fields)
     return NumberedQuotaEvent(row.number, event, row.acted_at, row.effect, row.tries)

@@ -93,7 +93,7 @@ def network(*args: Any, **kwargs: Any) -> Network:
 
 def rater_of(made: Network) -> Rater:
     """A rater with nothing stored."""
-    rater = Rater(next_balance_id=1, balances_kept=1000)
+    rater = Rater(next_balance_id=1)
     rater.know(made)
     return rater
 

@@ -20,8 +20,18 @@ from config.schema import AccountingSettings
 from daemon.ledger import Ledger
 from daemon.mediation import Mediated, Mediation
 from radius.records import Origin, encode_origin
+from rating.entry import Source
+from services import topups
+from services.live_balances import balance_of
+from services.periods import close_months
+from services.rerated_usage import own_service
+from services.rerating import dry_run
+from storage.balances import balances_rewritten
 from storage.database import SQLITE_FILE, Database, open_database
+from storage.entry_queries import EntryFilter, list_entries
 from storage.journal import Block
+from storage.ledger_proof import prove
+from storage.rating_tables import balance
 from storage.settlement_tables import entry
 from storage.tables import journal_position, session, usage
 
@@ -68,7 +78,7 @@ def _tables(database: Database) -> list[Any]:
     with database.read.connect() as connection:
         return [
             connection.execute(select(table).order_by(*table.primary_key)).all()
-            for table in (session, usage, entry, journal_position)
+            for table in (session, usage, entry, balance, journal_position)
         ]
 
 
@@ -98,12 +108,17 @@ def _database(template: Path, folder: str) -> Database:
     return open_database("sqlite", folder)
 
 
-@given(_batches, st.lists(st.integers(0, _LONGEST_AHEAD), min_size=8, max_size=8))
+_ahead = st.tuples(st.integers(0, _LONGEST_AHEAD), st.sampled_from([0, 0, 1]))
+"""How many batches may wait, and how often another then says it wrote balances."""
+
+
+@given(_batches, st.lists(_ahead, min_size=8, max_size=8))
 def test_what_is_written_does_not_depend_on_how_far_ahead_it_was_mediated(
-    sqlite_template: Path, batches: list[list[Any]], ahead: list[int]
+    sqlite_template: Path, batches: list[list[Any]], ahead: list[tuple[int, int]]
 ) -> None:
-    """Sessions, usage, entries and position are those of one batch after the other:
-    whatever began, ended, said more, came late or restarted in between."""
+    """Sessions, usage, balances, entries and position are those of one batch after the
+    other: whatever began, ended, said more, came late or restarted in between, and
+    whoever else wrote balances."""
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
         first, second = (
             _database(sqlite_template, one),
@@ -112,9 +127,12 @@ def test_what_is_written_does_not_depend_on_how_far_ahead_it_was_mediated(
         ledger = Ledger(first, AccountingSettings(), KEY)
         ledger.know(bodies(NETWORK))
         early = _Ahead(second)
-        for blocks, how_far in zip(_blocks(batches), ahead, strict=False):
+        for blocks, (how_far, others) in zip(_blocks(batches), ahead, strict=False):
             ledger.apply("r-0", blocks)
             early.apply(blocks, how_far)
+            for _ in range(others):
+                with second.write.begin() as connection:
+                    balances_rewritten(connection)
         ledger.apply("r-0", _last(batches))
         early.apply(_last(batches), 0)
         assert _tables(first) == _tables(second)
@@ -159,4 +177,56 @@ def test_a_session_without_a_service_is_guided_by_the_next_network(
         early.apply(used, 0)
         with database.read.connect() as connection:
             assert ["aurora-101"] == list(connection.scalars(select(session.c.service)))
+        database.close()
+
+
+def test_use_that_was_rated_ahead_is_rated_again_when_a_topup_came_first(
+    sqlite_template: Path,
+) -> None:
+    """What was bought counts for all of the period, as if it had been there before."""
+    with tempfile.TemporaryDirectory() as folder:
+        database = _database(sqlite_template, folder)
+        early = _Ahead(database)
+        begun, *used = _blocks([[("A", 3, n, USER, None)] for n in range(1, 5)])
+        early.apply(begun, 0)
+        for blocks in used:
+            early.apply(blocks, 4)
+        assert 3 == len(early.waiting)
+        with database.write.begin() as connection:
+            at = NOON + 600
+            wanted = "aurora-101", "100 GB more"
+            assert topups.buy(connection, NETWORK, *wanted, at=at, now=at)
+        early.apply(_last([[None]] * 4), 0)
+        assert [] == dry_run(database, NETWORK, own_service, "2026-11").differences()
+        with database.read.connect() as connection:
+            assert [] == list(prove(connection).problems)
+            live = balance_of(connection, NETWORK, "aurora-101", at)
+        assert live is not None
+        (bucket,) = live.buckets
+        assert 9 * 10**9 == bucket.granted - bucket.remaining
+        assert 100 * 10**9 == bucket.topped_up
+        database.close()
+
+
+def test_use_that_was_rated_ahead_of_a_closing_is_booked_behind_it(
+    sqlite_template: Path,
+) -> None:
+    """Nothing comes into a month once it is closed."""
+    with tempfile.TemporaryDirectory() as folder:
+        database = _database(sqlite_template, folder)
+        early = _Ahead(database)
+        begun, used = _blocks([[("A", 3, 1, USER, None)], [("A", 3, 2, USER, None)]])
+        early.apply(begun, 0)
+        early.apply(used, 4)
+        closed = close_months(database, NETWORK, "2026-11", NOON + 30 * 86_400)
+        assert [None] == [closing.refusal for closing in closed]
+        early.apply(_last([[None]] * 2), 0)
+        with database.read.connect() as connection:
+            late = [
+                (e.book.month, e.posting.late_from)
+                for e, _ in list_entries(connection, EntryFilter())
+                if e.book.source == Source.USAGE
+            ]
+        assert {("2026-11", None), ("2026-12", "2026-11")} == set(late)
+        assert 2 == late.count(("2026-12", "2026-11"))
         database.close()

@@ -91,7 +91,7 @@ def test_a_rater_that_starts_again_goes_on_where_it_was(
         StoredBalance(b.id, b.key, b.memory())
         for b in (*first.changes().begun, *first.changes().counted)
     ]
-    second = Rater(next_balance_id=len(stored) + 1, balances_kept=1000)
+    second = Rater(next_balance_id=len(stored) + 1)
     second.know(made)
     second.adopt([balance.key for balance in stored], stored)
     charges += rated(second, records[place:])

@@ -11,6 +11,8 @@ from config.network import Network
 from rating.rater import Rated, Rater
 from services.opened_periods import OpenedPeriods
 from storage.balances import (
+    begun_rows,
+    counted_rows,
     insert_balances,
     load_balances,
     lock_balances,
@@ -40,7 +42,7 @@ def rolling(**service: Any) -> Network:
 
 def used(database: Database, made: Network, month: int, gigabytes: int) -> int:
     """Rate and store use of a month's 20th; give what it costs."""
-    rater = Rater(next_balance_id=1, balances_kept=10)
+    rater = Rater(next_balance_id=1)
     rater.know(made)
     record = usage(at(month, 20), at(month, 20) + 600, 0, gigabytes * GB)
     with database.write.begin() as connection:
@@ -49,8 +51,8 @@ def used(database: Database, made: Network, month: int, gigabytes: int) -> int:
         rater.adopt(keys, load_balances(connection, keys))
         rated = rater.rate(record)
         assert isinstance(rated, Rated)
-        insert_balances(connection, rater.changes().begun)
-        update_balances(connection, rater.changes().counted)
+        insert_balances(connection, begun_rows(rater.changes().begun))
+        update_balances(connection, counted_rows(rater.changes().counted))
     return sum(charge.amount for charge in rated.retail) // 1_000_000
 
 

@@ -31,19 +31,15 @@ def test_a_rater_goes_on_from_what_the_database_kept(database: Database) -> None
     charges = []
     for batch in (RECORDS[:2], RECORDS[2:5], RECORDS[5:]):
         with database.write.begin() as connection:
-            rater = Rater(
-                next_balance_id=repository.next_balance_id(connection),
-                balances_kept=1000,
-            )
+            rater = Rater(next_balance_id=repository.next_balance_id(connection))
             rater.know(NETWORK)
             keys = rater.missing(batch)
             rater.adopt(keys, repository.load_balances(connection, keys))
             charges += rated(rater, batch)
-            changes = rater.changes()
-            repository.insert_balances(connection, changes.begun)
-            repository.update_balances(connection, changes.counted)
-            repository.add_samples(connection, changes.samples)
-            rater.written()
+            begun, counted, samples, _ = rater.changes()
+            repository.insert_balances(connection, repository.begun_rows(begun))
+            repository.update_balances(connection, repository.counted_rows(counted))
+            repository.add_samples(connection, samples)
     assert money(charges) == money(rated(rater_of(NETWORK), RECORDS))
     with database.read.connect() as connection:
         assert repository.next_balance_id(connection) == 3

@@ -115,7 +115,7 @@ def test_late_use_goes_on_from_what_was_rated_again(database: Database) -> None:
     first, then = priced("0.10"), priced("0.20", beyond="0.05")
     assert 30 == apply(database, first, service_of, MONTH, DECEMBER)
     assert 60 == apply(database, then, service_of, MONTH, DECEMBER)
-    rater = Rater(next_balance_id=100, balances_kept=100)
+    rater = Rater(next_balance_id=100)
     rater.know(then)
     late = RatableUsage(
         "aurora-101",
