@@ -1,11 +1,10 @@
 """Usage records into charges, retail and wholesale, on running totals in memory.
 
 Who has a batch of guided usage asks which balances it needs that are not in memory,
-loads them, has each record rated, and hands on what changed, to be written in the
-transaction that writes the usage. If that fails, the rater is thrown away and the batch
-done again with a new one: like the mediator's sessions, its balances are only ever a
-copy. A simulation and a rerating are the same rater, which is told that nothing is
-stored.
+loads them, has each record rated, and hands on what changed, to be written with the
+usage. If that fails, the rater is thrown away and the batch done again with a new one:
+like the mediator's sessions, its balances are only ever a copy. A simulation and a
+rerating are the same rater, which is told that nothing is stored.
 """
 
 from __future__ import annotations
@@ -387,8 +386,7 @@ class Rater:
         return len(self._balances)
 
     def start_again(self, next_balance_id: int) -> None:
-        """Let go of every balance, between two batches; what they were changed to must
-        be written before any is loaded again."""
+        """Let go of every balance; any is only loaded again once it is written."""
         self._next_balance_id = next_balance_id
         self._balances.clear()
         for plan in self._plans.values():
