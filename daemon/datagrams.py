@@ -124,11 +124,9 @@ def _address(memory: bytearray) -> int:
 
 
 _MMSGHDR_OCTETS = ctypes.sizeof(_MMsgHdr)
-_LENGTHS = struct.Struct(
-    "="
-    + f"{_MMsgHdr.length.offset}xI{_MMSGHDR_OCTETS - _MMsgHdr.length.offset - 4}x"
-    * BATCH
-)
+_LENGTH = f"{_MMsgHdr.length.offset}xI{_MMSGHDR_OCTETS - _MMsgHdr.length.offset - 4}x"
+_LENGTHS = [struct.Struct("=" + _LENGTH * count) for count in range(BATCH + 1)]
+"""Reads the lengths of as many datagrams; most calls bring a few."""
 
 
 class DatagramSocket:
@@ -168,7 +166,7 @@ class DatagramSocket:
                 number = ctypes.get_errno()
                 raise OSError(number, os.strerror(number))
             return []
-        lengths = _LENGTHS.unpack(vector.raw)[:count]
+        lengths = _LENGTHS[count].unpack_from(vector.raw)
         data, names, size = self._data, bytes(vector.names), self._name_octets
         octets = [
             data[o : o + n].tobytes()

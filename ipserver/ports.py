@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from ipserver.answer import Answer
 from ipserver.ask import Ask
@@ -13,6 +13,10 @@ Received = tuple[bytes, bytes, bytes]
 
 Reply = tuple[bytes, bytes, bytes]
 """Octets, the sockaddr they go to, the local address they leave from."""
+
+
+RECEIVED_AT_ONCE: Final = 64
+"""What an endpoint gives of more; fewer are all that waited."""
 
 
 class Endpoint(Protocol):

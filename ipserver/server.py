@@ -21,7 +21,7 @@ from ipserver.network_options import NetworkOptions
 from ipserver.outcomes import TURNS_TIMED_MAX, Drop, Sighting
 from ipserver.packet import Malformed
 from ipserver.parking import Parking
-from ipserver.ports import Answers, Commits, Endpoint, Reply
+from ipserver.ports import RECEIVED_AT_ONCE, Answers, Commits, Endpoint, Reply
 from ipserver.question import Question, Questions
 from ipserver.relays import RelayTable
 from ipserver.replies import Replies
@@ -151,19 +151,22 @@ class DhcpServer:
         found = False
         while True:
             self._read_clocks()
+            drained = False
             for _ in range(_READS):
                 datagrams = endpoint.receive()
-                if not datagrams:
+                if datagrams:
+                    found = True
+                    intake.sort(datagrams, place, self._moment)
+                if len(datagrams) < RECEIVED_AT_ONCE:
+                    drained = True
                     break
-                found = True
-                intake.sort(datagrams, place, self._moment)
             arrivals = intake.take(self._moment)
             if arrivals:
                 self._serve_all(arrivals)
             self._send()
             self._commit()
             # What the kernel still holds makes the socket readable again at once.
-            if datagrams or not intake:
+            if not drained or not intake:
                 return found
 
     def _serve_all(self, arrivals: list[Arrival]) -> None:
