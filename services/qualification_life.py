@@ -13,7 +13,9 @@ from services.qualification import Qualification
 from storage import holds, qualifications
 from storage.qualifications import OpenAnswers
 
-_EXPIRED_AT_ONCE: Final = 500
+EXPIRED_AT_ONCE: Final = 128
+"""Answers whose time is over that one transaction ends: as long as a batch of questions
+takes, which wait for it."""
 
 
 def find(
@@ -29,7 +31,7 @@ def find(
 def expire(transaction: Transaction) -> int:
     """Release what answers hold whose time is over; how many they were."""
     connection = transaction.connection
-    over = qualifications.expired(connection, transaction.now, _EXPIRED_AT_ONCE)
+    over = qualifications.expired(connection, transaction.now, EXPIRED_AT_ONCE)
     end(transaction, over, "expired")
     return len(over)
 
