@@ -28,7 +28,7 @@ from pysqlite3 import dbapi2 as sqlite3
 _SUFFIX = ".journal"
 _NO_TABLE = "no such table"
 _PRAGMAS = (
-    "PRAGMA page_size=16384",  # a block of 64 packets has about this size
+    "PRAGMA page_size=4096",  # a commit writes whole pages, two of them besides
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA wal_autocheckpoint=0",  # a checkpoint on the packet path would stall it
