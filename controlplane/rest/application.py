@@ -24,6 +24,7 @@ from controlplane.desk import DeskBusyError
 from controlplane.rest import (
     activation,
     addresses,
+    balances,
     hub,
     inventory,
     leads,
@@ -154,6 +155,7 @@ def build(
         *usage.routes(context),
         *addresses.routes(context),
         *money.routes(context),
+        *balances.routes(context),
     ]
     return Litestar(
         route_handlers=handlers,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from http import HTTPStatus
 from itertools import islice
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from litestar import Request, Response, get
 from litestar.params import QueryParameter
@@ -32,6 +32,10 @@ _CHARACTERISTICS: Final = (
 )
 
 Moment = Annotated[str | None, QueryParameter(max_length=40)]
+State = Literal[
+    "received", "guided", "rejected", "recycled", "rated", "rerated", "billed"
+]
+"""TMF635's, as ``storage.usage_states`` has them."""
 
 
 def _at(text: str | None) -> int | None:
@@ -54,7 +58,7 @@ def _usage(row: dict[str, Any]) -> dict[str, Any]:
         "usageType": "network",
         "usageDate": row["ended_at"],
         "description": f"session {row['acct_session_id']} at {row['nas']}",
-        "status": "received",
+        "status": row["status"],
         "usageSpecification": {"name": "RADIUS accounting"},
         "usageCharacteristic": [
             {"name": name, "value": row[name]}
@@ -90,12 +94,15 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
         user: Annotated[str | None, QueryParameter(max_length=253)] = None,
         since: Moment = None,
         until: Moment = None,
+        status: Annotated[State | None, QueryParameter()] = None,
         offset: Annotated[int, QueryParameter(ge=0, le=1_000_000)] = 0,
         limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = 100,
     ) -> Response[list[dict[str, Any]]]:
-        """Give usage records that overlap ``since`` to ``until``, the oldest first."""
+        """Give usage records that overlap ``since`` to ``until``, the oldest first, and
+        how far the rating of each has come."""
         wanted = {"user": user, "since": _at(since), "until": _at(until)}
-        found = await read(list_usage, request.user, offset, limit, **wanted)
+        rated = {"status": status, "with_status": True}
+        found = await read(list_usage, request.user, offset, limit, **wanted, **rated)
         return paged([_usage(row) for row in found], offset, limit)
 
     @get("/v1/sessions", guards=guards, tags=tags, summary="Sessions")
