@@ -224,8 +224,7 @@ class BlockLeasing:
     def loaded(self) -> None:
         """End the loading: what was given up first is given first again."""
         self._loading = False
-        for pool in self._space.pools:
-            self._free.sort(pool)
+        self._free.loaded()
 
     def audit(self) -> list[str]:
         """Count everything again; name what does not agree, which is nothing."""

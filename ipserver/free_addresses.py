@@ -10,6 +10,7 @@ over once.
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -314,13 +315,18 @@ class FreeAddresses:
                 found.append(slot)
         return found
 
-    def sort(self, pool: Pool) -> None:
-        """Bring the queues of a pool into their order in time, after a start."""
-        until = self._table.until
-        for queue in (pool.cooling, pool.freed, pool.quarantine):
-            entries = sorted(queue, key=lambda entry: until[entry >> 16])
-            queue.clear()
-            queue.extend(entries)
+    def loaded(self) -> None:
+        """After a start, bring what was given up into its order in time, and leave out
+        blocks with nothing untouched: an ask looks at few of them, and gives up."""
+        until, size = self._table.until, self._space.size
+        known = self._table.by_block()
+        for pool in self._space.pools:
+            for queue in (pool.cooling, pool.freed, pool.quarantine):
+                entries = sorted(queue, key=lambda entry: until[entry >> 16])
+                queue.clear()
+                queue.extend(entries)
+            untouched = [b for b in pool.untouched if known[b] < size(b)]
+            pool.untouched = array("I", untouched)
 
     def slots_in(self, block: int) -> Iterator[int]:
         """Go through the slots of a block."""

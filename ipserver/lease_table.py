@@ -9,6 +9,7 @@ when their lease ends: that is how a line gets its address back.
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -154,6 +155,12 @@ class LeaseTable:
             times.extend(zero)
         for octets in (self.hardware, self.client_id, self.agent):
             octets.extend([b""] * _PORTION)
+
+    def by_block(self) -> Counter[int]:
+        """Count the addresses that have slots, by their blocks."""
+        counts = Counter(self.block[: self._slots])
+        counts.subtract([self.block[slot] for slot in self._spare_slots])
+        return counts
 
     def remove(self, slot: int) -> None:
         """Forget an address that nobody has."""

@@ -220,3 +220,35 @@ def test_a_journal_that_is_cut_off_is_refused(journal: list[bytes], cut: int) ->
             _begun().restore_journal(octets[:short], NOW)
         with pytest.raises(ValueError, match="cut off"):
             records.bodies(octets[:short], 40)
+
+
+@pytest.mark.parametrize("left", [0, 1, 700, 1020])
+def test_the_last_address_of_a_pool_is_given_after_a_start(left: int) -> None:
+    """Wherever it is among blocks that are full, and at the first time of asking."""
+    served = network(
+        prefix="100.64.0.0/22",
+        over_allocation=(OverAllocation(block_prefix_length=30),),
+    )
+    site = Site(served)
+    allocation = site.allocation
+    usable = [
+        a for block in _blocks(allocation) for a in allocation._space.usable(block)
+    ]
+    free = usable[left]
+    allocation.begin_loading()
+    taken = [
+        _bound(NOW - 60, 9000, address, f"taken-{address}", 1, 0)
+        for address in usable
+        if address != free
+    ]
+    allocation.restore_journal(b"".join(taken), NOW)
+    allocation.loaded()
+
+    assert free == site.lease()
+
+
+def _blocks(allocation: Allocation) -> list[int]:
+    """The blocks of the ISP's pool."""
+    pools = allocation._space.pool
+    first = pools[allocation._space.block_at(_FIRST + 4)]
+    return [block for block, pool in enumerate(pools) if pool == first]
