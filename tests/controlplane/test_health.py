@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from httpx import ASGITransport, AsyncClient
 from litestar import Litestar
 from litestar.testing import TestClient
 from rest_site import bare_context
@@ -51,6 +54,27 @@ def health(**roles: tuple[str, bool, dict[str, Any]]) -> dict[str, Any]:
             for name, (state, healthy, detail) in roles.items()
         ]
     }
+
+
+def test_metrics_are_shown_while_every_thread_waits_for_the_database() -> None:
+    """An operator must see the lag of a database that hangs."""
+    released = threading.Event()
+
+    async def asked() -> int:
+        loop = asyncio.get_running_loop()
+        for _ in range(100):  # more than there are threads
+            loop.run_in_executor(None, released.wait)
+        app: Any = application(lambda: FINE, lambda: b"fairlane_ready 1.0\n")
+        async with (
+            app.lifespan(),
+            AsyncClient(transport=ASGITransport(app), base_url="http://here") as http,
+        ):
+            try:
+                return (await http.get("/metrics", timeout=10)).status_code
+            finally:
+                released.set()
+
+    assert 200 == asyncio.run(asyncio.wait_for(asked(), 10))
 
 
 def test_livez_answers_whatever_the_checks_say() -> None:
