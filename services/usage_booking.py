@@ -146,6 +146,8 @@ class UsageBooking:
         self, connection: Connection, usages: Sequence[RatableUsage], now: int
     ) -> list[UnratedUsage]:
         """Rate and post usage that waited; give what could not be rated."""
+        if not usages:  # most rounds: nothing of it has a service yet
+            return []
         lock_balances(connection)
         rated = self._rating_again().rate(lambda: nullcontext(connection), usages, now)
         if rated.counted or rated.begun:

@@ -13,6 +13,7 @@ import msgspec
 from litestar import Request, Response, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.types import ControllerRouterHandler
+from sqlalchemy import Connection
 
 from config.network import Network
 from controlplane.rest.authentication import requires
@@ -65,11 +66,10 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
         404 where no tariff of the service is in force then."""
         when = context.now() if at is None else at
 
-        def work() -> dict[str, Any]:
-            with context.database.read.connect() as connection:
-                network = context.network(connection)
-                _own(network, name, request.user)
-                found = balance_of(connection, network, name, when)
+        def work(connection: Connection) -> dict[str, Any]:
+            network = context.network(connection)
+            _own(network, name, request.user)
+            found = balance_of(connection, network, name, when)
             if found is None:
                 raise not_found()
             return found._asdict() | {
@@ -77,7 +77,7 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
                 "used": [one._asdict() for one in found.used],
             }
 
-        return await context.call(work)
+        return await context.read(work)
 
     @post(
         "/v1/services/{name:str}/topups",

@@ -6,8 +6,6 @@ body under the same id is a conflict. Amounts are in micro-units of the currency
 
 from __future__ import annotations
 
-import csv
-import io
 from http import HTTPStatus
 from itertools import islice
 from typing import Annotated, Any, Final
@@ -22,6 +20,8 @@ from controlplane.rest.authentication import requires
 from controlplane.rest.context import Context
 from controlplane.rest.paging import PAGE_MAX, paged
 from controlplane.rest.problems import Problem, not_found
+from rating.statement import Line
+from rating.statement_csv import HEADER, csv_lines
 from services import bsp_usage, purchases, statements
 from services.catalogue import Catalogue
 from services.principal import Principal, Scope
@@ -146,23 +146,17 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
     ) -> Response[Any]:
         """Give a page of lines; ``Accept: text/csv`` gives it as CSV (RFC 4180)."""
 
-        def work() -> list[dict[str, Any]]:
-            with context.database.read.connect() as connection:
-                whose = recipient(connection, request.user, month, name)
-                last = statements.last_entry_of(connection, whose)
-                found = statements.lines_of(connection, whose, last)
-                page = islice(found, offset, offset + limit + 1)
-                return [one._asdict() for one in page]
+        def work(connection: Connection) -> list[Line]:
+            whose = recipient(connection, request.user, month, name)
+            last = statements.last_entry_of(connection, whose)
+            found = statements.lines_of(connection, whose, last)
+            return list(islice(found, offset, offset + limit + 1))
 
-        found = await context.call(work)
+        found = await context.read(work)
         if "text/csv" not in request.headers.get("accept", ""):
-            return paged(found, offset, limit)
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\r\n")
-        if found:
-            writer.writerow(found[0])
-        writer.writerows(one.values() for one in found[:limit])
-        return Response(buffer.getvalue(), media_type="text/csv; charset=utf-8")
+            return paged([one._asdict() for one in found], offset, limit)
+        text = HEADER + csv_lines(found[:limit]) if found else ""
+        return Response(text, media_type="text/csv; charset=utf-8")
 
     @get(
         "/v1/settlement",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from http import HTTPStatus
 from itertools import islice
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from litestar import Request, Response, get
 from litestar.params import QueryParameter
@@ -22,6 +22,7 @@ from controlplane.rest.paging import PAGE_MAX, paged
 from controlplane.rest.problems import Problem
 from services.principal import Principal, Scope
 from storage.usage_queries import Filter, list_sessions, list_usage
+from storage.usage_states import STATES
 
 BASE: Final = "/tmf-api/usageManagement/v4"
 
@@ -32,10 +33,7 @@ _CHARACTERISTICS: Final = (
 )
 
 Moment = Annotated[str | None, QueryParameter(max_length=40)]
-State = Literal[
-    "received", "guided", "rejected", "recycled", "rated", "rerated", "billed"
-]
-"""TMF635's, as ``storage.usage_states`` has them."""
+State = Annotated[str | None, QueryParameter(pattern=f"^({'|'.join(STATES)})$")]
 
 
 def _at(text: str | None) -> int | None:
@@ -94,7 +92,7 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
         user: Annotated[str | None, QueryParameter(max_length=253)] = None,
         since: Moment = None,
         until: Moment = None,
-        status: Annotated[State | None, QueryParameter()] = None,
+        status: State = None,
         offset: Annotated[int, QueryParameter(ge=0, le=1_000_000)] = 0,
         limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = 100,
     ) -> Response[list[dict[str, Any]]]:
