@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -148,6 +150,22 @@ def test_usage_says_how_far_its_rating_is(rest: _Rest) -> None:
     assert ["rated", "received"] == states
     assert ["rated"] == [one["status"] for one in rated]
     assert 400 == rest.ask("GET", f"{path}?status=paid").status_code
+
+
+def test_a_statement_s_lines_are_csv_where_that_is_asked_for(rest: _Rest) -> None:
+    """The same lines as without, under their names."""
+    path = "/v1/statements/2026-11/lines"
+    plain = rest.ask("GET", path).json()
+    token = rest.tokens[Role.ISP_SYSTEM, "aurora"]
+    headers = {"authorization": f"Bearer {token}", "accept": "text/csv"}
+    found = rest.http.get(path, headers=headers).text
+    rows = list(csv.DictReader(io.StringIO(found)))
+
+    assert plain
+    assert [
+        {name: "" if value is None else str(value) for name, value in one.items()}
+        for one in plain
+    ] == rows
 
 
 STAFF = (Role.NETWORK_CSR, None)
