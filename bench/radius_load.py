@@ -196,7 +196,10 @@ class RadiusLoad:
                     port, feed, room, planned if lateness > _TICK_SECONDS else None
                 )
                 due -= room
-            for port in self._ready(0.001):
+            rest = now + _TICK_SECONDS - time.perf_counter()
+            if rest > 0:
+                time.sleep(rest)
+            for port in self._ready(0):
                 self._take(port)
         return worst
 

@@ -1,6 +1,7 @@
 """The row `rated`: accounting packets through to entries in the ledger.
 
-Receiver, ledger, database and load share the processors as the kernel likes. The rate
+Receiver, ledger, database and load share the processors as the kernel likes. It begins
+when the month's fees of all services are charged, as on most days of a month. The rate
 is that of all packets acknowledged, from the first until nothing lags, where the load
 came as quickly as it was answered; then packets come at `--sustained` a second, and
 what is in the ledger when the last has come tells the rate that it keeps. The sums in
@@ -26,10 +27,13 @@ from bench.rows import Plan, Report, interims, load_of
 from storage.balances import unrated
 from storage.database import open_database
 from storage.ledger_proof import prove
+from storage.rating_tables import periodic_charge
 from storage.settlement_tables import entry
 from storage.tables import usage
 
 __all__ = ["rated"]
+
+_LOOK_SECONDS = 0.1
 
 
 def rated(plan: Plan, report: Report) -> None:
@@ -49,6 +53,7 @@ def _rated(plan: Plan, report: Report, name: str, url: str) -> None:
         FairlaneDaemon(plan.folder, network=network, database=url) as daemon,
         load_of(plan, daemon, plan.load_sessions) as load,
     ):
+        _wait_until_charged(url, daemon.folder / "data", 2 * plan.load_sessions)
         begun = time.perf_counter()
         work = chain(passes(["starts"]), interims(1))
         result = load.run(work, max_seconds=plan.seconds)
@@ -73,6 +78,17 @@ def _rated(plan: Plan, report: Report, name: str, url: str) -> None:
         )
         daemon.wait_until_applied(result.acknowledged + again.acknowledged)
         _hold(url, daemon.folder / "data")
+
+
+def _wait_until_charged(url: str, data_dir: Path, fees: int) -> None:
+    database = open_database(url, data_dir)
+    count = select(func.count()).select_from(periodic_charge)
+    charged = 0
+    while charged < fees:
+        time.sleep(_LOOK_SECONDS)
+        with database.read.connect() as connection:
+            charged = connection.scalar(count) or 0
+    database.close()
 
 
 def _hold(url: str, data_dir: Path) -> None:

@@ -41,11 +41,16 @@ class Period(NamedTuple):
 
 
 class Calendar:
-    """The days of a zone, and periods that begin on a day of the month."""
+    """The days of a zone, and periods that begin on a day of the month.
+
+    Thousands of services ask for the same few days: what one was told is kept.
+    """
 
     def __init__(self, zone: ZoneInfo, anchor_day: int = 1) -> None:
         self._zone = zone
         self._anchor_day = anchor_day
+        self._midnights: dict[date, int] = {}
+        self._periods: dict[date, Period] = {}
 
     def day_of(self, at: int) -> date:
         """Give the local day of an instant."""
@@ -53,8 +58,11 @@ class Calendar:
 
     def midnight(self, day: date) -> int:
         """Give the instant a local day begins; clocks that skip 00:00 begin it late."""
-        local = datetime.combine(day, time(), self._zone)
-        return int(local.astimezone(UTC).timestamp())
+        found = self._midnights.get(day)
+        if found is None:
+            local = datetime.combine(day, time(), self._zone)
+            found = self._midnights[day] = int(local.astimezone(UTC).timestamp())
+        return found
 
     def segments(self, day: date) -> list[Segment]:
         """Cut a local day where its offset from UTC changes."""
@@ -90,6 +98,12 @@ class Calendar:
 
     def period_of(self, day: date) -> Period:
         """Give the billing period that a day is in."""
+        found = self._periods.get(day)
+        if found is None:
+            found = self._periods[day] = self._period_of(day)
+        return found
+
+    def _period_of(self, day: date) -> Period:
         first = self._anchor(day.year, day.month)
         if day < first:
             return Period(self._anchor(*_month(day, -1)), first)

@@ -167,6 +167,7 @@ class CompiledTariff:
         self.versions = sorted(map(CompiledVersion, config.version), key=_first)
         self._firsts = [version.first for version in self.versions]
         self._days: dict[date, list[Span]] = {}
+        self._cuts: dict[date, Cut] = {}
 
     def version_on(self, day: date) -> CompiledVersion | None:
         """Give the version in force on a day, None before the first."""
@@ -175,6 +176,12 @@ class CompiledTariff:
 
     def cut_of(self, day: date) -> Cut:
         """Give the period that a day is in, as the version of that day has it."""
+        found = self._cuts.get(day)
+        if found is None:
+            found = self._cuts[day] = self._cut_of(day)
+        return found
+
+    def _cut_of(self, day: date) -> Cut:
         period = self.calendar.period_of(day)
         place = bisect_right(self._firsts, day)
         first = max(period.first, self._firsts[place - 1])

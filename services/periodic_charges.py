@@ -14,6 +14,7 @@ in, but for no more than the one before this; without one, from this.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Final, NamedTuple
@@ -75,6 +76,7 @@ class PeriodicCharges:
         self._retail_of = {o.name: o.tariff for o in network.offering}
         self._services = {s.name: s for s in network.service}
         self._names = sorted(self._services)
+        self._begun: dict[tuple[str, date, date | None], list[Charge]] = {}
 
     def charge_services(
         self, database: Database, now: int, after: str, limit: int
@@ -84,7 +86,8 @@ class PeriodicCharges:
         Gives the name to go on behind, or None when there are no more. ``now`` is in
         epoch seconds.
         """
-        some = [name for name in self._names if name > after][:limit]
+        first = bisect_right(self._names, after)
+        some = self._names[first : first + limit]
         with database.write.begin() as connection:
             gone = services_charged(connection, after, limit)
             names = sorted({*some, *(n for n in gone if n)})[:limit]
@@ -183,10 +186,22 @@ class PeriodicCharges:
             day = max(first or this, earliest)
         while day <= today:
             cut = tariff.cut_of(day)
-            for charge in fees_of(tariff, service.name, day, first, None):
+            for fee in self._fees(tariff, day, first):
+                charge = fee._replace(service=service.name)
                 row = _row(service.isp, charge, first, now)
                 yield _Due(charge, row, _is_wholesale(tariff), is_new=True)
             day = cut.next
+
+    def _fees(
+        self, tariff: CompiledTariff, day: date, first: date | None
+    ) -> list[Charge]:
+        """Give the fees of any service that is billed from a day on; most of a tariff's
+        services begin a period alike."""
+        key = tariff.name, day, first
+        found = self._begun.get(key)
+        if found is None:
+            found = self._begun[key] = fees_of(tariff, "", day, first, None)
+        return found
 
     def _end(
         self, tariff: CompiledTariff, rows: Sequence[PeriodicCharge], now: int
