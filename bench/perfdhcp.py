@@ -89,11 +89,6 @@ class Run:
         """Requests of any kind without an answer."""
         return sum(exchange.lost for exchange in self.exchanges.values())
 
-    @property
-    def unanswered(self) -> int:
-        """Those of the lost that were lost on the server's side."""
-        return max(self.lost - self.overflowed, 0)
-
 
 def run(
     port: int,
