@@ -2,8 +2,9 @@
 
 A period's fees are charged when it begins, for all of it; what is charged is kept by
 tenant, service, tariff, period and element, so that a run may be repeated, killed or
-late. When a service ends or gets another tariff within a period, the difference to what
-it should have paid is charged, which is negative. A percentile, a peak and the hours of
+late. When a service ends or gets another tariff within a period, or a version that was
+not known then cuts it, the difference to what it should have paid is charged, which is
+negative. A percentile, a peak and the hours of
 loans are known when a period has ended, and are charged some hours later, when the
 usage that was on its way has come.
 
@@ -126,36 +127,40 @@ class PeriodicCharges:
         self, name: str, charged: Mapping[str, list[PeriodicCharge]], now: int
     ) -> Iterator[_Due]:
         service = self._services.get(name)
-        by_tariff: dict[str, list[PeriodicCharge]] = {}
+        by_payer: dict[tuple[str, str], list[PeriodicCharge]] = {}
         for row in charged.get(name, ()):
-            by_tariff.setdefault(row.tariff, []).append(row)
+            by_payer.setdefault((row.tenant, row.tariff), []).append(row)
         wanted = self._wanted(service)
-        for tariff, rows in by_tariff.items():
-            if tariff not in wanted and tariff in self._tariffs:
-                yield from self._end(self._tariffs[tariff], rows, now)
+        former = {
+            key: rows
+            for key, rows in by_payer.items()
+            if key not in wanted and key[1] in self._tariffs
+        }
+        for (_, tariff), rows in former.items():
+            yield from self._end(self._tariffs[tariff], rows, now)
         if service is None:
             return
-        for tariff in wanted:
-            compiled = self._tariffs[tariff]
+        for key in wanted:
+            compiled = self._tariffs[key[1]]
             others = [
                 row
-                for other, rows in by_tariff.items()
-                if other not in wanted
-                and other in self._tariffs
-                and _is_wholesale(self._tariffs[other]) == _is_wholesale(compiled)
+                for (_, other), rows in former.items()
+                if _is_wholesale(self._tariffs[other]) == _is_wholesale(compiled)
                 for row in rows
             ]
-            rows = by_tariff.get(tariff, [])
+            rows = by_payer.get(key, [])
             yield from self._begin(compiled, service, rows, others, now)
 
-    def _wanted(self, service: Service | None) -> list[str]:
+    def _wanted(self, service: Service | None) -> list[tuple[str, str]]:
+        """Give the tariffs that a service is charged by, each behind its ISP: another
+        ISP's service of the same name pays anew, even by the same tariff."""
         if service is None:
             return []
         both = (
             self._retail_of.get(service.offering),
             self._wholesale_of.get(service.isp),
         )
-        return [name for name in both if name is not None]
+        return [(service.isp, name) for name in both if name is not None]
 
     def _begin(
         self,
@@ -173,6 +178,8 @@ class PeriodicCharges:
         first = day_of(service.billed_from) if service.billed_from else None
         if standing:
             last = standing[-1]
+            same = [row for row in standing if row.period == last.period]
+            yield from self._cut_since(tariff, same)
             first = day_of(last.first_day) if last.first_day else None
             day = tariff.cut_of(day_of(last.period)).next
         elif others or rows:  # it changed its tariff today, or came back
@@ -202,6 +209,21 @@ class PeriodicCharges:
         if found is None:
             found = self._begun[key] = fees_of(tariff, "", day, first, None)
         return found
+
+    def _cut_since(
+        self, tariff: CompiledTariff, rows: Sequence[PeriodicCharge]
+    ) -> Iterator[_Due]:
+        """Charge the difference where a version that was added later, or was taken away
+        before it began, has changed how long a period is that was charged."""
+        for row in rows:
+            first = day_of(row.first_day) if row.first_day else None
+            for charge in self._fees(tariff, day_of(row.period), first):
+                if charge.element == row.element and charge.amount != row.amount:
+                    more = charge._replace(
+                        service=row.service, amount=charge.amount - row.amount
+                    )
+                    now = row._replace(amount=charge.amount)
+                    yield _Due(more, now, _is_wholesale(tariff), is_new=False)
 
     def _end(
         self, tariff: CompiledTariff, rows: Sequence[PeriodicCharge], now: int

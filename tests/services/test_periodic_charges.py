@@ -169,6 +169,54 @@ def test_a_change_of_offering_charges_each_for_its_days(database: Database) -> N
     assert [("2026-11", -39 * EURO // 2, 0)] == charged(database, changed, at(11, 16))
 
 
+def test_a_service_that_changes_its_isp_is_paid_by_each_for_its_days(
+    database: Database,
+) -> None:
+    """Both ISPs pay the network by the same tariff, and each the half of its month."""
+    charged(database, site(service()), at(11, 2))
+    changed = site(service(isp="borealis", offering="polar-100"))
+    charged(database, changed, at(11, 16))
+    charged(database, changed, at(11, 17))
+    with database.read.connect() as connection:
+        entries = [e for e, _ in list_entries(connection, EntryFilter())]
+    paid = {"aurora": 0, "borealis": 0}
+    for entry in entries:
+        paid[entry.book.tenant] += entry.posting.network_amount
+    assert {"aurora": 6 * EURO, "borealis": 6 * EURO} == paid
+
+
+def test_a_version_announced_within_a_period_cuts_the_fee_that_was_charged(
+    database: Database,
+) -> None:
+    """Fifteen days at 30.00 and fifteen at 60.00 a month; taken back before it begins,
+    the month costs 30.00 again. Each is charged once."""
+
+    def network(*versions: tuple[str, str]) -> Network:
+        home = Tariff(
+            name="aurora-home",
+            isp="aurora",
+            currency="EUR",
+            zone="UTC",
+            version=tuple(
+                Version(valid_from=day, fee=(Fee(name="subscription", amount=amount),))
+                for day, amount in versions
+            ),
+        )
+        others = tuple(t for t in DEMO.tariff if t.name != home.name)
+        return site(service(), tariff=(home, *others))
+
+    def paid(now: int, *versions: tuple[str, str]) -> int:
+        return sum(fee[1] for fee in charged(database, network(*versions), now))
+
+    old, new = ("2026-01-01", "30.00"), ("2026-11-16", "60.00")
+    assert 30 * EURO == paid(at(11, 2), old)
+    assert -15 * EURO == paid(at(11, 5), old, new)
+    assert 15 * EURO == paid(at(11, 6), old)
+    assert 15 * EURO == paid(at(11, 16), old, new)
+    assert 0 == paid(at(11, 30), old, new)
+    assert 60 * EURO == paid(at(12, 1), old, new)
+
+
 def test_the_shape_of_a_period_is_charged_when_it_has_ended(
     database: Database,
 ) -> None:
