@@ -1,7 +1,10 @@
 """Months of the ledger: levies on their running totals, and their closing.
 
-A month closes for an ISP and a zone when it is over and everything in it is levied; in
-the transaction that closes it nobody else can post, so nothing slips in between.
+A month closes for an ISP and a zone when it is over and everything in it is levied, and
+those before it that are still open close with it, levied as well; in the transaction
+that closes it nobody else can post, so nothing slips in between. It closes for every
+ISP whether it has entries or not: a purchase that comes late would be booked in it
+otherwise, behind a BSP's statement that was issued.
 """
 
 from __future__ import annotations
@@ -28,8 +31,8 @@ from storage.entry_queries import (
     Balance,
     EntryFilter,
     balances,
-    last_entry_in,
     months_of,
+    months_upto,
     totals_of_services,
 )
 
@@ -99,14 +102,24 @@ def close_months(
     now: int,
     tenant: str | None = None,
 ) -> list[Closing]:
-    """Levy and close a month of every ISP, or of one; say what became of each."""
+    """Levy and close a month of every ISP, or of one; say what became of each that has
+    entries in it."""
     with database.read.connect() as connection:
-        wanted = months_of(connection, month)
+        wanted = {(whose, zone) for whose, zone, _ in months_of(connection, month)}
+    empty = {(isp.name, zone) for isp in network.isp for zone in zones_of(network)}
+    for whose, zone in sorted(empty - wanted):
+        if tenant in (None, whose):
+            _close(database, network, whose, zone, month, now)
     return [
         Closing(whose, zone, month, _close(database, network, whose, zone, month, now))
-        for whose, zone, _ in wanted
+        for whose, zone in sorted(wanted)
         if tenant in (None, whose)
     ]
+
+
+def zones_of(network: Network) -> set[str]:
+    """Give the zones in which an ISP's money may be booked."""
+    return {row.zone for row in (*network.tariff, *network.bsp)}
 
 
 def _close(
@@ -116,17 +129,19 @@ def _close(
         return Refusal.NOT_OVER
     for _ in range(_ROUNDS):
         with database.read.connect() as connection:
-            if month <= read_closed(connection).get((tenant, zone), ""):
+            before = read_closed(connection).get((tenant, zone), "")
+            if month <= before:
                 return Refusal.CLOSED
-            seen = last_entry_in(connection, tenant, zone, month)
-        if _levy(database, network, tenant, zone, month, now):
+            seen = months_upto(connection, tenant, zone, before, month)
+        levied = [_levy(database, network, tenant, zone, one, now) for one in seen]
+        if any(levied):
             continue  # what was booked while it was levied is levied too
         with database.write.begin() as connection:
             lock_balances(connection)  # usage is rated by which months are closed
             lock_head(connection)
             if month <= read_closed(connection).get((tenant, zone), ""):
                 return Refusal.CLOSED
-            if last_entry_in(connection, tenant, zone, month) == seen:
+            if months_upto(connection, tenant, zone, before, month) == seen:
                 close_month(connection, tenant, zone, month, now)
                 return None
     return Refusal.STILL_BOOKED

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Row
 
-from config.network import Network
+from config.network import Network, network_of
 from rating.entry import NETWORK, Kind, Source
 from rating.statement import (
     NEXT,
@@ -30,16 +30,17 @@ from rating.statement import (
     summary_line,
 )
 from rating.statement_csv import HEADER, csv_lines
+from services.periods import zones_of
 from storage import statements as repository
 from storage.database import Database
-from storage.entries import lock_head
+from storage.entries import lock_head, read_closed
 from storage.entry_queries import (
     Balance,
     EntryFilter,
     balances,
     entries_of_book,
-    months_of,
 )
+from storage.network import read_network
 
 _SLICE: Final = 2000
 _NO_END: Final = 2**62
@@ -219,9 +220,22 @@ def _books(
 
 
 def _is_closed(connection: Connection, whose: Recipient, books: list[Balance]) -> bool:
+    """Say whether nothing can be booked any more that the statement would tell: neither
+    in its books nor by an ISP that has none there yet."""
+    closed = read_closed(connection)
     concerned = {(b.book.tenant, b.book.zone) for b in books}
-    return all(
-        closed
-        for tenant, zone, closed in months_of(connection, whose.month)
-        if (tenant, zone) in concerned
-    )
+    concerned |= _who_may_book(network_of(read_network(connection)), whose)
+    return all(closed.get(one, "") >= whose.month for one in concerned)
+
+
+def _who_may_book(network: Network, whose: Recipient) -> set[tuple[str, str]]:
+    isps, zones = {isp.name for isp in network.isp}, zones_of(network)
+    if whose.role is Role.ISP:
+        isps &= {whose.name}
+    elif whose.role is Role.BSP:
+        seller = next((bsp for bsp in network.bsp if bsp.name == whose.name), None)
+        isps &= set(seller.isps if seller is not None and seller.isps else isps)
+        metered = {meter.tariff for meter in network.meter if meter.bsp == whose.name}
+        zones = {tariff.zone for tariff in network.tariff if tariff.name in metered}
+        zones |= {seller.zone} if seller is not None else set()
+    return {(isp, zone) for isp in isps for zone in zones}

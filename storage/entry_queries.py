@@ -268,14 +268,21 @@ def sums_of_service(
     ]
 
 
-def last_entry_in(connection: Connection, tenant: str, zone: str, month: str) -> int:
-    """The last entry booked in a month of a tenant and zone; 0 when there is none."""
+def months_upto(
+    connection: Connection, tenant: str, zone: str, closed: str, month: str
+) -> dict[str, int]:
+    """The months of a tenant and zone behind a closed one and up to another that have
+    entries, in order, each with the last entry booked in it."""
+    own = book.c.tenant == tenant, book.c.zone == zone
+    within = book.c.month > closed, book.c.month <= month
     query = (
-        select(func.max(block.c.last_entry_id))
+        select(book.c.month, func.max(block.c.last_entry_id))
         .select_from(block.join(book, book.c.id == block.c.book_id))
-        .where(book.c.tenant == tenant, book.c.zone == zone, book.c.month == month)
+        .where(*own, *within)
+        .group_by(book.c.month)
+        .order_by(book.c.month)
     )
-    return connection.execute(query).scalar() or 0
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def _entries() -> Select[Any]:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from settlement_network import DECEMBER, NOVEMBER, ZONES, charge, network
 
+from config.network import bodies
 from config.settlement import Tax
 from rating.entry import Source
 from rating.posting import Poster
@@ -32,8 +33,10 @@ from storage.database import Database
 from storage.entries import lock_head, post, read_closed
 from storage.entry_queries import EntryFilter, balances, list_entries
 from storage.ledger_proof import prove
+from storage.network import Change, apply
 
 MONTH = "2026-11"
+OCTOBER = NOVEMBER - 30 * 86_400
 AURORA = Recipient(Role.ISP, "aurora", MONTH)
 FILMHOUSE = Recipient(Role.BSP, "filmhouse", MONTH)
 PROVIDER = Recipient(Role.NETWORK, "network", MONTH)
@@ -254,3 +257,45 @@ def test_a_statement_is_csv_that_sums_up(database: Database) -> None:
     assert 98 == len(rows)
     for row in rows:
         assert 0 == sum(int(row[n]) for n in row if n.endswith("_amount"))
+
+
+def test_a_month_closes_with_those_before_it_and_their_tax(database: Database) -> None:
+    """Whoever forgot to close October has its tax all the same."""
+    use(database, 1000, at=OCTOBER)
+    use(database, 2000)
+    assert {None} == {
+        c.refusal for c in close_months(database, network(), MONTH, DECEMBER)
+    }
+    assert {"2026-10": 250, MONTH: 500} == {
+        month: sum(taxes_of(database, month).values()) for month in ("2026-10", MONTH)
+    }
+
+
+def test_nothing_is_booked_behind_a_statement_that_was_issued(
+    database: Database,
+) -> None:
+    """A BSP's statement waits for every ISP that it sells to; borealis had nothing in
+    the month until it closed, and what it buys late is told with the next."""
+    with database.write.begin() as connection:
+        whole = bodies(network()).items()
+        apply(connection, [Change("add", *of, body) for of, body in whole], NOVEMBER)
+    buy_film(database)
+    open_statement(database, FILMHOUSE, DECEMBER)
+    close_months(database, network(), MONTH, DECEMBER, "aurora")
+    issue = (database, FILMHOUSE, Step.ISSUE, None, DECEMBER)
+    assert StatementRefusal.NOT_CLOSED == take_step(*issue)
+    close_months(database, network(), MONTH, DECEMBER)
+    assert State.ISSUED == take_step(*issue)
+    event = Event(
+        event_id="E-2",
+        action=Action.SALE,
+        reference="order-8",
+        user="borealis-102",
+        product="film",
+        at=NOVEMBER,
+    )
+    handle(database, Catalogue(network()), "filmhouse", event, DECEMBER)
+    with database.read.connect() as connection:
+        december = FILMHOUSE._replace(month="2026-12")
+        lines = list(lines_of(connection, december))
+    assert [("order-8", MONTH)] == [(line.reference, line.late_from) for line in lines]
