@@ -119,7 +119,8 @@ def close_months(
 
 def zones_of(network: Network) -> set[str]:
     """Give the zones in which an ISP's money may be booked."""
-    return {row.zone for row in (*network.tariff, *network.bsp)}
+    sellers = {bsp.zone for bsp in network.bsp}
+    return sellers | {tariff.zone for tariff in network.tariff}
 
 
 def _close(
