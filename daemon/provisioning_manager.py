@@ -17,7 +17,15 @@ from daemon import clock
 from provisioning.outcomes import Outcome, Trouble
 from provisioning.task_graph import Kind
 from services.adapters import Ports
-from services.order_manager import ORDERS_AT_ONCE, Call, Step, ring, settle, step
+from services.order_manager import (
+    ORDERS_AT_ONCE,
+    Call,
+    Step,
+    is_due,
+    ring,
+    settle,
+    step,
+)
 from services.provisioning import Provisioning
 from services.qualification_life import EXPIRED_AT_ONCE, expire
 from storage import service_records
@@ -113,7 +121,10 @@ class ProvisioningManager:
             pass
 
     def _work(self, answers: list[tuple[Call, Outcome]]) -> Step:
-        now = int(clock.now())
+        now, session = int(clock.now()), self._session
+        # An idle manager takes no lock that the ledger's batches would wait for.
+        if not (answers or session is None or is_due(self._provisioning, now, session)):
+            return Step(0, [], [])
         for _ in range(EXPIRIES):
             # Nobody is told of it, so nobody waits until it is durable.
             with self._provisioning.transaction(now, later=True) as transaction:

@@ -27,9 +27,9 @@ from provisioning.task_graph import (
 )
 from services.adapters import Ports, Work, look_ahead, perform
 from services.orders import save, save_all
-from services.provisioning import Transaction
+from services.provisioning import Provisioning, Transaction
 from storage import orders as stored
-from storage import service_records
+from storage import qualifications, service_records
 from storage.database import is_away
 
 ORDERS_AT_ONCE: Final = 100
@@ -66,6 +66,18 @@ class Step(NamedTuple):
     orders: int
     calls: list[Call]
     failures: list[Failure]
+
+
+def is_due(provisioning: Provisioning, now: int, after: int) -> bool:
+    """Say whether a step would find anything to do, or to learn; ``after`` is how far
+    sessions were looked at. It is asked beside writers, and keeps none of them."""
+    with provisioning.database.read.connect() as connection:
+        return bool(
+            stored.due(connection, now, 1)
+            or qualifications.expired(connection, now, 1)
+            or service_records.latest_session(connection) > after
+            or not provisioning.is_current(connection)
+        )
 
 
 def step(transaction: Transaction, ports: Ports, draw: Callable[[], float]) -> Step:

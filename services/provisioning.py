@@ -170,6 +170,10 @@ class Provisioning:
         finally:
             self._lock.release()
 
+    def is_current(self, connection: Connection) -> bool:
+        """Say whether memory has the network as the database has it."""
+        return self._inventory.number == network.latest_change(connection)
+
     def confirm(self) -> None:
         """Make durable what is committed; raises StorageError when it cannot be."""
         if self.database.log is not None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from provisioning_site import AURORA, Site, body, fill
+from sqlalchemy import event
 
 from config.loader import load_settings
 from controlplane.desk import WAITING_MAX, Desk, DeskBusyError
@@ -257,6 +258,34 @@ def test_a_party_without_a_transport_is_trouble_that_says_so(site: Site) -> None
         "no transport for device is configured",
         "no transport for bsp is configured",
     } == asyncio.run(look())
+
+
+def test_an_idle_manager_begins_no_transaction(site: Site) -> None:
+    """The ledger's batches wait for nobody who has nothing to write."""
+    begun: list[object] = []
+    begun_at_looks: list[int] = []
+    event.listen(site.database.write, "begin", begun.append)
+    manager = ProvisioningManager(site.provisioning, site.parties.ports(), {})
+
+    async def idle() -> None:
+        loop, looked = asyncio.get_running_loop(), asyncio.Event()
+
+        def look(_: object) -> None:
+            begun_at_looks.append(len(begun))
+            if len(begun_at_looks) == 4:
+                loop.call_soon_threadsafe(looked.set)
+
+        event.listen(site.database.read, "begin", look)
+        working = asyncio.create_task(manager.run())
+        try:
+            async with asyncio.timeout(20):
+                await looked.wait()
+        finally:
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+
+    asyncio.run(idle())
+    assert 0 < begun_at_looks[0] == begun_at_looks[-1]
 
 
 def test_desks_answer_many_at_once_in_their_turn(site: Site) -> None:
