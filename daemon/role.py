@@ -121,10 +121,7 @@ class RoleContext:
         Raises Withdrawn, which the role lets pass, when it is told to stop instead.
         """
         self.send({"type": "ready"})
-        # What is imported stays; and batches make thousands of tuples that die by
-        # themselves, which the collector would look through a hundred times a second.
-        gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
+        gc.freeze()  # what is imported stays
         await self._go.wait()
         if self.stopping.is_set():
             raise Withdrawn
@@ -297,6 +294,9 @@ def main(argv: list[str]) -> int:
 
 def run_loop(main_coroutine: Any) -> int:
     """Run a coroutine on uvloop where it is installed, else on asyncio's own loop."""
+    # Imports make what stays, and batches thousands of tuples that die by themselves:
+    # the collector would look through them a hundred times a second.
+    gc.set_threshold(*GC_THRESHOLDS)
     try:
         import uvloop
     except ImportError:
