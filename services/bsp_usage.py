@@ -192,7 +192,8 @@ def _receive(
 def _event_id(record: object, body: str) -> str:
     """The BSP's own id; what has none that can be kept is told apart by its content."""
     given = record.get("event_id") if isinstance(record, dict) else None
-    if isinstance(given, str) and 0 < len(given) <= 253:
+    # PostgreSQL has no U+0000 in its texts.
+    if isinstance(given, str) and 0 < len(given) <= 253 and "\0" not in given:
         return given
     return f"sha256:{hashlib.sha256(body.encode()).hexdigest()}"
 

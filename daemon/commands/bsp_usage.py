@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -125,16 +124,30 @@ def recycle(configuration: Path | None, bsp: str | None) -> None:
 
 
 def _records(file: Path) -> Iterator[object]:
-    """Give each record; a line that is no JSON is a record that says nothing."""
-    with file.open(newline="", encoding="utf-8", errors="replace") as opened:
-        first = opened.read(1)
+    """Give each record; a line that cannot be read is a record that says nothing."""
+    with file.open(newline="", encoding="utf-8-sig", errors="replace") as opened:
+        first = next((text for text in opened if text.strip()), "").lstrip()[:1]
         opened.seek(0)
-        if first not in "{[":
-            yield from csv.DictReader(opened, restkey="more")
+        yield from _json_records(opened) if first in "{[" else _csv_records(opened)
+
+
+def _json_records(lines: Iterable[str]) -> Iterator[object]:
+    for text in lines:
+        if text.strip():
+            try:
+                yield msgspec.json.decode(text)
+            except (msgspec.DecodeError, RecursionError):
+                yield text.strip()
+
+
+def _csv_records(lines: Iterable[str]) -> Iterator[object]:
+    # The csv module gives up at U+0000, and at a field without an end.
+    storable = (text.replace("\0", "\ufffd") for text in lines)
+    reader = csv.DictReader(storable, restkey="more")
+    while True:
+        try:
+            yield next(reader)
+        except StopIteration:
             return
-        for text in opened:
-            if text.strip():
-                try:
-                    yield json.loads(text)
-                except ValueError:
-                    yield text.strip()
+        except csv.Error as error:
+            yield f"line {reader.line_num}: {error}"

@@ -241,6 +241,36 @@ def test_metered_use_as_json_lines_and_of_nobody(site: MoneySite) -> None:
     assert (2, True) == (result.exit_code, lost in result.stderr)
 
 
+GOOD = "U-1,aurora-101,minutes,1,2024-03-10T12:00:00Z\n"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        pytest.param('"\\ud800"\n%J', id="half a surrogate pair"),
+        pytest.param("[" * 100_000 + "\n%J", id="arrays without end"),
+        pytest.param("\ufeff{\n%J", id="JSON behind a byte order mark"),
+        pytest.param("\n {\n%J", id="JSON behind a blank line"),
+        pytest.param("%HU-\0,x,minutes,1,1\n" + GOOD, id="U+0000"),
+        pytest.param("\ufeff%HU-2,x,minutes,1,1\n" + GOOD, id="CSV behind a mark"),
+        pytest.param('%H"' + "x" * 200_000 + '"\n' + GOOD, id="a huge field"),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_not_the_file_s_end(
+    site: MoneySite, lines: str
+) -> None:
+    """What is behind it is taken and rated, and the file is said not to be right."""
+    header = "event_id,user,meter,quantity,start"
+    record = dict(zip(header.split(","), GOOD.strip().split(","), strict=True))
+    text = lines.replace("%J", json.dumps(record)).replace("%H", f"{header}\n")
+    file = site.folder / "usage"
+    file.write_text(text if lines[0] != '"' else "{\n" + text)
+    result = site.run("bsp-usage", "load", "--bsp", "filmhouse", str(file))
+    assert 1 == result.exit_code
+    assert "1 accepted, " in result.stdout
+    assert "; 1 rated\n" in result.stdout
+
+
 def test_a_statement_is_opened_issued_disputed_and_settled(booked: MoneySite) -> None:
     """Each state is printed and listed; a step that cannot be is refused by name."""
     steps: list[tuple[str, str, tuple[str, ...]]] = [("open", "opened", ())]

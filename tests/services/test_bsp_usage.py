@@ -198,6 +198,15 @@ def test_a_rejected_record_comes_back_after_a_fix(database: Database) -> None:
     assert [(-500_000, 0, 500_000, 0, 0)] == amounts(database)
 
 
+def test_an_id_that_no_database_keeps_stops_no_other_record(
+    database: Database,
+) -> None:
+    """PostgreSQL has no U+0000: such a record is told apart by its content."""
+    nul = event(1) | {"event_id": "a\0b"}
+    taken = [("rejected", "event_id_missing"), ("accepted", None)]
+    assert taken == send(database, nul, event(2))
+
+
 def test_csv_s_text_is_read_like_json() -> None:
     """Numbers as text, RFC 3339 times, and no end for what took no time."""
     record = {"event_id": "E", "user": "u", "meter": "m", "quantity": "3", "end": ""}
