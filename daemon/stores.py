@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from config.network import Change, Network, bodies, diff
+from config.row import Body
 from config.tariff_checks import frozen
 from daemon import clock
 from daemon.preparation import Plan
@@ -18,6 +19,7 @@ from services.inventory import managed
 from services.provisioning import ObjectChange, log_changes
 from storage import network as stored
 from storage.database import (
+    SQLITE_FILE,
     Database,
     DatabaseUrlError,
     DatabaseVersionError,
@@ -49,9 +51,22 @@ def opened(plan: Plan) -> Iterator[Database]:
     except DatabaseVersionError as error:
         raise StoreError(str(error)) from error
     except StorageError as error:
-        raise StoreAwayError(f"database: {str(error).splitlines()[0]}") from error
+        raise StoreAwayError(_why(error, plan)) from error
     finally:
         database.close()
+
+
+def _why(error: StorageError, plan: Plan) -> str:
+    """Say what failed, by name, and what to do when the database was never made."""
+    said = str(error).splitlines()[0]
+    if plan.settings.database == "sqlite":
+        file = plan.data_dir / SQLITE_FILE
+        if not file.exists():
+            return f"database: {file} is not there; `fairlane run` makes it"
+        said = f"{file}: {said}"
+    if "no such table" in said or "UndefinedTable" in said:
+        said += "; `fairlane migrate` brings the database to this version"
+    return f"database: {said}"
 
 
 def prepare_database(plan: Plan) -> None:
@@ -61,10 +76,18 @@ def prepare_database(plan: Plan) -> None:
 
 
 def plan_network(plan: Plan) -> list[Change]:
-    """List what ``apply_network`` would change; raises StoreError."""
+    """List what ``apply_network`` would change; raises StoreError.
+
+    Nothing is made or migrated for it: a database that is not there yet has no network.
+    """
     if plan.network is None:
         return []
+    on_disk = plan.settings.database == "sqlite"
+    if on_disk and not (plan.data_dir / SQLITE_FILE).exists():
+        return diff({}, _wanted(plan.network))
     with opened(plan) as database, database.read.connect() as connection:
+        if not stored.exists(connection):
+            return diff({}, _wanted(plan.network))
         return _difference(connection, plan.network)
 
 
@@ -88,13 +111,17 @@ def apply_network(plan: Plan) -> list[Change]:
     return changes
 
 
-def _difference(connection: Connection, network: Network) -> list[Change]:
-    """Compare with what is stored; StoreError when a tariff in force would change."""
+def _wanted(network: Network) -> dict[tuple[str, str], Body]:
     # What is stored went through JSON, so what is wanted must too: tuples become lists.
-    wanted = {
+    return {
         key: msgspec.json.decode(msgspec.json.encode(body))
         for key, body in bodies(network).items()
     }
+
+
+def _difference(connection: Connection, network: Network) -> list[Change]:
+    """Compare with what is stored; StoreError when a tariff in force would change."""
+    wanted = _wanted(network)
     before = stored.read_network(connection)
     refused = frozen(before, wanted, int(clock.now()))
     if refused:

@@ -57,6 +57,11 @@ def lock_network(connection: Connection) -> None:
         )
 
 
+def exists(connection: Connection) -> bool:
+    """Tell whether there is a table for the network: the database was migrated once."""
+    return sqlalchemy.inspect(connection).has_table(network_object.name)
+
+
 _REMOVE: Final = delete(network_object).where(
     network_object.c.kind == bindparam("of"), network_object.c.name == bindparam("gone")
 )

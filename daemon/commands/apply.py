@@ -46,9 +46,12 @@ def command(
     if plan.network is None:
         raise click.UsageError("no FILE, and the configuration names no network")
     try:
-        preparation.make_data_directory(plan.data_dir)
-        prepare_database(plan)
-        changes = plan_network(plan) if dry_run else apply_network(plan)
+        if dry_run:
+            changes = plan_network(plan)
+        else:
+            preparation.make_data_directory(plan.data_dir)
+            prepare_database(plan)
+            changes = apply_network(plan)
     except (StartError, StoreError) as error:
         fail(str(error))
     for change in changes:

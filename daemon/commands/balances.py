@@ -12,7 +12,12 @@ from daemon import clock
 from daemon.commands.amounts import decimal_of
 from daemon.commands.ledger import time_of
 from daemon.commands.listing import TABLE_ROWS, Moment, print_table
-from daemon.commands.options import configuration_option, fail, json_option
+from daemon.commands.options import (
+    NUMBER,
+    configuration_option,
+    fail,
+    json_option,
+)
 from daemon.commands.stored import database_of, network_in
 from services import topups
 from services.live_balances import LiveBalance, balance_of
@@ -101,7 +106,7 @@ def topup(service: str, name: str, configuration: Path | None) -> None:
 @configuration_option
 @click.option("--isp", "tenant", help="Only of this ISP's services.")
 @click.option("--service", help="Only of this service.")
-@click.option("--limit", type=click.IntRange(1), help="Only the newest.")
+@click.option("--limit", type=NUMBER, help="Only the newest.")
 @json_option
 def events(
     configuration: Path | None,

@@ -14,7 +14,12 @@ import msgspec
 from daemon import clock
 from daemon.commands.ledger import time_of
 from daemon.commands.listing import TABLE_ROWS, print_table
-from daemon.commands.options import configuration_option, fail, json_option
+from daemon.commands.options import (
+    NUMBER,
+    configuration_option,
+    fail,
+    json_option,
+)
 from daemon.commands.stored import database_of, network_in
 from services import bsp_usage
 from services.catalogue import Catalogue
@@ -61,7 +66,7 @@ def load(configuration: Path | None, bsp: str, file: Path, *, as_json: bool) -> 
 @configuration_option
 @click.option("--bsp", help="Only of this BSP.")
 @click.option("--ages", is_flag=True, help="By BSP and reason, with the oldest's age.")
-@click.option("--limit", type=click.IntRange(1), help="Only the oldest.")
+@click.option("--limit", type=NUMBER, help="Only the oldest.")
 @json_option
 def rejected(
     configuration: Path | None,

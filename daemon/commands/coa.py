@@ -12,6 +12,7 @@ import msgspec
 from daemon import clock
 from daemon.commands.listing import TABLE_ROWS, print_table
 from daemon.commands.options import (
+    NUMBER,
     configuration_option,
     fail,
     json_option,
@@ -49,7 +50,7 @@ def command() -> None:
 @command.command("list")
 @configuration_option
 @click.option("--service", help="Only of this service.")
-@click.option("--limit", type=click.IntRange(1), help="Only the newest.")
+@click.option("--limit", type=NUMBER, help="Only the newest.")
 @json_option
 def list_(
     configuration: Path | None, service: str | None, limit: int | None, as_json: bool

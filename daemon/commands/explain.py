@@ -15,6 +15,7 @@ from daemon.commands.amounts import decimal_of
 from daemon.commands.decode import CODE_NAMES
 from daemon.commands.ledger import entry_object, time_of
 from daemon.commands.options import (
+    NUMBER,
     configuration_option,
     fail,
     json_option,
@@ -32,7 +33,7 @@ from storage.journal import JournalError
 
 
 @click.command()
-@click.argument("entry", type=click.IntRange(1))
+@click.argument("entry", type=NUMBER)
 @configuration_option
 @json_option
 def command(entry: int, configuration: Path | None, *, as_json: bool) -> None:

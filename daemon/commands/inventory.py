@@ -11,6 +11,7 @@ import msgspec
 
 from daemon.commands.listing import print_table
 from daemon.commands.options import (
+    NUMBER,
     configuration_option,
     fail,
     json_option,
@@ -91,7 +92,7 @@ def _tell(file: IO[str], mistakes: list[inventory_csv.Mistake]) -> None:
 @click.option("--kind", help="Only of this kind.")
 @click.option("--name", help="Only of the object called so.")
 @click.option("--isp", help="Only what is this ISP's.")
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True)
+@click.option("--limit", type=NUMBER, default=100, show_default=True)
 @json_option
 def log(
     configuration: Path | None,

@@ -12,6 +12,7 @@ from daemon import clock
 from daemon.commands.addresses import Ipv4
 from daemon.commands.listing import TABLE_ROWS, print_table
 from daemon.commands.options import (
+    NUMBER,
     configuration_option,
     fail,
     json_option,
@@ -41,7 +42,7 @@ COLUMNS = (
 @click.option("--isp", help="Only of services of this ISP.")
 @click.option("--pool", help="Only of this pool.")
 @click.option("--state", type=click.Choice(STATES), help="Only such leases.")
-@click.option("--limit", type=click.IntRange(1), help="Only the first.")
+@click.option("--limit", type=NUMBER, help="Only the first.")
 @json_option
 def command(
     configuration: Path | None, as_json: bool, limit: int | None, **options: Any

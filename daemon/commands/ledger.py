@@ -14,7 +14,12 @@ from daemon import clock
 from daemon.commands.amounts import decimal_of
 from daemon.commands.listing import TABLE_ROWS, print_table
 from daemon.commands.months import Month
-from daemon.commands.options import configuration_option, fail, json_option
+from daemon.commands.options import (
+    NUMBER,
+    configuration_option,
+    fail,
+    json_option,
+)
 from daemon.commands.stored import database_of, network_in
 from rating.entry import Entry, Kind
 from services import periods
@@ -53,7 +58,7 @@ def command() -> None:
 @click.option("--month", type=Month(), help="Only booked in it, such as 2026-11.")
 @click.option("--kind", type=click.Choice([k.value for k in Kind]))
 @click.option("--service", help="Only of this service.")
-@click.option("--limit", type=click.IntRange(1), help="Only the newest.")
+@click.option("--limit", type=NUMBER, help="Only the newest.")
 @json_option
 def entries(configuration: Path | None, *, as_json: bool, **options: Any) -> None:
     """List entries, the newest last; amounts owed are negative."""
@@ -134,7 +139,7 @@ def verify(configuration: Path | None, *, as_json: bool) -> None:
 
 @command.command()
 @configuration_option
-@click.argument("entry", type=click.IntRange(1))
+@click.argument("entry", type=NUMBER)
 @click.option("--reason", required=True, help="Why; it stays in the ledger.")
 @click.option("--dry-run", is_flag=True, help="Show what it would do, and do nothing.")
 @json_option

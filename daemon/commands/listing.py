@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 
 from daemon import clock
 from daemon.commands.options import (
+    NUMBER,
     configuration_option,
     fail,
     json_option,
@@ -33,6 +34,10 @@ Function = TypeVar("Function", bound=Callable[..., object])
 # A terminal is for looking; --json lists all.
 TABLE_ROWS = 100
 STATES = ("open", "suspect", "closed")
+
+# Calendars end with the year 9999, in every zone.
+_LAST_MOMENT = datetime(9999, 1, 1, tzinfo=UTC)
+_FIRST_MOMENT = datetime(1, 12, 31, tzinfo=UTC)
 
 _AGO = re.compile(r"(\d{1,9})([smhd])")
 _UNIT = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -58,12 +63,15 @@ class Moment(click.ParamType[int]):
 def parse_moment(text: str, now: datetime) -> int:
     """Return ``text`` in epoch seconds; raises ValueError or OverflowError."""
     if text.isdecimal():
-        return int(text)
-    ago = _AGO.fullmatch(text)
-    if ago:
-        return int((now - timedelta(**{_UNIT[ago[2]]: int(ago[1])})).timestamp())
-    moment = datetime.fromisoformat(text)
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+        moment = datetime.fromtimestamp(int(text), UTC)
+    elif ago := _AGO.fullmatch(text):
+        moment = now - timedelta(**{_UNIT[ago[2]]: int(ago[1])})
+    else:
+        moment = datetime.fromisoformat(text)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if not _FIRST_MOMENT <= moment <= _LAST_MOMENT:
+        raise ValueError(text)
+    return int(moment.timestamp())
 
 
 def listing_options(function: Function) -> Function:
@@ -76,7 +84,7 @@ def listing_options(function: Function) -> Function:
         click.option("--state", type=click.Choice(STATES), help="Only such sessions."),
         click.option("--since", type=Moment(), help="Only what is after this time."),
         click.option("--until", type=Moment(), help="Only what is before this time."),
-        click.option("--limit", type=click.IntRange(1), help="Only the newest."),
+        click.option("--limit", type=NUMBER, help="Only the newest."),
         json_option,
     ]
     for option in reversed(options):

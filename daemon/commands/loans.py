@@ -9,7 +9,12 @@ from typing import Any
 import click
 
 from daemon.commands.asking import acting_options, carry_out, read, show_rows
-from daemon.commands.options import configuration_option, json_option, load_or_exit
+from daemon.commands.options import (
+    NUMBER,
+    configuration_option,
+    json_option,
+    load_or_exit,
+)
 from ipserver.decision import NETWORK
 from ipserver.over_allocation_command import Action
 from services import overallocation
@@ -25,7 +30,7 @@ def command() -> None:
 @configuration_option
 @click.option("--isp", help="Only loans that this ISP is a party of.")
 @click.option("--open", "open_only", is_flag=True, help="Only what is not back yet.")
-@click.option("--limit", type=click.IntRange(1), help="Only the newest.")
+@click.option("--limit", type=NUMBER, help="Only the newest.")
 @json_option
 def list_(
     configuration: Path | None, isp: str | None, as_json: bool, **options: Any
@@ -52,5 +57,5 @@ for _action, _text in (
     (Action.EXTEND, "Let loan NUMBER go on for another term, for its lender."),
     (Action.CONVERT, "Make the borrower of loan NUMBER the owner, for good."),
 ):
-    _number = click.argument("number", type=int)
+    _number = click.argument("number", type=NUMBER)
     command.command(_action.value)(acting_options(_number(_steering(_action, _text))))

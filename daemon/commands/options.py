@@ -16,6 +16,9 @@ from daemon.preparation import Plan
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
+# What a column of the database holds; a driver raises an error of its own on more.
+NUMBER = click.IntRange(1, 2**63 - 1)
+
 
 def configuration_option(function: Function) -> Function:
     """Add ``-c FILE`` to a command, as ``configuration``."""

@@ -17,6 +17,7 @@ import msgspec
 from daemon import clock
 from daemon.commands.listing import print_table
 from daemon.commands.options import (
+    NUMBER,
     configuration_option,
     fail,
     json_option,
@@ -68,7 +69,7 @@ def command() -> None:
 @click.option("--line", help="Only about this line.")
 @click.option("--external-id", help="Only what its ISP calls so.")
 @click.option("--dead", is_flag=True, help="Only with dead letters.")
-@click.option("--limit", type=click.IntRange(1), help="Only the newest.")
+@click.option("--limit", type=NUMBER, help="Only the newest.")
 @json_option
 def list_(
     configuration: Path | None,
@@ -197,7 +198,7 @@ def retry(configuration: Path | None, order_id: str) -> None:
 @command.command()
 @configuration_option
 @click.argument("order_id")
-@click.argument("task", type=int)
+@click.argument("task", type=NUMBER)
 @click.option("--reason", required=True, help="Why, for the record.")
 def force(configuration: Path | None, order_id: str, task: int, *, reason: str) -> None:
     """Take the dead letter TASK for done: somebody saw to it by hand."""

@@ -10,6 +10,7 @@ import msgspec
 
 from daemon.commands.asking import acting_options, carry_out, read, show_rows
 from daemon.commands.options import (
+    NUMBER,
     configuration_option,
     fail,
     json_option,
@@ -35,7 +36,7 @@ def command() -> None:
     "--state", type=click.Choice([one.value for one in RequestState]), help="Only such."
 )
 @click.option("--open", "open_only", is_flag=True, help="Only what has no answer yet.")
-@click.option("--limit", type=click.IntRange(1), help="Only the newest.")
+@click.option("--limit", type=NUMBER, help="Only the newest.")
 @json_option
 def list_(
     configuration: Path | None, isp: str | None, as_json: bool, **options: Any
@@ -48,7 +49,7 @@ def list_(
 
 @command.command()
 @configuration_option
-@click.argument("number", type=int)
+@click.argument("number", type=NUMBER)
 @click.option("--isp", help="As this ISP sees it.")
 @json_option
 def show(
@@ -80,7 +81,7 @@ def raise_(
 
 @command.command()
 @acting_options
-@click.argument("number", type=int)
+@click.argument("number", type=NUMBER)
 @click.option("--blocks", type=click.IntRange(1), help="Only so many blocks.")
 def approve(
     configuration: Path | None, number: int, blocks: int | None, **options: Any
@@ -92,7 +93,7 @@ def approve(
 
 @command.command()
 @acting_options
-@click.argument("number", type=int)
+@click.argument("number", type=NUMBER)
 def deny(configuration: Path | None, number: int, **options: Any) -> None:
     """Refuse request NUMBER."""
     _decide(configuration, number, options, Action.DENY)
@@ -100,7 +101,7 @@ def deny(configuration: Path | None, number: int, **options: Any) -> None:
 
 @command.command()
 @acting_options
-@click.argument("number", type=int)
+@click.argument("number", type=NUMBER)
 def cancel(configuration: Path | None, number: int, **options: Any) -> None:
     """Withdraw request NUMBER."""
     _decide(configuration, number, options, Action.CANCEL)

@@ -12,7 +12,11 @@ from daemon import clock
 from daemon.commands.amounts import decimal_of
 from daemon.commands.ledger import time_of
 from daemon.commands.listing import TABLE_ROWS, print_table
-from daemon.commands.options import configuration_option, json_option
+from daemon.commands.options import (
+    NUMBER,
+    configuration_option,
+    json_option,
+)
 from daemon.commands.stored import database_of, network_in
 from rating.purchase import State
 from services import purchases
@@ -46,7 +50,7 @@ def command() -> None:
 @click.option("--bsp", help="Only at this BSP.")
 @click.option("--service", help="Only by this service.")
 @click.option("--state", type=click.Choice([s.value for s in State]))
-@click.option("--limit", type=click.IntRange(1), help="Only the newest.")
+@click.option("--limit", type=NUMBER, help="Only the newest.")
 @json_option
 def list_command(configuration: Path | None, *, as_json: bool, **options: Any) -> None:
     """List purchases, the newest last."""

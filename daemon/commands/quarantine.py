@@ -18,6 +18,7 @@ from daemon.appliers import ACCOUNTING, kind_of
 from daemon.commands.asking import look_until, read, show_rows
 from daemon.commands.listing import TABLE_ROWS
 from daemon.commands.options import (
+    NUMBER,
     configuration_option,
     fail,
     json_option,
@@ -39,7 +40,7 @@ def command() -> None:
 
 @command.command("list")
 @configuration_option
-@click.option("--limit", type=click.IntRange(1), help="Only the newest.")
+@click.option("--limit", type=NUMBER, help="Only the newest.")
 @json_option
 def list_(configuration: Path | None, *, limit: int | None, as_json: bool) -> None:
     """List the records, the one received last first."""
@@ -51,7 +52,7 @@ def list_(configuration: Path | None, *, limit: int | None, as_json: bool) -> No
 @command.command()
 @configuration_option
 @click.argument("journal")
-@click.argument("position", type=int)
+@click.argument("position", type=NUMBER)
 @json_option
 def show(
     configuration: Path | None, journal: str, position: int, *, as_json: bool
@@ -75,7 +76,7 @@ def show(
 @command.command()
 @configuration_option
 @click.argument("journal", required=False)
-@click.argument("position", type=int, required=False)
+@click.argument("position", type=NUMBER, required=False)
 @click.option("--all", "every", is_flag=True, help="Every record of accounting.")
 def retry(
     configuration: Path | None,

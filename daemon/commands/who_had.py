@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import click
@@ -44,7 +46,8 @@ def command(
     except StoreError as error:
         fail(str(error))
     if found is None:
-        fail("nobody had that address then")
+        then = datetime.fromtimestamp(when, UTC)
+        fail(f"nobody had {IPv4Address(address)} at {then:%Y-%m-%dT%H:%M:%SZ}")
     if as_json:
         click.echo(msgspec.json.encode(found))
         return

@@ -245,6 +245,64 @@ def test_times_are_dates_ages_and_epoch_seconds() -> None:
     assert 5 == parse_moment("5", now)
     with pytest.raises(ValueError, match="isoformat"):
         parse_moment("yesterday", now)
+    for word in ("0001-01-01", "9999-12-31", "253402300799"):
+        with pytest.raises(ValueError, match=word):
+            parse_moment(word, now)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("who-had", "10.0.0.1", "--at"),
+        ("usage", "--since"),
+        ("usage", "--limit"),
+        ("leases", "--limit"),
+        ("overallocation", "show"),
+        ("loans", "recall"),
+        ("explain",),
+        ("ledger", "reverse", "--reason", "a mistake"),
+    ],
+)
+def test_a_number_that_nothing_can_have_is_a_wrong_use(
+    site: Path, words: tuple[str, ...]
+) -> None:
+    """Exit code 2 and the number, on the command line and not in the database."""
+    fill(site)
+    number = "99999999999999999999"
+    result = fairlane(*words, number, "-c", site)
+    assert (2, True) == (result.exit_code, number in result.stderr)
+
+
+def test_a_database_that_was_never_made_is_named(site: Path) -> None:
+    """What fails says which file it looked for, and what makes it."""
+    result = fairlane("usage", "-c", site)
+    file = site.parent / "data" / "fairlane.db"
+    said = f"fairlane: database: {file} is not there; `fairlane run` makes it\n"
+    assert (1, said) == (result.exit_code, result.stderr)
+
+
+def test_a_database_without_tables_is_to_be_migrated(site: Path) -> None:
+    """What fails names the file, the table and the command."""
+    file = site.parent / "data" / "fairlane.db"
+    file.parent.mkdir()
+    file.touch()
+    result = fairlane("usage", "-c", site)
+    assert result.exit_code == 1
+    for word in (str(file), "no such table: usage", "`fairlane migrate`"):
+        assert word in result.stderr
+
+
+def test_a_dry_run_of_apply_makes_nothing(site: Path) -> None:
+    """Neither a data directory nor a database, nor tables in an empty one."""
+    data = site.parent / "data"
+    said = fairlane("apply", "-c", site, "--dry-run")
+    assert (0, True) == (said.exit_code, said.output.startswith("+ nas bng1"))
+    assert not data.exists()
+    data.mkdir()
+    (data / "fairlane.db").touch()
+    again = fairlane("apply", "-c", site, "--dry-run")
+    assert (0, said.output) == (again.exit_code, again.output)
+    assert (data / "fairlane.db").read_bytes() == b""
 
 
 def test_columns_are_as_wide_as_their_widest_cell() -> None:
