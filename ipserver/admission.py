@@ -97,7 +97,7 @@ class Admission:
         self, slot: int, kind: int, party: Party, has: LineLeases, now: int
     ) -> Admitted | Reason:
         """Decide about a new binding, when the line has what ``has`` says."""
-        terms, pool = party.terms, self._free.pool_of(slot)
+        terms, pool = party.terms, self._free.pool_giving(slot)
         if pool is None:
             return Reason.WRONG_NETWORK
         if kind == GARDEN:
@@ -136,7 +136,8 @@ class Admission:
                     *(line, party.service, party.terms.isp),
                 )
             )
-        return Admitted(kind, max(0, granted.until - skew), record)
+        until = granted.until - skew if granted.until else 0
+        return Admitted(kind, until, record)
 
     def afford(self, party: Party, extra: int, now: int) -> Granted | Reason:
         """Say whether one more address could be had beyond the service's."""

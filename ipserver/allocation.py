@@ -33,7 +33,7 @@ from ipserver.lease_table import (
 from ipserver.line_leases import LineLeases, same_client
 from ipserver.line_texts import LineId
 from ipserver.lines import Party
-from ipserver.offering import GRANTED, Offering, Shortage
+from ipserver.offering import GRANTED, Offering, Shortage, wait_of
 from ipserver.reasons import Reason
 
 _SHORT: Final = 60
@@ -186,14 +186,14 @@ class Allocation(Offering):
         record = admitted.record + self._bindings.bind(
             slot, party, ask, now, now + seconds
         )
-        return self._bound(slot, record, seconds, party, has, now, reason)
+        return self._bound(slot, record, seconds, wait_of(party, ask), has, now, reason)
 
     def _bound(
         self,
         slot: int,
         record: bytes,
         seconds: int,
-        party: Party,
+        wait: int,
         has: LineLeases,
         now: int,
         reason: Reason | None,
@@ -205,7 +205,6 @@ class Allocation(Offering):
         if has.offer not in (NONE, slot):
             self._free.withdraw(has.offer, now)
         reason = reason or GRANTED[self._table.kind[slot]]
-        wait = party.terms.ipv6_only_seconds
         return Ack(self._lease(slot, seconds, reason, wait), record)
 
     def _take_over(
@@ -230,14 +229,15 @@ class Allocation(Offering):
             seconds = min(seconds, table.until[slot] - now)
         until = now + seconds
         record = retained.record + self._bindings.bind(slot, party, ask, now, until)
-        return self._bound(slot, record, seconds, party, has, now, Reason.REPLACED)
+        wait = wait_of(party, ask)
+        return self._bound(slot, record, seconds, wait, has, now, Reason.REPLACED)
 
     def _renew(self, slot: int, party: Party, ask: Ask, now: int) -> Answer:
         """Extend a live binding of the client that asks."""
         retained = self._admission.retain(slot, party, now)
         if isinstance(retained, Reason):
             return Nak(retained)
-        table, wait = self._table, party.terms.ipv6_only_seconds
+        table, wait = self._table, wait_of(party, ask)
         table.kind[slot] = retained.kind
         left = table.until[slot] - now
         seconds = self._seconds(slot, ask, new=False)

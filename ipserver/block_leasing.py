@@ -88,12 +88,14 @@ class BlockLeasing:
         """
         self._promised.clear()
         lines = lines or Lines(network)
+        reserved = self._space.excluded
         new, gone = self._space.change(network)
         for block in gone:
             if self._space.pool[block] != NONE:
                 self._free.detach(block)
         for block, pool in new:
             self._free.attach(block, pool, OPEN, new=True)
+        self._free.give_again(reserved - self._space.excluded)
         self._bindings.forget_places()
         if self._table.line_of:
             self._newly_named |= lines.names() - self._lines.names()

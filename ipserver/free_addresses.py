@@ -10,18 +10,15 @@ over once.
 
 from __future__ import annotations
 
-from array import array
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 from config.schema import LeaseSettings
 from ipserver.address_space import (
-    CLOSED,
     OPEN,
     USED,
     AddressSpace,
-    BlockUsage,
     Pool,
 )
 from ipserver.lease_table import (
@@ -29,13 +26,13 @@ from ipserver.lease_table import (
     DECLINED,
     FREE,
     IN_QUEUE,
-    LEASED,
     NEW,
     NONE,
     OFFERED,
-    STATES,
+    OFFERED_AGAIN,
     LeaseTable,
 )
+from ipserver.pool_blocks import LIVE, PoolBlocks
 
 _FILLING: Final = 512
 """Addresses that a pool gives from at once, in an order that nobody can guess: of eight
@@ -44,10 +41,8 @@ blocks where they have 64, which cannot be lent for being touched."""
 _PASSED_OVER: Final = 64
 """Queue entries, or blocks, that one ask goes through at most beyond what it takes."""
 
-_LIVE: Final = (False, True, True, False, False, False)
 
-
-class FreeAddresses:
+class FreeAddresses(PoolBlocks):
     """Takes addresses for leases and gets them back; keeps every count.
 
     ``random`` gives numbers in [0, 1) that nobody can foretell.
@@ -60,8 +55,7 @@ class FreeAddresses:
         settings: LeaseSettings,
         random: Callable[[], float],
     ) -> None:
-        self._space = space
-        self._table = table
+        super().__init__(space, table)
         self._random = random
         self._cool_down = settings.cool_down_seconds
         self._affinity = settings.affinity_seconds
@@ -72,12 +66,12 @@ class FreeAddresses:
         before = table.state[slot]
         table.state[slot] = state
         block, space = table.block[slot], self._space
-        live = _LIVE[state] - _LIVE[before]
+        number = space.pool[block]
+        if number == NONE:  # its prefix is gone, and with it all counts
+            return None
+        live = LIVE[state] - LIVE[before]
         if live:
             space.live[block] += live
-        number = space.pool[block]
-        if number == NONE:
-            return None
         pool = space.pools[number]
         counts = pool.counts
         counts[before] -= 1
@@ -89,6 +83,14 @@ class FreeAddresses:
         """Give the pool that a slot is in; None when its block is in none."""
         number = self._space.pool[self._table.block[slot]]
         return None if number == NONE else self._space.pools[number]
+
+    def pool_giving(self, slot: int) -> Pool | None:
+        """Give the pool that may lease a slot's address; None when none may, or may not
+        any more: the network's file can reserve what somebody has.
+        """
+        if self._table.address[slot] in self._space.excluded:
+            return None
+        return self.pool_of(slot)
 
     def take(self, pool: Pool, now: int) -> int:
         """Take an address for a new lease: its slot; NONE when there is none."""
@@ -116,7 +118,8 @@ class FreeAddresses:
         if slot != NONE:
             open_ = self._space.status[self._table.block[slot]] == OPEN
             free = self._table.state[slot] in (NEW, COOLING, FREE)
-            return slot if open_ and free else NONE
+            known = address not in self._space.excluded
+            return slot if open_ and free and known else NONE
         block = self._space.block_at(address)
         if (
             block == NONE
@@ -140,6 +143,7 @@ class FreeAddresses:
             block, address = entry >> 32, entry & 0xFFFF_FFFF
             if (
                 address not in table.slot_of
+                and address not in space.excluded
                 and space.pool[block] == pool.number
                 and space.status[block] == OPEN
             ):
@@ -174,7 +178,7 @@ class FreeAddresses:
             if slot != NONE and table.until[slot] > ended_before:
                 return NONE
             queue.popleft()
-            if slot != NONE:
+            if slot != NONE and table.address[slot] not in self._space.excluded:
                 table.unlink(slot)
                 return slot
         return NONE
@@ -191,10 +195,6 @@ class FreeAddresses:
         ):
             return slot
         return NONE
-
-    def _entry(self, slot: int) -> int:
-        stamp = self._table.stamp[slot] = self._table.stamp[slot] + 1 & 0xFFFF
-        return slot << 16 | stamp
 
     def give_back(self, slot: int, ended: int, now: int) -> None:
         """End what a slot was used for at ``ended``; its line keeps the memory."""
@@ -219,7 +219,9 @@ class FreeAddresses:
         table.until[slot] = until
         pool = self.move(slot, OFFERED)
         flags = table.flags[slot]
-        if not flags & IN_QUEUE and pool is not None:
+        if flags & IN_QUEUE:
+            table.flags[slot] = flags | OFFERED_AGAIN
+        elif pool is not None:
             table.flags[slot] = flags | IN_QUEUE
             pool.offers.append(slot)
 
@@ -228,9 +230,9 @@ class FreeAddresses:
 
         Goes through ``limit`` entries of each at most; whether more may be due.
         """
-        table, more = self._table, False
+        more = False
         for _ in range(limit):
-            if not pool.offers or table.until[pool.offers[0]] > now:
+            if not pool.offers or self._waits(pool.offers[0], now):
                 break
             self._drop_offer(pool, now)
         else:
@@ -242,12 +244,24 @@ class FreeAddresses:
             more |= self._let_go(pool, queue, state, now - wait, limit)
         return more
 
+    def _waits(self, slot: int, now: int) -> bool:
+        """Whether the offer that stands first is valid, and so are all behind it: not
+        when it was taken, or offered again, in the meantime.
+        """
+        table = self._table
+        return (
+            table.state[slot] == OFFERED
+            and table.until[slot] > now
+            and not table.flags[slot] & OFFERED_AGAIN
+        )
+
     def _drop_offer(self, pool: Pool, now: int) -> None:
         table, slot = self._table, pool.offers.popleft()
         if table.state[slot] == OFFERED and table.until[slot] > now:
-            pool.offers.append(slot)  # it was offered again
+            table.leave(slot, OFFERED_AGAIN)
+            pool.offers.append(slot)
             return
-        table.leave(slot, IN_QUEUE)
+        table.leave(slot, IN_QUEUE | OFFERED_AGAIN)
         if table.state[slot] == OFFERED:
             self.withdraw(slot, now)
 
@@ -295,9 +309,12 @@ class FreeAddresses:
                 break
             slot = pool.offers[0]
             if table.state[slot] == OFFERED and table.extended[slot] > oldest:
-                break
+                if not table.flags[slot] & OFFERED_AGAIN:
+                    break
+                self._drop_offer(pool, now)
+                continue
             pool.offers.popleft()
-            table.leave(slot, IN_QUEUE)
+            table.leave(slot, IN_QUEUE | OFFERED_AGAIN)
             if table.state[slot] == OFFERED:
                 self.withdraw(slot, now)
                 made += 1
@@ -314,83 +331,3 @@ class FreeAddresses:
             if table.stamp[slot] == entry & 0xFFFF and table.state[slot] == DECLINED:
                 found.append(slot)
         return found
-
-    def loaded(self) -> None:
-        """After a start, bring what was given up into its order in time, and leave out
-        blocks with nothing untouched: an ask looks at few of them, and gives up."""
-        until, size = self._table.until, self._space.size
-        known = self._table.by_block()
-        for pool in self._space.pools:
-            for queue in (pool.cooling, pool.freed, pool.quarantine):
-                entries = sorted(queue, key=lambda entry: until[entry >> 16])
-                queue.clear()
-                queue.extend(entries)
-            untouched = [b for b in pool.untouched if known[b] < size(b)]
-            pool.untouched = array("I", untouched)
-
-    def slots_in(self, block: int) -> Iterator[int]:
-        """Go through the slots of a block."""
-        known = self._table.slot_of
-        if not known:  # at the start a /8 would be 16 million looks
-            return
-        first = self._space.first[block]
-        for address in range(first, first + self._space.addresses[block]):
-            slot = known.get(address, NONE)
-            if slot != NONE:
-                yield slot
-
-    def attach(self, block: int, pool: Pool, status: int, *, new: bool = False) -> None:
-        """Put a block, with what is in it, into a pool; ``new`` if it never was in any,
-        so that it need not be looked for among the pool's."""
-        space, table = self._space, self._table
-        space.pool[block] = pool.number
-        pool.size += space.size(block)
-        if table.slot_of:
-            for slot in self.slots_in(block):
-                table.block[slot] = block
-                state = table.state[slot]
-                pool.add(state, 1)
-                space.live[block] += _LIVE[state]
-                if state in (COOLING, DECLINED):
-                    queue = pool.cooling if state == COOLING else pool.quarantine
-                    queue.append(self._entry(slot))
-                elif state == OFFERED and table.enter(slot, IN_QUEUE):
-                    pool.offers.append(slot)
-        self.change_status(block, status, new=new)
-
-    def detach(self, block: int) -> None:
-        """Take a block, with what is in it, from its pool."""
-        space = self._space
-        pool = space.pools[space.pool[block]]
-        for slot in self.slots_in(block):
-            pool.add(self._table.state[slot], -1)
-        pool.size -= space.size(block)
-        space.live[block] = 0
-        space.pool[block], space.status[block] = NONE, CLOSED
-
-    def change_status(self, block: int, status: int, *, new: bool = False) -> None:
-        """Let a pool give from a block, or not; what is free in it follows."""
-        space = self._space
-        before, space.status[block] = space.status[block], status
-        if status != OPEN or before == OPEN:
-            return
-        pool = space.pools[space.pool[block]]
-        if new or block not in pool.untouched:
-            pool.untouched.append(block)
-        for slot in self.slots_in(block):
-            if self._table.state[slot] == FREE:
-                pool.freed.append(self._entry(slot))
-
-    def usage(self, block: int) -> BlockUsage:
-        """Say what a block's addresses are doing."""
-        counts, last = [0] * STATES, 0
-        for slot in self.slots_in(block):
-            state = self._table.state[slot]
-            counts[state] += 1
-            if state == LEASED:
-                last = max(last, self._table.until[slot])
-        size = self._space.size(block)
-        leased, offered = counts[LEASED], counts[OFFERED]
-        declined, cooling = counts[DECLINED], counts[COOLING]
-        free = size - leased - offered - declined - cooling
-        return BlockUsage(size, leased, offered, declined, cooling, free, last)

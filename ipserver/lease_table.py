@@ -28,9 +28,10 @@ STATES: Final = 6
 OWN, GARDEN, GRACE, SOLD = range(4)
 """What a lease is given for: the service, the walled garden, an excess address."""
 
-IN_WHEEL, IN_QUEUE, GIVEN_UP = 1, 2, 4
+IN_WHEEL, IN_QUEUE, GIVEN_UP, OFFERED_AGAIN = 1, 2, 4, 8
 """Flags of a slot: it waits for its time in the wheel, or in a queue of offers; its
-last lease was ended before its time, so that no renewal of it can be meant any more."""
+last lease was ended before its time, so that no renewal of it can be meant any more; it
+was offered again while it was in the queue, so that its place there is too early."""
 
 _PORTION: Final = 1024
 """Slots that are made at once, of about a hundred octets each."""

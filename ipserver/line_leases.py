@@ -69,7 +69,7 @@ def same_client(table: LeaseTable, slot: int, ask: Ask) -> bool:
 
 def entitled(table: LeaseTable, free: FreeAddresses, slot: int, terms: Terms) -> bool:
     """Whether a line has the right to an address that it had or has."""
-    pool = free.pool_of(slot)
+    pool = free.pool_giving(slot)
     if pool is None:
         return False
     if table.kind[slot] != GARDEN:

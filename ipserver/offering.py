@@ -23,7 +23,6 @@ from ipserver.lease_table import (
     GARDEN,
     GRACE,
     LEASED,
-    NEW,
     NONE,
     OFFERED,
     OWN,
@@ -57,6 +56,14 @@ GRANTED: Final = {
     GRACE: Reason.GRANTED_GRACE,
     SOLD: Reason.GRANTED_SOLD,
 }
+
+
+def wait_of(party: Party, ask: Ask) -> int:
+    """Give the V6ONLY_WAIT that a reply tells; 0 unless the client asked for it.
+
+    To who has not, option 108 must not be sent (RFC 8925 section 3.3).
+    """
+    return party.terms.ipv6_only_seconds if ask.ipv6_only else 0
 
 
 class Offering(LeaseLookup):
@@ -235,20 +242,17 @@ class Offering(LeaseLookup):
         return max(had, key=table.until.__getitem__, default=NONE)
 
     def _in_pools(self, slot: int, pools: tuple[str, ...]) -> bool:
-        pool = self._free.pool_of(slot)
+        pool = self._free.pool_giving(slot)
         return pool is not None and pool.name in pools
 
     def _requested(self, address: int, pools: tuple[str, ...]) -> int:
         """Take the address a client asks for, if it is nobody's memory."""
-        slot = self._free.claim(address)
-        if slot == NONE:
+        space, block = self._space, self._space.block_at(address)
+        number = space.pool[block] if block != NONE else NONE
+        if number == NONE or space.pools[number].name not in pools:
             return NONE
-        mine = self._in_pools(slot, pools)
-        if mine and self._table.line[slot] == NONE:
-            return slot
-        if self._table.state[slot] == NEW:
-            self._table.remove(slot)
-        return NONE
+        slot = self._free.claim(address)
+        return slot if slot != NONE and self._table.line[slot] == NONE else NONE
 
     def _relieved(self, pool: Pool, now: int) -> int:
         """Take an address of a pool that has none after what can be freed is."""

@@ -674,3 +674,72 @@ def test_a_client_that_asks_for_its_old_address_is_refused_rfc_2131_section_4_3_
     assert isinstance(elsewhere, Nak)
     assert isinstance(right, Ack)
     assert site.allocation.by_address(others, site.now) is not None
+
+
+def test_an_offer_that_nobody_takes_ends_behind_one_that_was_taken() -> None:
+    """Those before it in the queue may have become leases, or be offered again."""
+    site = Site()
+    taken = site.lease("line-0", 1)
+    site.discover("line-1", 2)
+    site.discover("line-2", 3)
+    for _ in range(6):
+        site.now += 60
+        site.renew("line-0", 1, address=taken)
+        site.discover("line-1", 2)
+        site.allocation.turn(site.now, 1000)
+    usage = site.allocation.pool_usage(POOL)
+    assert (1, 1) == (usage.leased, usage.offered)
+    assert isinstance(site.discover("line-1", 2), Offer)
+    assert [] == site.allocation.audit()
+
+
+def test_a_full_pool_finds_an_offer_behind_one_that_is_made_again_and_again() -> None:
+    """Relief passes over who is offered the same once more."""
+    site = Site(network(lines=80), cool_down_seconds=0)
+    for line in range(61):
+        assert isinstance(site.discover(f"line-{line}", line), Offer)
+    site.now += 11
+    site.discover("line-0", 0)
+    assert site.lease("line-70", 70) != 0
+
+
+@pytest.mark.parametrize("skew", [-3600, 3600, -400 * 86_400])
+def test_a_sold_address_lasts_as_any_other_whatever_was_done_to_the_clock(
+    skew: int,
+) -> None:
+    """No end but the lease's is none after the wall clock was set back, too."""
+    site = ladder(
+        "sell", excess_price_micro=40, excess_cap_micro=100, excess_addresses=5
+    )
+    site.allocation.follow_wall(skew, site.now)
+    offer = site.discover("line-0", 2)
+    assert isinstance(offer, Offer)
+    bound = site.ask(Message.SELECTING, "line-0", 2, address=offer.lease.address)
+    assert isinstance(bound, Ack)
+    assert 3600 == bound.lease.seconds
+    site.now += 1800
+    renewed = site.renew("line-0", 2, address=bound.lease.address)
+    assert isinstance(renewed, Ack)
+    assert 3600 == renewed.lease.seconds
+
+
+def test_option_108_is_told_to_nobody_who_did_not_ask_rfc_8925_section_3_3() -> None:
+    """A client without IPv6-only ability must not hear of it in its ACK either."""
+    site = Site(network(area={"ipv6_only_seconds": 1800}))
+    address = site.lease()
+    told = [
+        site.ask(Message.INIT_REBOOT, address=address),
+        site.renew(address=address),
+        site.ask(Message.INIT_REBOOT, address=address, ipv6_only=True),
+    ]
+    waits = [each.lease.ipv6_only_seconds for each in told if isinstance(each, Ack)]
+    assert [0, 0, 1800] == waits
+
+
+def test_another_isp_s_address_that_is_asked_for_leaves_no_trace() -> None:
+    """Option 50 may name anything."""
+    site = Site()
+    offer = site.discover(address=int(IPAddress("100.65.0.9")))
+    assert isinstance(offer, Offer)
+    assert offer.lease.address >> 8 == FIRST >> 8
+    assert [] == site.allocation.audit()
