@@ -74,7 +74,8 @@ def _rated(plan: Plan, report: Report, name: str, url: str) -> None:
             f"ledger rows in {name} while {wanted:,.0f}/s came",
             (again.acknowledged - lag) / again.seconds,
             "/s",
-            f"{again.acknowledged:,} answered, lag then {lag:,} records",
+            f"{again.acknowledged:,} answered, p99 {again.p99_seconds * 1e3:.1f} ms,"
+            f" lag then {lag:,} records",
         )
         daemon.wait_until_applied(result.acknowledged + again.acknowledged)
         _hold(url, daemon.folder / "data")
