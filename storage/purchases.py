@@ -47,10 +47,10 @@ def add_event(connection: Connection, **values: Any) -> None:
 
 
 def find_purchase(connection: Connection, bsp: str, reference: str) -> Row[Any] | None:
-    """A purchase by the BSP's own reference."""
+    """A purchase by the BSP's own reference, which nobody else changes meanwhile."""
     p = purchase.c
     query = select(purchase).where(p.bsp == bsp, p.reference == reference)
-    return connection.execute(query).one_or_none()
+    return connection.execute(query.with_for_update()).one_or_none()
 
 
 def add_purchase(connection: Connection, **values: Any) -> int:
@@ -103,7 +103,8 @@ def spent(
 
 
 def pending(connection: Connection, after_id: int, limit: int) -> list[Row[Any]]:
-    """Sales that could not be priced, by id, each with the body of its event."""
+    """Sales that could not be priced, by id, each with the body of its event; nobody
+    else changes them meanwhile."""
     p, e = purchase.c, purchase_event.c
     query = (
         select(purchase, e.body, e.event_id)
@@ -111,15 +112,18 @@ def pending(connection: Connection, after_id: int, limit: int) -> list[Row[Any]]
         .where(p.state == "pending", e.action == "sale", p.id > after_id)
         .order_by(p.id)
         .limit(limit)
+        .with_for_update(of=purchase)
     )
     return list(connection.execute(query))
 
 
 def lapsed(connection: Connection, now: int, limit: int) -> list[int]:
-    """Ids of authorisations that have expired and are still held."""
+    """Ids of authorisations that have expired and are still held; nobody else changes
+    them meanwhile."""
     p = purchase.c
     query = select(p.id).where(p.state == "authorised", p.expires_at <= now)
-    return list(connection.execute(query.order_by(p.id).limit(limit)).scalars())
+    query = query.order_by(p.id).limit(limit).with_for_update()
+    return list(connection.execute(query).scalars())
 
 
 def list_purchases(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -18,11 +21,12 @@ from rating.entry import Kind
 from rating.purchase import Action, Denial, State, Terms, given_back, split
 from services.catalogue import Catalogue
 from services.purchases import Answer, Event, expire, handle, recycle
+from storage.bulk import is_postgresql
 from storage.database import Database
 from storage.entries import close_month
 from storage.entry_queries import EntryFilter, balances, list_entries
 from storage.ledger_proof import prove
-from storage.purchases import list_purchases
+from storage.purchases import change_purchase, list_purchases
 
 CATALOGUE = Catalogue(network())
 _ids = (f"event-{number}" for number in itertools.count())
@@ -259,6 +263,54 @@ def test_an_authorisation_expires(database: Database) -> None:
     assert Denial.AUTHORISATION_EXPIRED == ask(database, "capture", now=late).denial
     assert (1, 0) == (expire(database, late), expire(database, late))
     assert Denial.NOT_IN_THIS_STATE == ask(database, "capture").denial
+
+
+BOOK = {"product": "book", "currency": "EUR"}
+WITH_BOOKS = Catalogue(
+    network(product=(Product(name="book", bsp="filmhouse", price="6"),))
+)
+
+
+@pytest.mark.parametrize(
+    ("begin", "what", "work", "told"),
+    [
+        ("authorise", {}, lambda db: expire(db, NOVEMBER + 168 * 3600), 0),
+        ("sale", BOOK, lambda db: recycle(db, WITH_BOOKS, NOVEMBER), []),
+        (
+            "sale",
+            BOOK,
+            lambda db: ask(db, "cancel").denial,
+            Denial.NOT_IN_THIS_STATE,
+        ),
+    ],
+    ids=["expire", "recycle", "cancel"],
+)
+def test_what_somebody_captures_meanwhile_stays_captured(
+    database: Database,
+    begin: str,
+    what: dict[str, str],
+    work: Callable[[Database], object],
+    told: object,
+) -> None:
+    """Whoever came to the purchase second sees it as the first one left it."""
+    number = buy(database, begin, **what).purchase
+    assert number is not None
+    with ThreadPoolExecutor(1) as pool, database.write.begin() as connection:
+        change_purchase(connection, number, state=State.CAPTURED.value)
+        second = pool.submit(work, database)
+        while is_postgresql(connection) and not second.done() and not waits(database):
+            time.sleep(0.01)
+    assert told == second.result()
+    with database.read.connect() as connection:
+        assert [State.CAPTURED] == [p.state for p in list_purchases(connection)]
+        assert [] == list(list_entries(connection, EntryFilter()))
+
+
+def waits(database: Database) -> bool:
+    """Say whether anybody waits for a lock of PostgreSQL."""
+    with database.read.connect() as connection:
+        query = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        return bool(connection.exec_driver_sql(query).scalar())
 
 
 @pytest.mark.parametrize("action", ["capture", "cancel", "refund"])
