@@ -87,6 +87,7 @@ def recycle(
     taken = after = 0
     while True:
         with database.write.begin() as connection:
+            lock_head(connection)  # as who rates: what is rated by then stays so
             rows = repository.records_in(
                 connection, UsageState.REJECTED, after, _SLICE, bsp
             )

@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 from settlement_network import NOVEMBER, network
+from sqlalchemy import Connection
+from taking_turns import second_of
 
 from config.network import Network
 from config.offers import Component
@@ -15,9 +17,9 @@ from config.tariffs import Rate, Tariff, Version
 from rating.bsp_usage import Rejected, UsageEvent, read_event
 from services.bsp_usage import Outcome, rate_guided, receive, recycle
 from services.catalogue import Catalogue
-from storage.bsp_usage import ages_of_rejected, find_records
+from storage.bsp_usage import ages_of_rejected, find_records, mark_rated
 from storage.database import Database
-from storage.entries import close_month
+from storage.entries import close_month, lock_head
 from storage.entry_queries import EntryFilter, list_entries
 from storage.ledger_proof import prove
 
@@ -185,6 +187,19 @@ def test_what_is_late_is_booked_behind_a_closed_month_and_marked(
     with database.read.connect() as connection:
         ((entry, _),) = list_entries(connection, EntryFilter())
     assert ("2026-12", "2026-11") == (entry.book.month, entry.posting.late_from)
+
+
+def test_what_is_rated_meanwhile_is_not_checked_again(database: Database) -> None:
+    """Two who look for rejected records at once do not have one rated twice."""
+    send(database, event(1, meter="hours"))
+    fixed = Catalogue(metered("minutes", "hours"))
+
+    def rated(connection: Connection) -> None:
+        lock_head(connection)
+        mark_rated(connection, [1], 1, NOVEMBER)
+
+    now = NOVEMBER + 10**5
+    assert 0 == second_of(database, rated, lambda: recycle(database, fixed, now))
 
 
 def test_a_rejected_record_comes_back_after_a_fix(database: Database) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -13,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from settlement_network import DECEMBER, NOVEMBER, UNIT, network
+from taking_turns import second_of
 
 from config.offers import Component
 from config.parties import Bsp
@@ -21,7 +21,6 @@ from rating.entry import Kind
 from rating.purchase import Action, Denial, State, Terms, given_back, split
 from services.catalogue import Catalogue
 from services.purchases import Answer, Event, expire, handle, recycle
-from storage.bulk import is_postgresql
 from storage.database import Database
 from storage.entries import close_month
 from storage.entry_queries import EntryFilter, balances, list_entries
@@ -295,22 +294,11 @@ def test_what_somebody_captures_meanwhile_stays_captured(
     """Whoever came to the purchase second sees it as the first one left it."""
     number = buy(database, begin, **what).purchase
     assert number is not None
-    with ThreadPoolExecutor(1) as pool, database.write.begin() as connection:
-        change_purchase(connection, number, state=State.CAPTURED.value)
-        second = pool.submit(work, database)
-        while is_postgresql(connection) and not second.done() and not waits(database):
-            time.sleep(0.01)
-    assert told == second.result()
+    captured = partial(change_purchase, purchase_id=number, state=State.CAPTURED.value)
+    assert told == second_of(database, captured, lambda: work(database))
     with database.read.connect() as connection:
         assert [State.CAPTURED] == [p.state for p in list_purchases(connection)]
         assert [] == list(list_entries(connection, EntryFilter()))
-
-
-def waits(database: Database) -> bool:
-    """Say whether anybody waits for a lock of PostgreSQL."""
-    with database.read.connect() as connection:
-        query = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-        return bool(connection.exec_driver_sql(query).scalar())
 
 
 @pytest.mark.parametrize("action", ["capture", "cancel", "refund"])
