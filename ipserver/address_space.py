@@ -129,7 +129,10 @@ class _Extent(NamedTuple):
 
 
 class AddressSpace:
-    """All pools and blocks. Columns are by block number."""
+    """All pools and blocks. Columns are by block number.
+
+    ``home`` is whose prefix a block was cut from, whoever owns it since.
+    """
 
     def __init__(self) -> None:
         self.pools: list[Pool] = []
@@ -142,6 +145,7 @@ class AddressSpace:
         self.lease_max = array("I")
         self.generation = array("I")
         self.owner: list[str] = []
+        self.home: list[str] = []
         self.isp_of: dict[str, str] = {}
         self.marks = OverAllocation()
         self._extents: list[_Extent] = []
@@ -213,6 +217,7 @@ class AddressSpace:
             zeros.extend([0] * blocks)
         self.status.extend([CLOSED] * blocks)
         self.owner += [owner] * blocks
+        self.home += [owner] * blocks
         return extent
 
     def block_at(self, address: int) -> int:

@@ -229,7 +229,10 @@ def effect(state: State, block: Block) -> Effect:
     condition = CONDITIONS[block.state]
     terms = state.terms
     holder = terms.holders.get(block.holder) if terms else None
-    if condition == "open" and (holder is None or holder.kind == "reserve"):
+    if holder is None and condition != "close":
+        # Its pool is gone from the network, and its clients have leases for a while.
+        condition = "drain"
+    elif condition == "open" and holder is not None and holder.kind == "reserve":
         condition = "close"
     loan = state.loans.get(block.loan)
     return Effect(condition, block, loan.lease_seconds if loan else 0)

@@ -186,8 +186,9 @@ class Figures:
         """
         found, coming = [], 0
         for loan in self._state.loans.values():
-            lender = self.terms.holders.get(loan.lender)
-            own = loan.lender == pool.name
+            owner = self._state.blocks[loan.first].owner
+            lender = self.terms.holders.get(owner)
+            own = owner == pool.name
             if lender is None or loan.borrower == pool.name:
                 continue
             if not own and not (lender.kind == "reserve" and lender.serves(pool)):

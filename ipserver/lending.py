@@ -16,7 +16,7 @@ from ipserver.block import Block, BlockEvent, BlockState
 from ipserver.draft import Draft
 from ipserver.figures import Figures
 from ipserver.holdings import Holder
-from ipserver.loan import Circumstances, Loan, deadline_of, next_event
+from ipserver.loan import ORPHANED, Circumstances, Loan, deadline_of, next_event
 from ipserver.over_allocation_request import Option, Request
 from ipserver.pressure import Level, loan_lease_seconds, may_return
 from ipserver.space import Space
@@ -169,6 +169,15 @@ class Lending:
             recalled.append(loan)
         return recalled
 
+    def _orphaned(self, draft: Draft, loan: Loan, block: Block) -> Loan:
+        """Have a block back whose borrower is gone from the network."""
+        loan = structs.replace(loan, ending_at=0)
+        deadline = draft.now + loan.lease_seconds
+        loan = self._ending(draft, loan, ORPHANED, deadline)
+        if block.state in (_S.ACTIVE, _S.RETURN_REQUESTED, _S.TERM_ENDING):
+            loan = self._move(draft, loan, block, _E.RECALL)
+        return loan
+
     def give_back(self, draft: Draft, loan: Loan, cause: str) -> Loan | None:
         """Start the return of a loan by its borrower, if it can; ``cause`` is "return"
         for its word, "low" for what it was seen to need no more.
@@ -217,6 +226,7 @@ class Lending:
     def tick(self, draft: Draft) -> None:
         """Let every loan move on that the time or its emptiness moves."""
         moved_away: set[str] = set()
+        holders = self._figures.terms.holders
         for loan in sorted(draft.state.loans.values(), key=lambda each: each.number):
             if draft.touched >= TOUCHED_MAX:
                 return
@@ -226,6 +236,9 @@ class Lending:
                 block = draft.put_block(structs.replace(block, since=draft.now))
             if block.state is _S.PENDING_ACTIVE:
                 continue
+            if loan.cause != ORPHANED and loan.borrower not in holders:
+                loan = self._orphaned(draft, loan, block)
+                block = draft.state.blocks[loan.first]
             self._advance(draft, loan, block, moved_away)
 
     def _advance(
@@ -280,7 +293,8 @@ class Lending:
 
     def _agrees(self, draft: Draft, loan: Loan, borrower: Holder) -> bool:
         """Whether the lender lets the loan go on, and fairness does too."""
-        lender = self._figures.terms.holders.get(loan.lender)
+        owner = draft.state.blocks[loan.first].owner
+        lender = self._figures.terms.holders.get(owner)
         if lender is None or not lender.serves(borrower):
             return False
         if lender.kind == "pool":

@@ -14,6 +14,9 @@ from msgspec import Struct
 from config.over_allocation import OverAllocation
 from ipserver.block import Block, BlockEvent, BlockState
 
+ORPHANED: Final = "pool_removed"
+"""Cause of a loan's end: its borrower is gone from the network."""
+
 
 class Loan(Struct, frozen=True, array_like=True):
     """One block lent, from the promise to its return; times are epoch seconds.
@@ -40,7 +43,7 @@ class Loan(Struct, frozen=True, array_like=True):
     state: BlockState = BlockState.PENDING_ACTIVE
     cause: str = ""
     """Why it ends: low (its borrower needs it no more), return (its borrower says so),
-    recall, guarantee or term."""
+    recall, guarantee, term or pool_removed."""
     ending_at: int = 0
     """When it was first known to end; 0 before."""
     deadline: int = 0
@@ -169,9 +172,13 @@ def _drained(*_: object) -> BlockEvent:
 
 
 def _quarantine(
-    _l: Loan, block: Block, around: Circumstances, now: int, policy: OverAllocation
+    loan: Loan, block: Block, around: Circumstances, now: int, policy: OverAllocation
 ) -> BlockEvent | None:
-    over = now >= block.since + policy.quarantine_seconds
+    since = block.since
+    if loan.cause == ORPHANED:
+        # A start may have forgotten its clients' leases, which nobody extends any more.
+        since = max(since, loan.ending_at + loan.lease_seconds)
+    over = now >= since + policy.quarantine_seconds
     return BlockEvent.RELEASE if over and around.used == 0 else None
 
 

@@ -184,7 +184,9 @@ class OverAllocation:
         """Let the allocation know what is durable; name the requests granted by it."""
         self._waiting -= 1
         for each in step.effects:
-            if each.block.first in self.state.blocks:  # its prefix may be gone by now
+            known = self.state.blocks.get(each.block.first)
+            # Its prefix may be gone by now, or cut anew.
+            if known is not None and known.last == each.block.last:
                 each.tell(self.space)
         for number in step.connecting:
             self._connecting(number, now)
@@ -219,8 +221,9 @@ class OverAllocation:
         request = self.state.requests.get(number)
         if request is None:
             return
-        blocks = tuple(self.state.blocks[first] for first in request.blocks)
-        reachable = self._connect(number, blocks) if self._connect else True
+        known = self.state.blocks  # a prefix may be gone from the network by now
+        blocks = tuple(known[first] for first in request.blocks if first in known)
+        reachable = self._connect(number, blocks) if self._connect and blocks else True
         if reachable is not None:
             self.connected(number, now, reachable=reachable)
 

@@ -107,8 +107,10 @@ class State:
             before = known.get(block.first)
             if before is None or before.last != block.last:
                 self._put(block)
-            elif before.lent or (before.converted and before.owner in terms.holders):
+            elif before.converted and before.owner in terms.holders:
                 self._put(before)
+            elif before.lent:  # and comes home to whose prefix it is by then
+                self._put(structs.replace(before, owner=block.owner))
             else:
                 moved = before.generation, before.moved_at
                 self._put(
