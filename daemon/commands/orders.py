@@ -198,7 +198,7 @@ def retry(configuration: Path | None, order_id: str) -> None:
 @command.command()
 @configuration_option
 @click.argument("order_id")
-@click.argument("task", type=NUMBER)
+@click.argument("task", type=click.IntRange(0))
 @click.option("--reason", required=True, help="Why, for the record.")
 def force(configuration: Path | None, order_id: str, task: int, *, reason: str) -> None:
     """Take the dead letter TASK for done: somebody saw to it by hand."""
