@@ -8,12 +8,16 @@ and all services of the ISP are added up together, so that tiers are for the ISP
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from config.network import Network
 from rating.balance import Balance
 from rating.rates import DirectRate
 from rating.tariff import CompiledTariff
+
+STATE_MARK: Final = "\t"
+"""Behind it in a service's name is which of its earlier states is meant; no name that
+is given has it. Their use is added up together."""
 
 
 class Meter:
@@ -94,7 +98,8 @@ def plans_of(
                     retail = Meter(service.isp, f"account/{service.account}", tariff)
                     accounts[key] = retail
             else:
-                retail = Meter(service.isp, f"service/{service.name}", tariff)
+                holder = f"service/{service.name.partition(STATE_MARK)[0]}"
+                retail = Meter(service.isp, holder, tariff)
         meter = wholesale.get(service.isp)
         plans[service.name] = Plan(service.name, service.isp, retail, meter)
     return plans

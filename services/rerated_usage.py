@@ -14,6 +14,7 @@ from rating.charge import RatableUsage
 from rating.counters import Derived
 from rating.months import Span, span_of
 from rating.rater import Rater, StoredBalance
+from services.earlier_states import Earlier, state_at
 from storage.balances import load_balances, waiting_between
 from storage.rerating import sessions_by_id, usage_behind
 
@@ -96,12 +97,14 @@ class UsageReader:
         service_of: ServiceOf,
         rater: Rater,
         anew_from: int,
+        earlier: Earlier,
     ) -> None:
         self._connection = connection
         self._isps = {service.name: service.isp for service in network.service}
         self._service_of = service_of
         self._rater = rater
         self._anew_from = anew_from
+        self._earlier = earlier
         self._services: dict[int, tuple[str, int] | None] = {}
         self.unguided = 0
 
@@ -124,7 +127,10 @@ class UsageReader:
             for row in rows:
                 guided = services[row[1]]
                 if guided is not None:
-                    usages.append(_ratable(row, *guided))
+                    service, began_at = guided
+                    if service in self._earlier:
+                        service = state_at(self._earlier, service, row[3])
+                    usages.append(_ratable(row, service, began_at))
             self.unguided += len(rows) - len(usages)
             _begin_anew(self._connection, self._rater, usages, self._anew_from)
             yield usages

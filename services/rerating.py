@@ -22,9 +22,11 @@ from rating.balance import Balance
 from rating.charge import RatableUsage
 from rating.entry import Book, Entry, reversal
 from rating.months import booked_in
+from rating.plans import STATE_MARK
 from rating.posting import Poster
 from rating.posting import Row as PostingRow
 from rating.rater import Rated, Rater
+from services.earlier_states import Earlier, with_earlier_states
 from services.former_services import with_former_services
 from services.rerated_usage import ServiceOf, Times, UsageReader, times_of
 from storage.balances import (
@@ -118,7 +120,7 @@ def dry_run(
     come to one by one.
     """
     result = Rerating()
-    network = _whole(database, network)
+    network, earlier, times = _whole(database, network, month)
     rater = _rater(network)
     with database.read.connect() as connection:
         for tenant, currency, service, retail, wholesale in booked(connection, month):
@@ -131,8 +133,8 @@ def dry_run(
                 result.before[key] = result.before.get(key, 0) + owed
         result.last_usage_id = last_usage_id(connection)
         result.waiting = count_waiting(connection, result.last_usage_id)
-        times = times_of(network, month)
-        reader = UsageReader(connection, network, service_of, rater, times.needed_from)
+        needed = times.needed_from
+        reader = UsageReader(connection, network, service_of, rater, needed, earlier)
         for usages in reader.slices(times.since, times.begun):
             for usage in usages:
                 if usage.ended_at > times.needed_from:
@@ -170,27 +172,26 @@ def apply(
     It is for months that are over: the ledger's own rater goes on with the running
     totals of the present one.
     """
-    network = _whole(database, network)
-    times = times_of(network, month)
     for _ in range(_ROUNDS):
         result = dry_run(database, network, service_of, month)
+        whole, earlier, times = _whole(database, network, month)
         differing = result.differing()
         if _keep(database, result, differing, times):
             break
     else:
         raise StorageError(f"usage of {month} keeps coming: rate it again later")
     zones = {tariff.name: tariff.zone for tariff in network.tariff}
-    rater = _rater(network)
+    rater = _rater(whole)
     wanted = {
         service.name
-        for service in network.service
+        for service in whole.service
         if differing & set(_holders(rater, service.name))
     }
     posted = _undo_taken_back(database, month, wanted, now)
     pending: list[tuple[RatableUsage, str, Rated]] = []
     with database.read.connect() as connection:
         for usage, tenant, money in _rated(
-            connection, network, service_of, month, rater
+            connection, whole, service_of, times, rater, earlier
         ):
             if usage.service in wanted:
                 pending.append((usage, tenant, money))
@@ -307,9 +308,15 @@ def _money(postings: Iterable[PostingRow]) -> dict[int, tuple[int, ...]]:
     return {at: legs for at, legs in money.items() if any(legs)}
 
 
-def _whole(database: Database, network: Network) -> Network:
+def _whole(
+    database: Database, network: Network, month: str
+) -> tuple[Network, Earlier, Times]:
+    """Give a network with every service as it was when it was used."""
+    times = times_of(network, month)
     with database.read.connect() as connection:
-        return with_former_services(connection, network)
+        network = with_former_services(connection, network)
+        network, earlier = with_earlier_states(connection, network, times.since)
+    return network, earlier, times
 
 
 def _rater(network: Network) -> Rater:
@@ -322,13 +329,14 @@ def _rated(
     connection: Connection,
     network: Network,
     service_of: ServiceOf,
-    month: str,
+    times: Times,
     rater: Rater,
+    earlier: Earlier,
 ) -> Iterator[tuple[RatableUsage, str, Rated]]:
     """Rate the usage of a month in the order in which it came; give it with its ISP."""
     isps = {service.name: service.isp for service in network.service}
-    times = times_of(network, month)
-    reader = UsageReader(connection, network, service_of, rater, times.needed_from)
+    needed = times.needed_from
+    reader = UsageReader(connection, network, service_of, rater, needed, earlier)
     for usages in reader.slices(times.since, times.begun):
         for usage in usages:
             if usage.ended_at > times.needed_from:
@@ -337,4 +345,14 @@ def _rated(
         for usage in usages:
             rated = rater.rate(usage, times.within(usage.started_at))
             if isinstance(rated, Rated):
+                if STATE_MARK in usage.service:
+                    rated = _of_service(rated)
                 yield usage, isps[usage.service], rated
+
+
+def _of_service(rated: Rated) -> Rated:
+    """Give what an earlier state of a service came to as the service's."""
+    return Rated._make(
+        [c._replace(service=c.service.partition(STATE_MARK)[0]) for c in charges]
+        for charges in rated
+    )

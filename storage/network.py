@@ -7,7 +7,8 @@ nothing below it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any, Final, Literal, NamedTuple
 
 import sqlalchemy
@@ -177,6 +178,23 @@ def last_bodies(
         for row in connection.execute(query.order_by(columns.number)):
             found[row.name] = row.body
     return found
+
+
+def bodies_of_modified(
+    connection: Connection, kind: str, since: int
+) -> Iterator[tuple[str, list[tuple[int, Mapping[str, Any]]]]]:
+    """Give the objects of a kind that were modified since a time (epoch seconds): each
+    with the bodies that it ever had, from when on, in order."""
+    columns = change.c
+    modified = select(columns.name).where(
+        columns.kind == kind, columns.action == "modify", columns.at >= since
+    )
+    query = select(columns.name, columns.at, columns.body).where(
+        columns.kind == kind, columns.name.in_(modified), columns.action != "delete"
+    )
+    rows = connection.execute(query.order_by(columns.name, columns.number))
+    for name, some in groupby(rows, lambda row: row.name):
+        yield name, [(row.at, row.body) for row in some]
 
 
 def has_object(connection: Connection, kind: str, name: str) -> bool:

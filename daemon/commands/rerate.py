@@ -30,6 +30,8 @@ def command(
 ) -> None:
     """Rate the usage of MONTH, such as 2026-11, by the network's tariffs as they are.
 
+    Each service has the offering that it had when it was used.
+
     Prints what each party would have instead of what it has; nothing is changed
     without --apply, which is for months that are over.
     """

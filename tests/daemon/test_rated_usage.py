@@ -251,6 +251,34 @@ def test_a_running_ledger_goes_on_from_what_a_rerating_wrote(
     assert 11 * 100_000 == retail
 
 
+def test_a_rerating_goes_by_the_offering_that_a_service_had_then(
+    database: Database,
+) -> None:
+    """Who orders another offering, and goes back, has paid by each what was used then;
+    what its offering of then costs is asked of the network as it is now."""
+    site = Site(database, offered(NETWORK, "start-500"))
+    changes = (
+        (NOON - 86_400, "add", "start-500", 10),  # 5 GB are included
+        (NOON + 700, "modify", "home-500", 20),
+        (NOON + 1300, "modify", "start-500", 22),
+    )
+    for step, (at, action, offering, gigabytes) in enumerate(changes, start=1):
+        network = offered(NETWORK, offering)
+        body = bodies(network)["service", "aurora-101"]
+        with database.write.begin() as connection:
+            apply(connection, [Change(action, "service", "aurora-101", body)], at)
+        site.apply_network(network)
+        site.report(interim(step, gigabytes * GB))
+    retail = -sum(entry[2] for entry in site.entries())
+    assert 7 * 500_000 == retail
+    assert [] == difference(site)
+    dear = repriced(site.network, "0.50", "0.70")
+    # Two entries of the first record and one of the last, each reversed and made anew.
+    assert 6 == rerate(database, dear, own_service, "2026-11", NOON)
+    assert 7 * 700_000 == -sum(entry[2] for entry in site.entries())
+    assert {"aurora-101"} == {entry[1] for entry in site.entries()}
+
+
 def repriced(network: Any, before: str, after: str) -> Any:
     """Give the network with another price in its tariffs."""
     text = msgspec.json.encode(network.tariff)
