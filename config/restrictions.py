@@ -25,6 +25,8 @@ class Restriction(Row, frozen=True, kw_only=True):
     down_kbps: Kbps | None = None
     up_kbps: Kbps | None = None
     until: int
+    tariff: str | None = None
+    """The tariff whose allowance it is: of another one the service has its own."""
     event: int
     """The number of the quota event that asked for it."""
 

@@ -4,7 +4,8 @@ What a service may not have is a restriction in the change feed, so that session
 begin are what they should be; those that run get a CoA request, or are ended where a
 CoA cannot change them. All of it is in one transaction with the word that it was done.
 The ledger looks in the next usage for the effect; what does not show is done again, by
-ending the session, until ``TRIES`` are used up. A restriction ends with its period.
+ending the session, until ``TRIES`` are used up. A restriction ends with its period, and
+when the service gets an offering whose allowance it is not.
 """
 
 from __future__ import annotations
@@ -76,6 +77,7 @@ class QuotaActions:
                 down_kbps=event.down_kbps,
                 up_kbps=event.up_kbps,
                 until=until,
+                tariff=event.tariff,
                 event=numbered.number,
             )
             change = feed.Change(
@@ -130,15 +132,22 @@ class QuotaActions:
             self._end(connection, service, now)
 
     def lift_ended(self, connection: Connection, now: int) -> int:
-        """Lift what a new period has made void; give how many services."""
+        """Lift what a new period, or an offering with another tariff, has made void;
+        give how many services."""
         ended = [
             name
             for name, body in feed.objects_of(connection, KIND).items()
-            if body["until"] <= now
+            if body["until"] <= now or self._has_other_tariff(name, body.get("tariff"))
         ]
         for name in ended:
             self.lift(connection, name, now)
         return len(ended)
+
+    def _has_other_tariff(self, name: str, tariff: object) -> bool:
+        service = self._services.get(name)
+        if service is None or tariff is None:
+            return False
+        return self._offerings[service.offering].tariff != tariff
 
     def _holders(self, numbered: NumberedQuotaEvent) -> list[Service]:
         """Give the services of whoever's allowance it is."""

@@ -154,6 +154,25 @@ def test_a_new_period_lifts_what_the_old_one_asked_for(database: Database) -> No
     assert ([("coa", *SLOW), ("coa", *OWN)], Rates(*OWN)) == (asked(site), rates(site))
 
 
+def test_another_offering_lifts_what_the_old_one_asked_for(database: Database) -> None:
+    """Who orders more when all is used up is slowed down no longer."""
+    site = start(database)
+    site.use(499, 501)
+    carry_out(site, NOON + 1199)
+    services = tuple(
+        msgspec.structs.replace(row, offering="start-500")
+        if row.name == "aurora-101"
+        else row
+        for row in NETWORK.service
+    )
+    other = msgspec.structs.replace(NETWORK, service=services)
+    with site.database.write.begin() as connection:
+        assert 0 == QuotaActions(NETWORK, KEY).lift_ended(connection, NOON + 1300)
+        assert 1 == QuotaActions(other, KEY).lift_ended(connection, NOON + 1300)
+        assert {} == feed.objects_of(connection, KIND)
+    assert [("coa", *SLOW), ("coa", *OWN)] == asked(site)
+
+
 @pytest.mark.parametrize(
     ("action", "blocked"), [("walled_garden", False), ("block", True)]
 )
