@@ -9,6 +9,7 @@ agreed beforehand, somebody who must be asked, what is coming back, no.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from enum import StrEnum
 from typing import Final, Literal
 
@@ -76,6 +77,7 @@ class Recallable(Struct, frozen=True, array_like=True):
     """Whether the pool that asks is its lender."""
     over_guarantee: int
     """By how much its borrower is above its guarantee, the loan included."""
+    borrower: str = ""
 
 
 class Snapshot(Struct, frozen=True, array_like=True):
@@ -166,13 +168,26 @@ def _own_loans(snapshot: Snapshot) -> tuple[tuple[int, ...], int]:
 
 
 def _recall(loans: list[Recallable], need: int) -> tuple[tuple[int, ...], int]:
-    # From whom is furthest above its guarantee; by number among equals.
-    chosen, size = [], 0
-    for loan in sorted(loans, key=lambda r: (-r.over_guarantee, r.loan)):
-        if size >= need:
+    """Choose loans to call back: one's own whoever has them, others only from who is
+    above its guarantee, without what was chosen before.
+    """
+    taken: Counter[str] = Counter()
+    chosen, size, left = [], 0, list(loans)
+
+    def over(loan: Recallable) -> int:
+        return loan.over_guarantee - taken[loan.borrower]
+
+    while size < need:
+        left = [loan for loan in left if loan.own or over(loan) > 0]
+        if not left:
             break
+        # From whom is furthest above its guarantee; by number among equals.
+        loan = min(left, key=lambda each: (-over(each), each.loan))
+        left.remove(loan)
         chosen.append(loan.loan)
         size += loan.size
+        if loan.borrower:  # decisions of before do not name it
+            taken[loan.borrower] += loan.size
     return tuple(chosen), size
 
 
@@ -189,7 +204,7 @@ def _entitled(snapshot: Snapshot, blocks: int, recalls: tuple[int, ...]) -> Deci
         )
         reason = Reason.FROM_EMERGENCY if emergency else Reason.FROM_RESERVE
         return Decision(Outcome.GRANT, reason, chosen=option, recalls=recalls)
-    others = [r for r in snapshot.recallable if not r.own and r.over_guarantee > 0]
+    others = [r for r in snapshot.recallable if not r.own]
     still = short - snapshot.coming_back
     more = _recall(others, still)[0] if still > 0 else ()
     return _wait(snapshot, (*recalls, *more))

@@ -10,6 +10,7 @@ from typing import Final, Literal
 from ipserver.block import BINDING, ENDING, LEASED, Block, BlockState
 from ipserver.decision import Recallable, Snapshot, Source
 from ipserver.holdings import Holder, Terms
+from ipserver.loan import Loan, deadline_of
 from ipserver.over_allocation_request import Request
 from ipserver.over_allocation_state import State
 from ipserver.pressure import Growth, Pressure
@@ -157,7 +158,7 @@ class Figures:
         pressure = self.pressure(pool)
         memory = self._state.memory(pool.name)
         policy = self.terms.policy
-        recallable, coming_back = self._loans_for(pool)
+        recallable, coming_back = self._loans_for(pool, now)
         return Snapshot(
             now=now,
             pool=pool.name,
@@ -179,12 +180,12 @@ class Figures:
             policy=policy,
         )
 
-    def _loans_for(self, pool: Holder) -> tuple[tuple[Recallable, ...], int]:
+    def _loans_for(self, pool: Holder, now: int) -> tuple[tuple[Recallable, ...], int]:
         """List the loans that could be called back for a pool, and what is on its way.
 
         For its own addresses, and for the reserve's that it is entitled to.
         """
-        found, coming = [], 0
+        found, coming, entitled = [], 0, self.deficit(pool) > 0
         for loan in self._state.loans.values():
             owner = self._state.blocks[loan.first].owner
             lender = self.terms.holders.get(owner)
@@ -193,14 +194,31 @@ class Figures:
                 continue
             if not own and not (lender.kind == "reserve" and lender.serves(pool)):
                 continue
-            if loan.state in ENDING or loan.cause:
+            ending = loan.state in ENDING or bool(loan.cause)
+            if ending and not (
+                (own or entitled) and self._lingers(loan, entitled, now)
+            ):
                 coming += loan.size
             elif loan.state is not BlockState.PENDING_ACTIVE:
+                over = self._over(loan.borrower)
                 found.append(
-                    Recallable(loan.number, loan.size, own, self._over(loan.borrower))
+                    Recallable(loan.number, loan.size, own, over, loan.borrower)
                 )
         found.sort(key=lambda r: (not r.own, -r.over_guarantee, r.loan))
         return tuple(found[:RECALLABLE_MAX]), coming
+
+    def _lingers(self, loan: Loan, entitled: bool, now: int) -> bool:
+        """Whether a loan that ends would be back sooner if it were called back.
+
+        One that its borrower gives back waits for its room, one that runs out for its
+        term.
+        """
+        if loan.state is BlockState.RETURN_REQUESTED:
+            return True
+        if loan.state not in (BlockState.RECALLED, BlockState.ATTRITION):
+            return False
+        cause = "guarantee" if entitled else "recall"
+        return loan.deadline > deadline_of(loan, cause, now, self.terms.policy)
 
     def _over(self, name: str) -> int:
         holder = self.terms.holders.get(name)

@@ -63,15 +63,16 @@ class Lending:
         """
         terms = self._figures.terms
         lender = terms.holders.get(option.source)
-        borrower = terms.holders[request.pool]
-        if lender is None or not lender.serves(borrower):
+        borrower = terms.holders.get(request.pool)
+        if borrower is None or lender is None or not lender.serves(borrower):
             return []
         size = self._figures.block_size()
         tally = draft.state.tally(borrower.name)
         room = max(self._figures.burst_cap(borrower), borrower.guaranteed) - (
             tally.owned + tally.borrowed
         )
-        most = min(option.blocks, max(0, self._figures.slack(lender)), room // size)
+        # The cap may be lower by now than when the parties were asked.
+        most = max(0, min(option.blocks, self._figures.slack(lender), room // size))
         seconds = loan_lease_seconds(borrower.lease_seconds, terms.policy)
         promised = []
         for block in self._figures.empty_blocks(lender.name, borrower.name, most):

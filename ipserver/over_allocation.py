@@ -47,6 +47,7 @@ from ipserver.pressure import (
     may_return,
 )
 from ipserver.requests import Requests
+from ipserver.set_back import set_back
 from ipserver.space import Space
 
 STEPS_MAX: Final = 64
@@ -97,7 +98,9 @@ class OverAllocation:
         terms = terms_of(network)
         draft = Draft(self.state, int(now))
         self._lending.withdraw(draft, {(b.first, b.last) for b in terms.blocks()})
-        if not starting and terms != self.state.terms:
+        if starting:
+            set_back(draft, terms.policy)
+        elif terms != self.state.terms:
             # What was denied under other terms may be asked for again.
             for memory in list(self.state.pools.values()):
                 if memory.denied_until:

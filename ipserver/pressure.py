@@ -112,7 +112,10 @@ def level_of(
 
     HIGH here is the mark alone; that it must last is the caller's to time.
     """
-    used, left = pressure.utilisation * 100, pressure.seconds_left
+    # Multiplied first: 58 of 100 are 58 % then, and not a little less.
+    usable = pressure.usable
+    used = pressure.used * 100 / usable if usable else 100.0
+    left = pressure.seconds_left
     marks = (
         (
             Level.CRITICAL,

@@ -198,12 +198,25 @@ class Requests:
                 assert decision.chosen is not None
                 self.reserve(draft, request, decision.chosen)
             case Outcome.ASK:
-                options = decision.options
-                draft.move(request, _E.ASK, options=options, asked_at=draft.now)
+                self._ask(draft, request, decision.options)
             case Outcome.QUEUE:
                 draft.move(request, _E.QUEUE)
             case Outcome.DENY:
                 self.deny(draft, request, decision.reason)
+
+    def _ask(self, draft: Draft, request: Request, options: tuple[Option, ...]) -> None:
+        """Ask the parties; who has said its word of this request is not asked again:
+        what it agreed to may have been gone, or not to be reached, the first time.
+        """
+        words = draft.state.approvals.get(request.number, ())
+        options = remaining(options, words)
+        option = agreed(options, words)
+        if not options:
+            self.deny(draft, request, Reason.REFUSED)
+        elif option is not None:
+            self.reserve(draft, request, option)
+        else:
+            draft.move(request, _E.ASK, options=options, asked_at=draft.now)
 
     def reserve(self, draft: Draft, request: Request, option: Option) -> None:
         """Promise the request its blocks; if they are gone, it is decided anew."""

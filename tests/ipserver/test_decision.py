@@ -183,3 +183,14 @@ def test_the_wait_after_denials_doubles_up_to_an_hour() -> None:
     policy = OverAllocation()
     waits = [back_off(refusals, policy) // 60 for refusals in (0, 1, 2, 3, 4, 10**6)]
     assert [5, 10, 20, 40, 60, 60] == waits
+
+
+def test_who_is_called_back_for_a_guarantee_keeps_its_own() -> None:
+    """One block of each of two that are a block above theirs, not two of the first."""
+    loans = tuple(
+        Recallable(number, BLOCK, own=False, over_guarantee=BLOCK, borrower=borrower)
+        for number, borrower in ((1, "x"), (2, "x"), (3, "z"), (4, "z"))
+    )
+    below = {"guaranteed": 112, "capacity": 64, "demand": 112, "need": 48}
+    told = decided(recallable=loans, **below)
+    assert (Outcome.QUEUE, (1, 3)) == (told.outcome, told.recalls)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from leasing import START, Leasing, network, pool, replayed
 
+from config.network import Network
 from ipserver.answer import Ack, Park
 from ipserver.block import TRANSITIONS as BLOCK_TRANSITIONS
 from ipserver.block import BlockEvent, BlockState, NoSuchTransitionError
@@ -643,3 +644,174 @@ def test_a_command_waits_while_the_journal_is_behind() -> None:
     assert 64 == server.state.command
     server.commit()
     assert manager.carry_out(late, server.now) is not None
+
+
+def asked(burst: int = 96) -> Leasing:
+    """A server where the other ISP wants to be asked, and is: by request 1."""
+    return served_by_consent("ask", burst=burst)
+
+
+def served_by_consent(consent: str, *, burst: int = 96, **lender: object) -> Leasing:
+    """A full pool a, and pool b of whom it may borrow."""
+    net = consenting(consent, burst=burst, **lender)
+    server = Leasing(net)
+    server.fill("a", OWN)
+    server.bind("a-90")
+    server.tick()
+    return server
+
+
+def consenting(consent: str, *, burst: int = 96, **lender: object) -> Network:
+    """Two pools without a reserve; b's ISP lends as ``consent`` says."""
+    return network(
+        reserve=[],
+        over_allocation=policy(loan_seconds=20_000),
+        isp=isps(lend_policy=consent),
+        pool=[
+            pool("a", "aurora", "10.0.0.0/26", burst=burst),
+            pool("b", "borealis", "10.0.1.0/26", **{"lending": 64} | lender),
+        ],
+    )
+
+
+def change(server: Leasing, net: Network) -> None:
+    """Apply another network."""
+    server.network = net
+    server.allocation.change_network(net, server.now)
+    server.manager.agree(net, server.now)
+    server.commit()
+
+
+def test_a_yes_after_the_cap_was_lowered_gives_nothing_above_it() -> None:
+    """I3: neither the block that was agreed to nor, by any chance, all there are."""
+    server = asked()
+    server.do(Action.APPROVE, "borealis", target=1)
+    server.fill("a", 77)
+    server.bind("a-95")
+    server.tick()
+    assert 16 == server.state.tally("a").borrowed
+    change(server, consenting("ask", burst=0))
+    server.do(Action.APPROVE, "borealis", target=2)
+    server.tick(3)
+    assert 1 == len(server.state.loans)
+    assert "cap" == server.ended(2).reason
+
+
+def test_a_yes_after_the_pool_is_gone_is_too_late() -> None:
+    """Nothing is lent to nobody."""
+    server = asked()
+    (_, lender) = consenting("ask").pool
+    gone = network(
+        reserve=[],
+        isp=isps(lend_policy="ask"),
+        pool=[pool("b", "borealis", "10.0.1.0/26", lending=64)],
+    )
+    assert lender.name == gone.pool[0].name
+    change(server, gone)
+    server.do(Action.APPROVE, "borealis", target=1)
+    server.tick(2)
+    assert {} == server.state.loans
+    assert RequestState.FAILED is server.ended(1).state
+
+
+def test_who_agreed_is_not_asked_again_when_the_network_step_failed() -> None:
+    """The second try needs no second yes, which could not be said any more."""
+    server = asked()
+    tries: list[int] = []
+
+    def connect(number: int, _: object) -> bool:
+        tries.append(number)
+        return len(tries) > 1
+
+    server.manager._connect = connect
+    server.do(Action.APPROVE, "borealis", target=1)
+    server.tick(2)
+    assert [1, 1] == tries
+    assert RequestState.FULFILLED is server.ended(1).state
+
+
+def test_an_agreed_loan_that_cannot_be_reached_fails_after_three_times() -> None:
+    """And not by the time-out of those who were asked, half an hour later."""
+    server = asked()
+    server.manager._connect = lambda *_: False
+    server.do(Action.APPROVE, "borealis", target=1)
+    server.tick(5)
+    ended = server.ended(1)
+    assert (RequestState.FAILED, "unreachable") == (ended.state, ended.reason)
+    assert {} == server.state.loans
+
+
+@pytest.mark.parametrize("cause", ["return", "term"])
+def test_a_lender_below_its_guarantee_does_not_wait_for_a_loan_that_ends_by_itself(
+    cause: str,
+) -> None:
+    """I5: one that its borrower gives back waits for room, one that runs out for its
+    term: days; the lender has its addresses after one lease and a while of rest.
+    """
+    server = served_by_consent("auto")
+    (number,) = server.state.loans
+    server.fill("a", 77)
+    if cause == "return":
+        server.do(Action.RETURN, "aurora", target=number)
+        assert BlockState.RETURN_REQUESTED is server.state.loans[number].state
+    else:
+        inside = range(server.state.loans[number].first, 1 << 32)
+        near = server.state.loans[number].term_starts_at + 16_000
+        while server.now < near + 10:
+            ten_seconds(server)
+            for line in server.bound("a"):
+                if server.leases[line][1] - server.now < 600:
+                    server.renew(line)
+                if server.now > near - 20 and server.leases[line][0] not in inside:
+                    server.release(line)
+        assert BlockState.ATTRITION is server.state.loans[number].state
+    change(server, consenting("auto", guaranteed=64))
+    server.fill("b", 60)
+    server.bind("b-90")
+    began = server.now
+    while server.state.tally("b").capacity < 64:
+        assert server.now < began + 1800 + 120 + 60
+        server.bind("b-90")
+        ten_seconds(server)
+        for line in server.bound("a"):
+            if server.leases[line][1] - server.now < 600:
+                server.renew(line)
+    assert 64 == server.state.tally("b").capacity
+
+
+@pytest.mark.parametrize("jump", [-3600, -400 * 86_400])
+def test_a_recall_goes_on_in_its_time_after_the_clock_was_set_back(jump: int) -> None:
+    """The borrower's clients renew as ever: its notice and a lease, and no more."""
+    server = lender_only()
+    number = lent(server)
+    server.do(Action.RECALL, "borealis", target=number)
+    server.now += jump
+    for line, (address, ends) in server.leases.items():
+        server.leases[line] = address, ends + jump
+    server.restart()
+    began = server.now
+    while number in server.state.loans:
+        assert server.now < began + 3600 + 1800 + 120 + 60
+        ten_seconds(server)
+        for line in server.bound("a"):
+            if server.leases[line][1] - server.now < 900:
+                server.renew(line)
+
+
+def test_a_denial_ends_in_its_time_after_the_clock_was_set_back() -> None:
+    """The pool asks again after five minutes, and not after four hundred days."""
+    server = served_by_consent("never")
+    assert 300 == server.state.memory("a").denied_until - server.now + 1
+    server.now -= 400 * 86_400
+    server.restart()
+    assert 300 == server.state.memory("a").denied_until - server.now
+
+
+def test_a_term_begins_anew_when_it_would_begin_in_the_future() -> None:
+    """A loan ends after its term even if it was made by a clock that was set back."""
+    server = served_by_consent("auto")
+    (number,) = server.state.loans
+    server.now -= 400 * 86_400
+    server.restart()
+    loan = server.state.loans[number]
+    assert server.now + 20_000 >= loan.term_ends_at

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from msgspec import structs
 
 from config.over_allocation import OverAllocation
 from ipserver.pressure import (
@@ -112,3 +113,19 @@ def test_a_block_goes_back_when_the_rest_is_below_the_low_mark_without_it() -> N
     assert may_return(of(70, 46), 16, POLICY)
     assert not may_return(of(71, 45), 16, POLICY)
     assert not may_return(of(0, 16), 16, POLICY)
+
+
+@pytest.mark.parametrize("percent", range(1, 100))
+def test_a_mark_is_met_at_its_very_number(percent: int) -> None:
+    """58 of 100 are 58 %, in whatever way numbers are kept."""
+    policy = OverAllocation(
+        warn_percent=percent, warn_clear_percent=percent, high_percent=100
+    )
+    policy = structs.replace(policy, critical_percent=100, critical_clear_percent=100)
+    policy = structs.replace(policy, high_clear_percent=100)
+    for size in (100, 300, 700):
+        at = of(size // 100 * percent, size - size // 100 * percent)
+        below = of(at.used - 1, at.free + 1)
+        assert WARN is level_of(CALM, at, policy, failed=False)
+        assert WARN is level_of(WARN, at, policy, failed=False)
+        assert CALM is level_of(WARN, below, policy, failed=False)
