@@ -21,7 +21,7 @@ from storage.entry_queries import (
     reversed_by,
 )
 from storage.ledger_proof import prove
-from storage.settlement_tables import entry
+from storage.settlement_tables import block, entry
 
 POSTED = NOVEMBER + 1000
 
@@ -221,6 +221,21 @@ def test_whatever_was_changed_behind_our_back_is_found(
     with database.read.connect() as connection:
         problems = prove(connection).problems
     assert any(_TAMPERED[statement] in problem for problem in problems), problems
+
+
+@pytest.mark.parametrize("first", [-7, 0, 4])
+def test_a_block_without_entries_is_found(database: Database, first: int) -> None:
+    """Summaries and balances add up blocks: a false one would be money."""
+    book_usage(database, *(("aurora", number, 0, number) for number in range(1, 4)))
+    columns = ", ".join(column.name for column in block.c)
+    others = columns.replace("first_entry_id", str(first), 1)
+    with database.write.begin() as connection:
+        connection.execute(
+            text(f"INSERT INTO block ({columns}) SELECT {others} FROM block")
+        )
+    with database.read.connect() as connection:
+        found = prove(connection).problems
+    assert [f"block of entry {first}: it is in no batch"] == found
 
 
 def test_a_transaction_that_failed_leaves_no_gap(database: Database) -> None:
