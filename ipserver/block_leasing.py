@@ -28,7 +28,7 @@ from ipserver.bindings import Bindings
 from ipserver.block import Block
 from ipserver.excess import ExcessBook, Spent
 from ipserver.free_addresses import FreeAddresses
-from ipserver.lease_table import LEASED, NONE, OFFERED, LeaseTable
+from ipserver.lease_table import DECLINED, LEASED, NONE, OFFERED, LeaseTable
 from ipserver.line_texts import LineId
 from ipserver.lines import Lines, Party
 from ipserver.record_columns import sorted_out
@@ -152,7 +152,8 @@ class BlockLeasing:
         return number
 
     def close_block(self, block: Block) -> None:
-        """Take a block out of its pool, and forget who had what in it.
+        """Take a block out of its pool, and forget who had what in it; what somebody
+        unknown uses stays in quarantine, wherever the block is next.
 
         Raises BlockLiveError while it has live leases.
         """
@@ -168,7 +169,8 @@ class BlockLeasing:
             raise BlockLiveError(f"{block} has live leases")
         self._free.detach(number)
         for slot in slots:
-            self._table.remove(slot)
+            if self._table.state[slot] != DECLINED:
+                self._table.remove(slot)
 
     def block_usage(self, block: Block) -> BlockUsage:
         """Say what a block's addresses are doing."""

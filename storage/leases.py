@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, exists, select
 
 from storage.bulk import copy, insert, is_postgresql, types
 from storage.lease_tables import (
@@ -150,11 +150,17 @@ def release_quarantine(connection: Connection, address: int, at: int) -> None:
 def quarantined(
     connection: Connection, after: int
 ) -> Sequence[Row[int, int, int, str]]:
-    """The addresses in quarantine beyond a time: since, until, address, line."""
+    """The addresses in quarantine beyond a time: since, until, address, line.
+
+    Not those that are leased: a DECLINE ends what it declines, so that lease is later.
+    """
     standing = address_quarantine.c
+    again = exists().where(
+        lease.c.address == standing.address, lease.c.ended_at.is_(None)
+    )
     return connection.execute(
         select(standing.declined_at, standing.until, standing.address, standing.line)
-        .where(standing.released_at.is_(None), standing.until > after)
+        .where(standing.released_at.is_(None), standing.until > after, ~again)
         .order_by(standing.id)
     ).all()
 

@@ -325,3 +325,23 @@ def test_a_database_that_is_away_stops_a_start(
         loader.load(again.now)
     loader.close()
     away.close()
+
+
+def test_a_lease_of_what_was_declined_before_is_there_after_a_start(
+    tmp_path: Path, database: Database
+) -> None:
+    """The quarantine was over when it was made, whatever a clock that was set back says
+    at the start.
+    """
+    office = Office(tmp_path, database, prefix="100.64.0.0/29", lines=5)
+    declined = office.lease("line-0", 1)
+    office.ask(Message.DECLINE, "line-0", 1, address=declined)
+    office.now += 86_400 + 60
+    office.allocation.turn(office.now, 1000)
+    had = {office.lease(f"line-{n}", n + 1): n for n in range(5)}
+    assert declined in had
+    office.apply()
+    again = office.restart(jump=-3600)
+    for address, number in had.items():
+        renewed = again.renew(f"line-{number}", number + 1, address=address)
+        assert isinstance(renewed, Ack)

@@ -743,3 +743,19 @@ def test_another_isp_s_address_that_is_asked_for_leaves_no_trace() -> None:
     assert isinstance(offer, Offer)
     assert offer.lease.address >> 8 == FIRST >> 8
     assert [] == site.allocation.audit()
+
+
+def test_a_declined_address_stays_in_quarantine_when_its_block_changes_hands() -> None:
+    """Whoever uses it does so in the next pool as well."""
+    site = Site(network(lines=70))
+    declined = site.lease("line-0", 1)
+    site.ask(Message.DECLINE, "line-0", 1, address=declined)
+    block = Block(FIRST, FIRST + 63, POOL, POOL)
+    site.allocation.close_block(block)
+    assert [] == site.allocation.audit()
+    site.allocation.open_block(block, "borealis-harbour")
+    assert 1 == site.allocation.pool_usage("borealis-harbour").declined
+    site.allocation.close_block(block)
+    site.allocation.open_block(block, POOL)
+    assert 60 == sum(site.lease(f"line-{n}", n) not in {0, declined} for n in range(70))
+    assert [] == site.allocation.audit()
