@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from netaddr import IPAddress, IPNetwork
 
 from config.access_checks import find_access_conflicts
+from config.address_checks import find_address_conflicts
 from config.line_checks import find_mistaken_lines
 from config.meter_checks import find_meter_conflicts
 from config.network import KINDS
@@ -62,6 +63,7 @@ def find_conflicts(document: Mapping[str, Any]) -> list[Finding]:
         *_same_prefix(document),
         *_relays(document),
         *_overlaps(document),
+        *find_address_conflicts(document),
         *find_promises(document),
         *find_mistaken_lines(document),
         *_foreign_offerings(document),

@@ -6,9 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from config.quantities import Money, Percent, Zone
+from config.quantities import Currency, Money, Percent, Zone
 from config.row import Count, Row
-from config.settlement import Currency
 from config.values import Listen, Name, Text
 
 Servers = Annotated[tuple[Listen, ...], Meta(max_length=8)]

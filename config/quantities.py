@@ -132,6 +132,17 @@ def zone_of(text: str) -> ZoneInfo:
     return ZoneInfo(text)
 
 
+def currency_of(text: str) -> str:
+    """Check a code of ISO 4217 by its form; ValueError when it is none.
+
+    ``eur`` beside ``EUR`` would be another currency, and no sum would have both.
+    """
+    if not re.fullmatch(r"[A-Z]{3}", text):
+        msg = f"{text!r} is no currency such as EUR: three capital letters of ISO 4217"
+        raise ValueError(msg)
+    return text
+
+
 def _refuses(read: Callable[[str], object]) -> Callable[[str], str]:
     """Make the check of a reader: what it raises, or nothing."""
 
@@ -151,3 +162,4 @@ Percent = Annotated[str, Meta(extra={"check": _refuses(per_myriad_of)})]
 ClockTime = Annotated[str, Meta(extra={"check": _refuses(minutes_of)})]
 Day = Annotated[str, Meta(extra={"check": _refuses(day_of)})]
 Zone = Annotated[str, Meta(extra={"check": _refuses(zone_of)})]
+Currency = Annotated[str, Meta(extra={"check": _refuses(currency_of)})]

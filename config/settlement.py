@@ -6,16 +6,9 @@ is a percentage of its price before tax; what is left is the BSP's.
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from msgspec import Meta
-
-from config.quantities import Day, Money, Percent, Quantity, Zone
+from config.quantities import Currency, Day, Money, Percent, Quantity, Zone
 from config.row import Row
 from config.values import Name
-
-Currency = Annotated[str, Meta(min_length=3, max_length=3)]
-"""ISO 4217."""
 
 
 class Tax(Row, frozen=True, kw_only=True):

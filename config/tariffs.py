@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from config.quantities import ClockTime, Day, Money, Percent, Quantity, Zone
+from config.quantities import ClockTime, Currency, Day, Money, Percent, Quantity, Zone
 from config.row import Kbps, Row
 from config.values import Name
 
@@ -205,8 +205,7 @@ class Tariff(Row, frozen=True, kw_only=True):
     name: Name
     isp: str | None = None
     """Whose it is; the Network Provider's (wholesale) when it names none."""
-    currency: Annotated[str, Meta(min_length=3, max_length=3)]
-    """ISO 4217."""
+    currency: Currency
     zone: Zone
     """IANA time zone of its days, windows and periods."""
     tax_class: Name = "standard"

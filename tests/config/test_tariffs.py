@@ -330,3 +330,11 @@ def test_a_version_in_force_never_changes_and_one_to_come_may() -> None:
     assert [
         "tariff 'home', version of 2026-10-26: a new one begins after today, 2026-10-26"
     ] == frozen(before, stored(version=[first, early]), NOW)
+
+
+@pytest.mark.parametrize("written", ["eur", "EURO", "€", "EU1", ""])
+def test_a_currency_is_three_capital_letters(written: str) -> None:
+    """``eur`` beside ``EUR`` would be another currency."""
+    (message,) = refused({"rate": [rate("data")]}, currency=written)
+    assert message.startswith("tariff[0].currency: ")
+    assert f"{written!r} is no currency such as EUR" in message
