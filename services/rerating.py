@@ -44,6 +44,7 @@ from storage.database import Database, StorageError
 from storage.entries import lock_head, post, read_closed
 from storage.rerating import (
     booked,
+    is_rolled_up,
     last_usage_id,
     standing,
     taken_back,
@@ -55,6 +56,10 @@ _ROUNDS: Final = 5
 
 _SLICE: Final = 20_000
 """Records read and rated at a time."""
+
+
+class RolledUpError(Exception):
+    """Usage that cannot be rated again, as its records were made one for each day."""
 
 
 class Difference(NamedTuple):
@@ -116,13 +121,16 @@ def dry_run(
 ) -> Rerating:
     """Rate all usage of a month again, and compare with what was booked.
 
-    It adds use up and asks once what it comes to, which by law 6 is what its records
-    come to one by one.
+    Raises RolledUpError when some of it was (``storage.rollup``). It adds use up and
+    asks once what it comes to, which by law 6 is what its records come to one by one.
     """
     result = Rerating()
     network, earlier, times = _whole(database, network, month)
     rater = _rater(network)
     with database.read.connect() as connection:
+        if is_rolled_up(connection, times.needed_from, times.until):
+            # What its records were, and their entries, is not known any more.
+            raise RolledUpError(f"usage of {month} was rolled up: it keeps its price")
         for tenant, currency, service, retail, wholesale in booked(connection, month):
             plan = rater.plan(service or "")
             own = f"service/{service}"

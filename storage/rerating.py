@@ -36,6 +36,13 @@ def usage_behind(
     return connection.exec_driver_sql(sql, (usage_id, since, until, limit)).all()
 
 
+def is_rolled_up(connection: Connection, since: int, until: int) -> bool:
+    """Say whether any usage of a span (epoch seconds) was made one record of many."""
+    of_span = usage.c.ended_at > since, usage.c.started_at < until
+    query = select(usage.c.id).where(usage.c.rolled_up, *of_span).limit(1)
+    return connection.execute(query).first() is not None
+
+
 def last_usage_id(connection: Connection) -> int:
     """The id of the newest usage record; 0 before the first."""
     return connection.execute(select(func.max(usage.c.id))).scalar() or 0

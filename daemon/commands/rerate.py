@@ -15,7 +15,7 @@ from daemon.commands.options import configuration_option, fail, json_option
 from daemon.commands.stored import database_of, network_in
 from rating.months import span_of
 from services.rerated_usage import own_service
-from services.rerating import apply, dry_run
+from services.rerating import RolledUpError, apply, dry_run
 
 _COLUMNS = ("party", "currency", "before", "after", "difference")
 
@@ -43,8 +43,13 @@ def command(
             now < span_of(tariff.zone, month).ends_at for tariff in network.tariff
         ):
             fail(f"{month} is not over")
-        result = dry_run(database, network, own_service, month)
-        booked = apply(database, network, own_service, month, now) if for_good else 0
+        try:
+            result = dry_run(database, network, own_service, month)
+            booked = 0
+            if for_good:
+                booked = apply(database, network, own_service, month, now)
+        except RolledUpError as error:
+            fail(str(error))
     rows = [
         {
             "party": d.party,

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from money_site import MONTH, MoneySite
+from sqlalchemy import update
 
 from daemon.cli import main
 from daemon.commands.stored import network_in
 from services.catalogue import Catalogue
+from storage.tables import usage
 
 
 @pytest.fixture
@@ -369,3 +371,15 @@ def test_a_broken_record_of_one_s_own_is_named_by_its_line(
     assert (1, True) == (result.exit_code, f"{own}{place}" in result.stderr)
     result = bare("statement", "verify", str(own))
     assert (1, True) == (result.exit_code, f"{own}:" in result.stderr)
+
+
+def test_a_month_that_was_rolled_up_is_not_rated_again(site: MoneySite) -> None:
+    """It says so, and nothing is booked."""
+    database = site.database()
+    with database.write.begin() as connection:
+        connection.execute(update(usage).values(rolled_up=True))
+    database.close()
+    shown = site.run("rerate", MONTH, "--apply")
+    said = f"fairlane: usage of {MONTH} was rolled up: it keeps its price\n"
+    assert (1, said) == (shown.exit_code, shown.stderr)
+    assert [] == site.facts("ledger", "entries")

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
+import pytest
 from rated_site import GB, KEY, NETWORK, NOON, Site, interim
 from sqlalchemy import insert, select
 
@@ -20,8 +21,8 @@ from rating.entry import Source
 from rating.quota import Action, Effect, Kind
 from services.periods import close_months, levy_month
 from services.rerated_usage import own_service
+from services.rerating import RolledUpError, dry_run
 from services.rerating import apply as rerate
-from services.rerating import dry_run
 from storage.balances import reject_unrated
 from storage.database import Database
 from storage.entry_queries import EntryFilter, list_entries
@@ -29,6 +30,7 @@ from storage.lease_tables import lease_history
 from storage.network import Change, apply
 from storage.quota_events import acted, quota_events_since
 from storage.rating_tables import quota_event
+from storage.rollup import roll_up
 from storage.tables import usage as usages
 from storage.usage_queries import Filter, list_usage
 from storage.usage_states import recycle_rejected
@@ -277,6 +279,22 @@ def test_a_rerating_goes_by_the_offering_that_a_service_had_then(
     assert 6 == rerate(database, dear, own_service, "2026-11", NOON)
     assert 7 * 700_000 == -sum(entry[2] for entry in site.entries())
     assert {"aurora-101"} == {entry[1] for entry in site.entries()}
+
+
+def test_usage_that_was_rolled_up_keeps_its_price(database: Database) -> None:
+    """A record made of many has entries that nobody could find to reverse."""
+    site = Site(database, offered(NETWORK, "start-500"))
+    site.use(10, 11, 12)
+    before = site.entries()
+    assert not roll_up(database, NOON + 2 * 86_400)
+    dear = repriced(site.network, "0.50", "0.70")
+    for rate in (
+        lambda: rerate(database, dear, own_service, "2026-11", NOON),
+        lambda: dry_run(database, dear, own_service, "2026-11"),
+    ):
+        with pytest.raises(RolledUpError, match="rolled up"):
+            rate()
+    assert before == site.entries()
 
 
 def repriced(network: Any, before: str, after: str) -> Any:
