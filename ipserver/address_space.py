@@ -32,6 +32,9 @@ CLOSED, OPEN, HELD, DRAINING = range(4)
 USED: Final = (0, 1, 1, 1, 0, 1)
 """Whether nobody can get the address of a slot, by its state."""
 
+NOWHERE: Final = 0
+"""The block of leases whose prefix the network does not have; it has no addresses."""
+
 NETWORK: Final = "network"
 """Owner of the reserve, where an ISP's name is expected."""
 
@@ -137,15 +140,15 @@ class AddressSpace:
     def __init__(self) -> None:
         self.pools: list[Pool] = []
         self.by_name: dict[str, Pool] = {}
-        self.first = array("Q")
-        self.addresses = array("I")
-        self.pool = array("i")
-        self.status = array("B")
-        self.live = array("I")
-        self.lease_max = array("I")
-        self.generation = array("I")
-        self.owner: list[str] = []
-        self.home: list[str] = []
+        self.first = array("Q", [0])
+        self.addresses = array("I", [0])
+        self.pool = array("i", [NONE])
+        self.status = array("B", [CLOSED])
+        self.live = array("I", [0])
+        self.lease_max = array("I", [0])
+        self.generation = array("I", [0])
+        self.owner = [""]
+        self.home = [""]
         self.isp_of: dict[str, str] = {}
         self.marks = OverAllocation()
         self._extents: list[_Extent] = []

@@ -20,9 +20,9 @@ def discrepancies(space: AddressSpace, table: LeaseTable) -> Iterator[str]:
     reserved: Counter[int] = Counter()
     for address, slot in table.slot_of.items():
         state, block = table.state[slot], table.block[slot]
-        if table.address[slot] != address or space.block_at(address) not in (
-            block,
-            NONE,
+        held = space.pool[block] != NONE  # else it was in a block that is gone
+        if table.address[slot] != address or (
+            held and space.block_at(address) != block
         ):
             yield f"slot {slot} is not at address {address}"
         by_pool.setdefault(space.pool[block], Counter())[state] += 1

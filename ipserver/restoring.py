@@ -15,7 +15,7 @@ from itertools import compress
 from typing import Final
 
 from ipserver import records
-from ipserver.address_space import AddressSpace
+from ipserver.address_space import NOWHERE, AddressSpace
 from ipserver.expiry import Wheel
 from ipserver.free_addresses import FreeAddresses
 from ipserver.lease_table import (
@@ -49,7 +49,8 @@ class Restoring:
     def take(self, entry: records.Entry, now: int) -> bool:
         """Take one entry of the database or the journal; whether it fits this space.
 
-        The addresses of blocks that are gone do not.
+        The addresses of blocks that are gone do not; a lease of one that lives is known
+        all the same, so that it is nobody else's if its prefix comes back.
         """
         if isinstance(entry, records.Excess):
             return True
@@ -58,6 +59,12 @@ class Restoring:
         if slot == NONE:
             block = space.block_at(entry.address)
             if block == NONE or space.pool[block] == NONE:
+                if not isinstance(entry, records.Bound):
+                    return False
+                if _span(entry.at, entry.expires, now)[1] <= now:
+                    return False
+                slot = table.add(entry.address, NOWHERE)
+                self._bind(slot, entry, now)
                 return False
             slot = table.add(entry.address, block)
             space.pools[space.pool[block]].add(NEW, 1)
@@ -124,6 +131,11 @@ class Restoring:
         blocks = space.blocks_at(bound.addresses)
         if NONE in blocks or NONE in map(space.pool.__getitem__, blocks):
             fits = [block != NONE and space.pool[block] != NONE for block in blocks]
+            astray = [
+                not fit and until > now
+                for fit, until in zip(fits, bound.expires, strict=True)
+            ]
+            self._add_astray(_only(bound, astray))
             bound, blocks = _only(bound, fits), array("I", compress(blocks, fits))
         if min(bound.expires, default=now + 1) > now:
             self._add_leased(bound, blocks)
@@ -139,6 +151,13 @@ class Restoring:
         for block in blocks:
             live[block] += 1
         self._wheel.add_all(slot, bound.expires)
+
+    def _add_astray(self, bound: BoundColumns) -> None:
+        """Take leases that live, of addresses that no pool has."""
+        if bound.addresses:
+            blocks, lines = [NOWHERE] * len(bound.addresses), lines_of(bound.lines)
+            slot = self._table.add_bound(bound, blocks, lines, LEASED, IN_WHEEL)
+            self._wheel.add_all(slot, bound.expires)
 
     def _add_ended(self, bound: BoundColumns, blocks: Sequence[int], now: int) -> None:
         first = self._add(bound, blocks, NEW, 0)

@@ -12,6 +12,7 @@ from netaddr import IPAddress, IPNetwork
 from ipserver.answer import Ack, Nak
 from ipserver.ask import Message
 from ipserver.reasons import Reason
+from ipserver.records import entries
 
 POOL = "aurora-harbour"
 
@@ -99,3 +100,31 @@ def test_what_is_reserved_no_more_is_given_again() -> None:
     changed(site, lines=70)
     assert 61 == sum(site.lease(f"line-{n}", n) != 0 for n in range(70))
     assert [] == site.allocation.audit()
+
+
+@pytest.mark.parametrize("columns", [False, True])
+def test_leases_of_a_prefix_that_was_gone_at_a_start_are_kept_for_their_lines(
+    columns: bool,
+) -> None:
+    """A file that lacks a pool by mistake, a restart, and the right file again: nobody
+    gets what another client still has.
+    """
+    site = Site(network(lines=80), cool_down_seconds=0)
+    had = {n: site.lease(f"line-{n}", n) for n in range(20)}
+    again = Site(network(lines=80, prefix="100.70.0.0/26"), cool_down_seconds=0)
+    again.allocation.begin_loading()
+    if columns:
+        again.allocation.restore_journal(b"".join(site.records), again.now)
+    else:
+        for record in site.records:
+            for entry in entries(record):
+                again.allocation.restore(entry, again.now)
+    again.allocation.loaded()
+    assert [] == again.allocation.audit()
+    again.allocation.change_network(network(lines=80), again.now)
+    assert [] == again.allocation.audit()
+    assert 20 == again.allocation.pool_usage(POOL).leased
+    others = {again.lease(f"line-{n}", n) for n in range(20, 80)} - {0}
+    assert others.isdisjoint(had.values())
+    for number, address in had.items():
+        assert isinstance(again.renew(f"line-{number}", number, address=address), Ack)
