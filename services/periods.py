@@ -15,13 +15,23 @@ from enum import StrEnum
 from itertools import islice
 from typing import Final, NamedTuple
 
+import msgspec
 from sqlalchemy import Connection
 
 from config.network import Network
 from config.parties import Bsp
 from config.quantities import per_myriad_of
-from rating.entry import Book, Posting
-from rating.levies import Basis, Cut, bases_of, book_of, levied, owed_by, total_of
+from rating.entry import Book, Kind, Posting, Source
+from rating.levies import (
+    Basis,
+    Cut,
+    bases_of,
+    basis_of,
+    book_of,
+    levied,
+    owed_by,
+    total_of,
+)
 from rating.months import span_of
 from rating.taxes import Taxes, TaxSpan
 from storage.balances import lock_balances
@@ -35,6 +45,7 @@ from storage.entry_queries import (
     months_upto,
     totals_of_services,
 )
+from storage.network import last_bodies
 
 _SLICE: Final = 5000
 """Levies posted in one transaction at most."""
@@ -188,21 +199,39 @@ def _shares(
     connection: Connection, network: Network, tenant: str, zone: str, month: str
 ) -> Iterator[_Share]:
     taxes = Taxes(network.tax)
-    bsps = {bsp.name: bsp for bsp in network.bsp}
     found = [b for b in _month_of(connection, tenant, month) if b.book.zone == zone]
     charged: dict[Basis, list[int]] = {}
     for balance in found:
         for basis in bases_of(balance.book):
             charged.setdefault(basis, []).append(balance.id)
+    sellers = {b.party for b in charged if b.kind == Kind.BSP_USAGE}
+    bsps = _bsps(connection, network, sellers)
     for basis, books in charged.items():
         bsp = bsps.get(basis.party)
         party = owed_by(basis, "bsp" if bsp is None else bsp.tax_owed_by)
-        spans = taxes.spans(basis.tax_class, party, zone)
-        cuts = [(span, _cut(bsp, span.rate)) for span in spans]
-        book = book_of(basis, party)
-        own = _levies_in(found, book)
-        last = max((b.last_entry_id for b in own), default=0)
-        yield _Share(basis, book, cuts, books, [b.id for b in own], last)
+        others = {b.book.tax_party for b in found if _is_levied_on(b.book, basis)}
+        for whom in sorted({party, *others}):
+            spans = taxes.spans(basis.tax_class, whom, zone)
+            # Whoever owed the tax before, and does no more, is given all of it back.
+            cuts = [
+                (span, _cut(bsp, span.rate) if whom == party else Cut(0))
+                for span in spans
+            ]
+            book = book_of(basis, whom)
+            own = _levies_in(found, book)
+            last = max((b.last_entry_id for b in own), default=0)
+            yield _Share(basis, book, cuts, books, [b.id for b in own], last)
+
+
+def _is_levied_on(book: Book, basis: Basis) -> bool:
+    return book.source == Source.PERIOD and basis_of(book) == basis
+
+
+def _bsps(connection: Connection, network: Network, names: set[str]) -> dict[str, Bsp]:
+    """Give BSPs by their names; those that left have the terms that they last had."""
+    bsps = {bsp.name: bsp for bsp in network.bsp}
+    gone = last_bodies(connection, "bsp", sorted(names - bsps.keys()))
+    return bsps | {name: msgspec.convert(body, Bsp) for name, body in gone.items()}
 
 
 def _cut(bsp: Bsp | None, tax: int) -> Cut:

@@ -6,11 +6,12 @@ import csv
 import io
 from datetime import UTC, datetime
 
+import msgspec
 from settlement_network import DECEMBER, NOVEMBER, ZONES, charge, network
 
-from config.network import bodies
+from config.network import Network, bodies
 from config.settlement import Tax
-from rating.entry import Source
+from rating.entry import Kind, Source
 from rating.posting import Poster
 from rating.purchase import Action
 from rating.statement import Role, State, Step
@@ -173,6 +174,61 @@ def test_a_tax_that_was_entered_late_is_levied_anew(database: Database) -> None:
     assert [250, 300] == list(taxes_of(database).values())
 
 
+def films(database: Database) -> dict[str, tuple[int, ...]]:
+    """The five legs of a month's metered films, by who owes the tax in them."""
+    wanted = EntryFilter(month=MONTH, kind=Kind.BSP_USAGE)
+    found: dict[str, tuple[int, ...]] = {}
+    with database.read.connect() as connection:
+        for balance in balances(connection, wanted):
+            before = found.get(balance.book.tax_party, (0,) * 5)
+            both = zip(before, balance.amounts, strict=True)
+            found[balance.book.tax_party] = tuple(map(sum, both))
+    return found
+
+
+def test_tax_that_another_owes_now_is_not_levied_twice(database: Database) -> None:
+    """Of 1000, 20 per cent while the BSP owes it and 25 when the ISP does, who is
+    given 10 per cent and the network 5."""
+    owed_by_isp = network(
+        bsp=tuple(
+            msgspec.structs.replace(bsp, tax_owed_by="isp") for bsp in network().bsp
+        )
+    )
+    use(database, 1000)
+    metered = (-1000, 0, 1000, 0, 0)
+    for _ in range(2):
+        levy_month(database, network(), MONTH, NOVEMBER)
+        assert (-200, 100, -150, 50, 200) == films(database)["filmhouse"]
+        levy_month(database, owed_by_isp, MONTH, NOVEMBER)
+        assert {
+            "": metered,
+            "filmhouse": (0,) * 5,
+            "aurora": (-250, 100, -150, 50, 250),
+        } == films(database)
+        levy_month(database, network(), MONTH, NOVEMBER)
+        assert (0,) * 5 == films(database)["aurora"]
+
+
+def test_a_bsp_that_left_pays_the_shares_of_its_last_month(database: Database) -> None:
+    """Its terms are those that it last had."""
+    store(database, network())
+    use(database, 1000)
+    levy_month(database, network(), MONTH, NOVEMBER)
+    before = films(database)
+    with database.write.begin() as connection:
+        apply(connection, [Change("delete", "bsp", "filmhouse", None)], NOVEMBER)
+    gone = network(bsp=(), product=(), spending_limit=())
+    assert 0 == levy_month(database, gone, MONTH, NOVEMBER)
+    assert before == films(database)
+
+
+def store(database: Database, whole: Network) -> None:
+    """Put a network into the change feed."""
+    changes = [Change("add", *of, body) for of, body in bodies(whole).items()]
+    with database.write.begin() as connection:
+        apply(connection, changes, NOVEMBER)
+
+
 def test_what_is_late_has_the_tax_of_its_own_day(database: Database) -> None:
     """Booked behind its closed month, but taxed by the rate of then."""
     use(database, 100, at=LAST_OF_OLD)
@@ -276,9 +332,7 @@ def test_nothing_is_booked_behind_a_statement_that_was_issued(
 ) -> None:
     """A BSP's statement waits for every ISP that it sells to; borealis had nothing in
     the month until it closed, and what it buys late is told with the next."""
-    with database.write.begin() as connection:
-        whole = bodies(network()).items()
-        apply(connection, [Change("add", *of, body) for of, body in whole], NOVEMBER)
+    store(database, network())
     buy_film(database)
     open_statement(database, FILMHOUSE, DECEMBER)
     close_months(database, network(), MONTH, DECEMBER, "aurora")
