@@ -93,7 +93,8 @@ def carry_out(
     if options["as_json"]:
         click.echo(msgspec.json.encode(sent._asdict()))
     elif sent.result is None:
-        click.echo(f"command {sent.number} waits for the address server", err=True)
+        kept = f"command {sent.number} waits for the address server"
+        click.echo(f"{kept}, which carries it out when it runs", err=True)
     else:
         click.echo(f"{sent.result}: {sent.message}")
     raise SystemExit(0 if sent.result == Result.DONE else 1)

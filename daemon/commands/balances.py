@@ -8,6 +8,7 @@ from typing import Any
 import click
 import msgspec
 
+from config.network import Network
 from daemon import clock
 from daemon.commands.amounts import decimal_of
 from daemon.commands.ledger import time_of
@@ -66,9 +67,11 @@ def show(
         database.read.connect() as connection,
     ):
         when = int(clock.now()) if at is None else at
-        found = balance_of(connection, network_in(connection), service, when)
+        network = network_in(connection)
+        found = balance_of(connection, network, service, when)
     if found is None:
-        fail(f"there is no service {service!r}, or no tariff of it is in force then")
+        _check_known(network, service)
+        fail(f"service {service!r} has no tariff in force at {time_of(when)}")
     buckets = [bucket._asdict() for bucket in found.buckets]
     used = [one._asdict() | {"amount": decimal_of(one.amount)} for one in found.used]
     if as_json:
@@ -79,6 +82,11 @@ def show(
     if buckets:
         print_table(iter(buckets), _ALLOWANCES)
     print_table(iter(used), _RATES)
+
+
+def _check_known(network: Network, service: str) -> None:
+    if not any(own.name == service for own in network.service):
+        fail(f"there is no service {service!r}")
 
 
 def _head(found: LiveBalance) -> str:
@@ -98,6 +106,7 @@ def topup(service: str, name: str, configuration: Path | None) -> None:
             network = network_in(connection)
             bought = topups.buy(connection, network, service, name, at=now, now=now)
         if not bought:
+            _check_known(network, service)
             fail(f"no top-up {name!r} is sold to {service!r}")
     click.echo("bought")
 
@@ -132,8 +141,10 @@ def events(
     if as_json:
         for row in rows:
             click.echo(msgspec.json.encode(row))
-    else:
-        print_table(iter(rows), _EVENTS)
+        return
+    count = print_table(iter(rows), _EVENTS)
+    if limit is None and count == TABLE_ROWS:
+        click.echo(f"the newest {count}; --limit or --json shows more", err=True)
 
 
 def _object(numbered: NumberedQuotaEvent) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from daemon.commands.options import (
     json_option,
     load_or_exit,
 )
+from daemon.commands.stored import note_unknown
 from daemon.stores import StoreError, opened
 from storage.lease_queries import STATES, LeaseFilter, list_leases
 
@@ -60,7 +61,8 @@ def command(
                 for row in found:
                     click.echo(msgspec.json.encode(row))
                 return
-            count = print_table(found, COLUMNS)
+            if not (count := print_table(found, COLUMNS)):
+                note_unknown(connection, isp=wanted.isp, pool=wanted.pool)
     except StoreError as error:
         fail(str(error))
     if limit is None and count == TABLE_ROWS:

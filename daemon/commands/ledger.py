@@ -20,7 +20,7 @@ from daemon.commands.options import (
     fail,
     json_option,
 )
-from daemon.commands.stored import database_of, network_in
+from daemon.commands.stored import database_of, network_in, note_unknown
 from rating.entry import Entry, Kind
 from services import periods
 from services.corrections import MAX_REASON, Refusal, take_back
@@ -62,7 +62,8 @@ def command() -> None:
 @json_option
 def entries(configuration: Path | None, *, as_json: bool, **options: Any) -> None:
     """List entries, the newest last; amounts owed are negative."""
-    limit = options.pop("limit") or (None if as_json else TABLE_ROWS)
+    given = options.pop("limit")
+    limit = given or (None if as_json else TABLE_ROWS)
     wanted = EntryFilter(tenant=options.pop("isp"), limit=limit, **options)
     with (
         database_of(configuration) as database,
@@ -75,8 +76,10 @@ def entries(configuration: Path | None, *, as_json: bool, **options: Any) -> Non
         if as_json:
             for row in found:
                 click.echo(msgspec.json.encode(row))
-        else:
-            print_table(found, COLUMNS)
+        elif not (count := print_table(found, COLUMNS)):
+            note_unknown(connection, isp=wanted.tenant, service=wanted.service)
+        elif count == TABLE_ROWS and not given:
+            click.echo(f"the newest {count}; --limit or --json shows more", err=True)
 
 
 def entry_object(entry: Entry, posted_at: int) -> dict[str, Any]:
@@ -174,6 +177,7 @@ def levy(configuration: Path | None, month: str, isp: str | None) -> None:
         with database.read.connect() as connection:
             network = network_in(connection)
         count = periods.levy_month(database, network, month, int(clock.now()), isp)
+    _check_booked(isp, month, some=count > 0 or isp in {i.name for i in network.isp})
     click.echo(f"{count} entries")
 
 
@@ -187,11 +191,19 @@ def close(configuration: Path | None, month: str, isp: str | None) -> None:
         with database.read.connect() as connection:
             network = network_in(connection)
         closings = periods.close_months(database, network, month, int(clock.now()), isp)
+    _check_booked(isp, month, some=bool(closings))
+    if not closings:
+        click.echo(f"nothing is booked in {month}")
     for closing in closings:
         what = closing.refusal or "closed"
         click.echo(f"{closing.tenant} {closing.zone} {closing.month}: {what}")
     if any(closing.refusal for closing in closings):
         fail("not every month was closed")
+
+
+def _check_booked(isp: str | None, month: str, *, some: bool) -> None:
+    if isp is not None and not some:
+        fail(f"nothing of {isp!r} is booked in {month}")
 
 
 @command.command()

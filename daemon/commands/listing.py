@@ -24,6 +24,7 @@ from daemon.commands.options import (
     json_option,
     load_or_exit,
 )
+from daemon.commands.stored import note_unknown
 from daemon.commands.tables import table
 from daemon.stores import StoreError, opened
 from storage.usage_queries import Filter
@@ -107,7 +108,8 @@ def show(
                 for row in found:
                     click.echo(msgspec.json.encode(row))
                 return
-            count = print_table(found, columns)
+            if not (count := print_table(found, columns)):
+                note_unknown(connection, nas=wanted.nas)
     except StoreError as error:
         fail(str(error))
     if limit is None and count == TABLE_ROWS:

@@ -15,6 +15,7 @@ from daemon.commands.options import (
     json_option,
     load_or_exit,
 )
+from daemon.commands.stored import note_unknown
 from ipserver.decision import NETWORK
 from ipserver.over_allocation_command import Action
 from services import overallocation
@@ -39,6 +40,8 @@ def list_(
     plan, tenant = load_or_exit(configuration), isp or NETWORK
     rows = read(plan, lambda c: overallocation.loans(c, tenant=tenant, **options))
     show_rows(rows, LOAN_COLUMNS, as_json=as_json)
+    if not rows:
+        read(plan, lambda c: note_unknown(c, isp=isp))
 
 
 def _steering(action: Action, text: str) -> Callable[..., None]:

@@ -16,6 +16,7 @@ from daemon.commands.options import (
     json_option,
     load_or_exit,
 )
+from daemon.commands.stored import note_unknown
 from ipserver.decision import NETWORK
 from ipserver.over_allocation_command import Action
 from ipserver.over_allocation_request import RequestState
@@ -45,6 +46,8 @@ def list_(
     plan, tenant = load_or_exit(configuration), isp or NETWORK
     rows = read(plan, lambda c: overallocation.requests(c, tenant=tenant, **options))
     show_rows(rows, REQUEST_COLUMNS, as_json=as_json)
+    if not rows:
+        read(plan, lambda c: note_unknown(c, isp=isp, pool=options["pool"]))
 
 
 @command.command()

@@ -19,6 +19,7 @@ from daemon.commands.options import (
     json_option,
     load_or_exit,
 )
+from daemon.commands.stored import note_unknown
 from storage.network import read_network
 from storage.pool_queries import pool_parts
 
@@ -33,7 +34,12 @@ COLUMNS = (
 @click.option("--isp", help="Only of this ISP.")
 @json_option
 def command(configuration: Path | None, isp: str | None, as_json: bool) -> None:
-    """Show how full each pool is, in addresses, and how long it will last."""
+    """Show how full each pool is, in addresses, and how long it will last.
+
+    What is neither leased, offered, declined, cooling nor free is kept: networks,
+    broadcasts, routers, relays and what the pool reserves. Walled gardens lend and
+    borrow nothing and are not listed; the metric fairlane_pool_addresses has them.
+    """
     plan = load_or_exit(configuration)
     answer = ask_role(plan, about="pools")
     if answer is None:
@@ -47,6 +53,8 @@ def command(configuration: Path | None, isp: str | None, as_json: bool) -> None:
     if not as_json:
         rows = [for_people(row) for row in sorted(rows, key=_need)]
     show_rows(rows, COLUMNS, as_json=as_json)
+    if not rows and isp is not None:
+        read(plan, lambda c: note_unknown(c, isp=isp))
 
 
 def _need(row: dict[str, Any]) -> tuple[float, str]:

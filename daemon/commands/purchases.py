@@ -17,7 +17,7 @@ from daemon.commands.options import (
     configuration_option,
     json_option,
 )
-from daemon.commands.stored import database_of, network_in
+from daemon.commands.stored import database_of, network_in, note_unknown
 from rating.purchase import State
 from services import purchases
 from services.catalogue import Catalogue
@@ -54,7 +54,8 @@ def command() -> None:
 @json_option
 def list_command(configuration: Path | None, *, as_json: bool, **options: Any) -> None:
     """List purchases, the newest last."""
-    options["limit"] = options["limit"] or (None if as_json else TABLE_ROWS)
+    given = options["limit"]
+    options["limit"] = given or (None if as_json else TABLE_ROWS)
     with (
         database_of(configuration) as database,
         database.read.connect() as connection,
@@ -63,8 +64,11 @@ def list_command(configuration: Path | None, *, as_json: bool, **options: Any) -
         if as_json:
             for row in found:
                 click.echo(msgspec.json.encode(row))
-        else:
-            print_table(found, _COLUMNS)
+        elif not (count := print_table(found, _COLUMNS)):
+            names = {"isp": options["tenant"], "bsp": options["bsp"]}
+            note_unknown(connection, **names, service=options["service"])
+        elif count == TABLE_ROWS and not given:
+            click.echo(f"the newest {count}; --limit or --json shows more", err=True)
 
 
 @command.command()
@@ -77,6 +81,8 @@ def recycle(configuration: Path | None) -> None:
         answers = purchases.recycle(database, catalogue, int(clock.now()))
     for answer in answers:
         click.echo(f"{answer.purchase}: {answer.denial or answer.state}")
+    if not answers:
+        click.echo("no sale is pending")
 
 
 @command.command()

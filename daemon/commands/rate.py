@@ -93,6 +93,7 @@ def command(
         _show_rule(rule, as_json=as_json)
         return
     assert file is not None
+    _check(billed_from, billed_until, loans)
     circumstances = Circumstances(
         billed_from.date() if billed_from else None,
         billed_until.date() if billed_until else None,
@@ -108,6 +109,18 @@ def command(
     _show_bill(bill, as_json=as_json)
     for reason, count in bill.unrated.items():
         click.echo(f"{count} records not rated: {reason}", err=True)
+
+
+def _check(
+    billed_from: datetime | None,
+    billed_until: datetime | None,
+    loans: tuple[tuple[int, int, int], ...],
+) -> None:
+    if billed_from and billed_until and billed_from >= billed_until:
+        raise click.UsageError("--billed-until is not after --billed-from")
+    for _, since, until in loans:
+        if since >= until:
+            raise click.UsageError("a --loan ends before it begins")
 
 
 def _network(configuration: Path | None, file: Path | None) -> Network:

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import click
 from sqlalchemy import Connection
 
 from config.network import Network, network_of
 from daemon.commands.options import fail, load_or_exit
 from daemon.stores import StoreError, opened
 from storage.database import Database
-from storage.network import read_network
+from storage.network import has, read_network
 
 
 @contextmanager
@@ -29,3 +30,13 @@ def database_of(configuration: Path | None) -> Iterator[Database]:
 def network_in(connection: Connection) -> Network:
     """The network as it was last applied."""
     return network_of(read_network(connection))
+
+
+def note_unknown(connection: Connection, **names: str | None) -> None:
+    """Say which names the network does not have, where nothing was found by them.
+
+    It is no failure: history has names that are gone from the network.
+    """
+    for kind, name in names.items():
+        if name is not None and not has(connection, kind, name):
+            click.echo(f"the network has no {kind} called {name!r}", err=True)

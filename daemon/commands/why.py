@@ -16,7 +16,7 @@ from daemon.commands.options import (
     json_option,
     load_or_exit,
 )
-from daemon.commands.pools import COLUMNS
+from daemon.commands.pools import COLUMNS, for_people
 from daemon.commands.tables import table
 
 
@@ -40,7 +40,7 @@ def command(configuration: Path | None, line: str, as_json: bool) -> None:
     if answer["pools"]:
         rows = [
             ["-" if pool[c] is None else str(pool[c]) for c in COLUMNS]
-            for pool in answer["pools"]
+            for pool in map(for_people, answer["pools"])
         ]
         click.echo()
         for row in table([list(COLUMNS), *rows]):

@@ -273,6 +273,49 @@ def test_a_number_that_nothing_can_have_is_a_wrong_use(
     assert (2, True) == (result.exit_code, number in result.stderr)
 
 
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        (("pools", "--isp"), "isp"),
+        (("leases", "--pool"), "pool"),
+        (("overallocation", "list", "--pool"), "pool"),
+        (("loans", "list", "--isp"), "isp"),
+        (("usage", "--nas"), "nas"),
+        (("ledger", "entries", "--service"), "service"),
+        (("purchases", "list", "--isp"), "isp"),
+    ],
+)
+def test_a_list_of_nothing_says_which_name_is_unknown(
+    site: Path, words: tuple[str, ...], kind: str
+) -> None:
+    """On standard error, and no failure: history may have had it."""
+    fill(site)
+    result = fairlane(*words, "auroar", "-c", site)
+    said = f"the network has no {kind} called 'auroar'\n"
+    assert (0, True) == (result.exit_code, result.stderr.endswith(said))
+
+
+def test_a_month_with_nothing_in_it_says_so(site: Path) -> None:
+    """Closing it does nothing, and for an ISP that is in no book it fails."""
+    fill(site)
+    close = ("ledger", "close", "-c", site, "2026-10")
+    done = fairlane(*close)
+    assert (0, "nothing is booked in 2026-10\n") == (done.exit_code, done.output)
+    for words in (close, ("ledger", "levy", "-c", site, "2026-10")):
+        failed = fairlane(*words, "--isp", "auroar")
+        said = "fairlane: nothing of 'auroar' is booked in 2026-10\n"
+        assert (1, said) == (failed.exit_code, failed.stderr)
+
+
+def test_a_service_that_is_not_there_is_named(site: Path) -> None:
+    """Its balance, and a top-up of it."""
+    fill(site)
+    for words in (("show", "nobody"), ("topup", "nobody", "more")):
+        result = fairlane("balances", *words, "-c", site)
+        said = "fairlane: there is no service 'nobody'\n"
+        assert (1, said) == (result.exit_code, result.stderr)
+
+
 def test_a_database_that_was_never_made_is_named(site: Path) -> None:
     """What fails says which file it looked for, and what makes it."""
     result = fairlane("usage", "-c", site)

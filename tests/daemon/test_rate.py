@@ -150,3 +150,21 @@ def test_what_cannot_be_asked_is_told() -> None:
     assert rate("--usage", "/nowhere/at-all").exit_code == 1
     old = rate("--usage", "-", usage="started_at,ended_at\n1,2\n")
     assert "1 records not rated: no_version_in_force" in old.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ("--billed-from", "2026-10-21", "--billed-until", "2026-10-21"),
+            "--billed-until is not after --billed-from",
+        ),
+        (("--loan", "256", "2026-10-21", "2026-10-20"), "a --loan ends before"),
+    ],
+)
+def test_spans_that_end_before_they_begin_are_a_wrong_use(
+    words: tuple[str, ...], said: str
+) -> None:
+    """They would cost nothing, in silence."""
+    result = rate("--usage", "-", *words, usage=as_csv())
+    assert (2, True) == (result.exit_code, said in result.stderr)
