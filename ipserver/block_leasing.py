@@ -240,6 +240,7 @@ class BlockLeasing:
     def loaded(self) -> None:
         """End the loading: what was given up first is given first again."""
         self._loading = False
+        self._restoring.loaded()
         self._free.loaded()
 
     def audit(self) -> list[str]:

@@ -45,6 +45,7 @@ class Restoring:
         self._table = table
         self._free = free
         self._wheel = wheel
+        self._astray: list[int] = []
 
     def take(self, entry: records.Entry, now: int) -> bool:
         """Take one entry of the database or the journal; whether it fits this space.
@@ -61,10 +62,9 @@ class Restoring:
             if block == NONE or space.pool[block] == NONE:
                 if not isinstance(entry, records.Bound):
                     return False
-                if _span(entry.at, entry.expires, now)[1] <= now:
-                    return False
                 slot = table.add(entry.address, NOWHERE)
                 self._bind(slot, entry, now)
+                self._astray.append(entry.address)
                 return False
             slot = table.add(entry.address, block)
             space.pools[space.pool[block]].add(NEW, 1)
@@ -131,11 +131,7 @@ class Restoring:
         blocks = space.blocks_at(bound.addresses)
         if NONE in blocks or NONE in map(space.pool.__getitem__, blocks):
             fits = [block != NONE and space.pool[block] != NONE for block in blocks]
-            astray = [
-                not fit and until > now
-                for fit, until in zip(fits, bound.expires, strict=True)
-            ]
-            self._add_astray(_only(bound, astray))
+            self._add_astray(_only(bound, [not fit for fit in fits]), now)
             bound, blocks = _only(bound, fits), array("I", compress(blocks, fits))
         if min(bound.expires, default=now + 1) > now:
             self._add_leased(bound, blocks)
@@ -152,12 +148,29 @@ class Restoring:
             live[block] += 1
         self._wheel.add_all(slot, bound.expires)
 
-    def _add_astray(self, bound: BoundColumns) -> None:
-        """Take leases that live, of addresses that no pool has."""
-        if bound.addresses:
-            blocks, lines = [NOWHERE] * len(bound.addresses), lines_of(bound.lines)
-            slot = self._table.add_bound(bound, blocks, lines, LEASED, IN_WHEEL)
-            self._wheel.add_all(slot, bound.expires)
+    def _add_astray(self, bound: BoundColumns, now: int) -> None:
+        """Take bindings of addresses that no pool has; they may be extended later."""
+        table, count = self._table, len(bound.addresses)
+        if not count:
+            return
+        lines = lines_of(bound.lines)
+        first = table.add_bound(bound, [NOWHERE] * count, lines, NEW, 0)
+        self._astray += bound.addresses
+        for slot in range(first, first + count):
+            if table.until[slot] > now:
+                self._lease_again(slot)
+            else:
+                self._free.give_back(slot, table.until[slot], now)
+
+    def loaded(self) -> None:
+        """Forget what no pool has and nobody either."""
+        table = self._table
+        for address in self._astray:
+            slot = table.slot_of.get(address, NONE)
+            nowhere = slot != NONE and table.block[slot] == NOWHERE
+            if nowhere and table.state[slot] in (COOLING, FREE):
+                table.remove(slot)
+        self._astray = []
 
     def _add_ended(self, bound: BoundColumns, blocks: Sequence[int], now: int) -> None:
         first = self._add(bound, blocks, NEW, 0)

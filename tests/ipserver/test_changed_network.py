@@ -111,7 +111,13 @@ def test_leases_of_a_prefix_that_was_gone_at_a_start_are_kept_for_their_lines(
     """
     site = Site(network(lines=80), cool_down_seconds=0)
     had = {n: site.lease(f"line-{n}", n) for n in range(20)}
-    again = Site(network(lines=80, prefix="100.70.0.0/26"), cool_down_seconds=0)
+    site.ask(Message.RELEASE, "line-20", 20, address=site.lease("line-20", 20))
+    site.now += 1800
+    for number, address in had.items():
+        site.renew(f"line-{number}", number, address=address)
+    site.now += 1801  # the bindings would be over by now
+    other = network(lines=80, prefix="100.70.0.0/26")
+    again = Site(other, now=site.now, cool_down_seconds=0)
     again.allocation.begin_loading()
     if columns:
         again.allocation.restore_journal(b"".join(site.records), again.now)
