@@ -81,8 +81,6 @@ def recycle(configuration: Path | None) -> None:
         answers = purchases.recycle(database, catalogue, int(clock.now()))
     for answer in answers:
         click.echo(f"{answer.purchase}: {answer.denial or answer.state}")
-    if not answers:
-        click.echo("no sale is pending")
 
 
 @command.command()
