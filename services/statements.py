@@ -40,7 +40,7 @@ from storage.entry_queries import (
     balances,
     entries_of_book,
 )
-from storage.network import read_network
+from storage.network import last_bodies, read_network
 
 _SLICE: Final = 2000
 _NO_END: Final = 2**62
@@ -71,6 +71,14 @@ def recipient_of(network: Network, name: str, month: str) -> Recipient | None:
         return Recipient(Role.ISP, name, month)
     if any(bsp.name == name for bsp in network.bsp):
         return Recipient(Role.BSP, name, month)
+    return None
+
+
+def former_recipient(connection: Connection, name: str, month: str) -> Recipient | None:
+    """Find who was called so, and left: its last months are still to be settled."""
+    for role in (Role.ISP, Role.BSP):
+        if last_bodies(connection, role.value, [name]):
+            return Recipient(role, name, month)
     return None
 
 

@@ -104,7 +104,9 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
         if not principal.sees_all and wanted != principal.tenant:
             raise not_found()
         network = context.network(connection)
-        found = statements.recipient_of(network, wanted, month)
+        found = statements.recipient_of(
+            network, wanted, month
+        ) or statements.former_recipient(connection, wanted, month)
         if found is None:
             raise not_found()
         return found

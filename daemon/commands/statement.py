@@ -216,8 +216,9 @@ def _digest(file: Path) -> str:
 
 def _recipient(database: Database, name: str, month: str) -> Recipient:
     with database.read.connect() as connection:
-        network = network_in(connection)
-    found = statements.recipient_of(network, name, month)
+        found = statements.recipient_of(
+            network_in(connection), name, month
+        ) or statements.former_recipient(connection, name, month)
     if found is None:
         fail(f"no ISP or BSP is called {name!r}")
     return found

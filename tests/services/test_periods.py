@@ -23,6 +23,7 @@ from services.purchases import Event, handle
 from services.statements import (
     Recipient,
     csv_of,
+    former_recipient,
     lines_of,
     open_statement,
     settlement_of,
@@ -220,6 +221,26 @@ def test_a_bsp_that_left_pays_the_shares_of_its_last_month(database: Database) -
     gone = network(bsp=(), product=(), spending_limit=())
     assert 0 == levy_month(database, gone, MONTH, NOVEMBER)
     assert before == films(database)
+
+
+def test_who_left_is_told_of_its_last_month(database: Database) -> None:
+    """An ISP's and a BSP's statement are issued though the network has them no more."""
+    store(database, network())
+    use(database, 1000)
+    gone = [Change("delete", "isp", "aurora", None)]
+    gone.append(Change("delete", "bsp", "filmhouse", None))
+    with database.write.begin() as connection:
+        apply(connection, gone, NOVEMBER)
+        found = [
+            former_recipient(connection, name, MONTH)
+            for name in ("aurora", "filmhouse", "nobody")
+        ]
+    assert [AURORA, FILMHOUSE, None] == found
+    close_months(database, network(isp=(), bsp=()), MONTH, DECEMBER)
+    for whose in (AURORA, FILMHOUSE):
+        open_statement(database, whose, DECEMBER)
+        issued = take_step(database, whose, Step.ISSUE, None, DECEMBER)
+        assert State.ISSUED == issued
 
 
 def store(database: Database, whole: Network) -> None:
