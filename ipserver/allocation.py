@@ -62,6 +62,7 @@ class Allocation(Offering):
         super().__init__(settings, random=random, now=now, shortage=shortage)
         self._decisions_kept = settings.decisions_kept // 2
         self._declines: dict[LineId, list[int]] = {}
+        self._declines_most = settings.declines_per_line
         self._answers: dict[Message, Callable[[Ask, int], Answer]] = {
             Message.DISCOVER: self._discover,
             Message.RAPID: self._rapid,
@@ -362,12 +363,15 @@ class Allocation(Offering):
             return Silence(Reason.NOT_YOURS)
         line = self._table.key_of(slot)
         declined = [until for until in self._declines.get(line, ()) if until > now]
-        if len(declined) >= self._settings.declines_per_line:
-            # One line must not empty the pool: the address only cools down.
+        until, most = now + self._settings.quarantine_seconds, 2 * self._declines_most
+        if len(declined) >= self._declines_most:
+            # One line must not empty the pool: the address only cools down; and who
+            # goes on declining gets the same one again.
             record = self._bindings.end(slot, now, Reason.DECLINE_LIMIT)
-            self._table.unlink(slot)
+            if len(declined) < most:
+                self._table.unlink(slot)
+                self._declines[line] = [*declined, until]
             return Done(Reason.DECLINE_LIMIT, record)
-        until = now + self._settings.quarantine_seconds
         if len(self._declines) >= _DECLINING_LINES:
             self._declines = {
                 key: times

@@ -759,3 +759,22 @@ def test_a_declined_address_stays_in_quarantine_when_its_block_changes_hands() -
     site.allocation.open_block(block, POOL)
     assert 60 == sum(site.lease(f"line-{n}", n) not in {0, declined} for n in range(70))
     assert [] == site.allocation.audit()
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_line_that_declines_without_end_takes_few_addresses(taken: bool) -> None:
+    """Three are kept from use, three cool down, and then it gets the same again; what
+    others have, and for how long, is as before.
+    """
+    site = Site(declines_per_line=3)
+    for _ in range(100):
+        offer = site.discover()
+        assert isinstance(offer, Offer)
+        address = offer.lease.address
+        if taken:
+            site.ask(Message.SELECTING, address=address)
+        assert isinstance(site.ask(Message.DECLINE, address=address), Done)
+        site.now += 0.5
+    usage = site.allocation.pool_usage(POOL)
+    assert usage.declined + usage.cooling <= 7
+    assert site.lease("line-1", 2) != 0
