@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Struct, inspect
 
 from config.checker import field_type, find_mistakes
+from config.listen_checks import find_shared_listens
 from config.network import Network
 from config.network_checks import find_conflicts
 from config.problems import (
@@ -268,18 +269,7 @@ def _from_text(kind: inspect.Type, text: str) -> object:
 
 
 def _find_setting_conflicts(document: Mapping[str, Any]) -> list[Finding]:
-    findings = []
-    radius = document.get("radius")
-    if isinstance(radius, Mapping):
-        owners: dict[str, str] = {}
-        for key in ("authentication_listen", "accounting_listen"):
-            listens = radius.get(key)
-            for place, item in enumerate(listens if isinstance(listens, list) else ()):
-                if isinstance(item, str) and item in owners and item[-2:] != ":0":
-                    message = f"{item} is in {owners[item]} already"
-                    findings.append(Finding(("radius", key, place), message))
-                elif isinstance(item, str):
-                    owners[item] = key
+    findings = list(find_shared_listens(document))
     accounting = document.get("accounting")
     if isinstance(accounting, Mapping):
         defaults = Settings().accounting

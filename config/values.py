@@ -154,6 +154,12 @@ def _check_ipv4(text: str) -> str:
     return f"{text!r} is not an IPv4 address" if wrong else ""
 
 
+def _check_identifier(text: str) -> str:
+    if text == "0.0.0.0":  # noqa: S104  nothing is bound here
+        return f"{text!r} is no address of a server; leave it empty for each packet's"
+    return _check_ipv4(text) if text else ""
+
+
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 
 
@@ -176,9 +182,7 @@ Prefix = Annotated[str, Meta(extra={"check": _check_prefix})]
 Block = Annotated[str, Meta(extra={"check": _check_block})]
 Address = Annotated[str, Meta(extra={"check": _check_address})]
 Ipv4 = Annotated[str, Meta(extra={"check": _check_ipv4})]
-Identifier = Annotated[
-    str, Meta(extra={"check": lambda text: _check_ipv4(text) if text else ""})
-]
+Identifier = Annotated[str, Meta(extra={"check": _check_identifier})]
 Domain = Annotated[str, Meta(extra={"check": _check_domain})]
 Hexadecimal = Annotated[str, Meta(extra={"check": _check_hexadecimal})]
 Database = Annotated[str, Meta(extra={"check": _check_database})]

@@ -24,7 +24,7 @@ from storage.clients import list_clients
 
 @click.group()
 def command() -> None:
-    """Make, list and revoke the clients of REST, MQTT and the consoles."""
+    """Make, list and revoke the clients of REST and MQTT."""
 
 
 @command.command("add")

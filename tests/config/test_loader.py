@@ -238,6 +238,54 @@ def test_one_address_cannot_be_listened_on_twice(write: Write) -> None:
     ]
 
 
+def test_a_server_is_not_known_by_the_address_of_nobody(write: Write) -> None:
+    """A client that is told 0.0.0.0 (option 54) could not choose or renew."""
+    (problem,) = problems_of(write('[dhcp]\nserver_identifier = "0.0.0.0"\n'))
+    start = "fairlane.toml:2: dhcp.server_identifier: '0.0.0.0' is no address of a"
+    assert problem.startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            '[dhcp]\nlisten = ["127.0.0.1:1812"]\n',
+            "2: dhcp.listen[0]: 0.0.0.0:1812 is in authentication_listen already",
+        ),
+        (
+            '[radius]\naccounting_listen = ["0.0.0.0:1812"]\n',
+            (
+                "2: radius.accounting_listen[0]: 0.0.0.0:1812 is in "
+                "authentication_listen already"
+            ),
+        ),
+        (
+            '[dhcp]\nlisten = ["127.0.0.1:67", "127.0.0.1:67"]\n',
+            "2: dhcp.listen[1]: 127.0.0.1:67 is in listen already",
+        ),
+        ('[dhcp]\nlisten = ["0.0.0.0:67", "127.0.0.1:67"]\n', ""),
+        ('[radius]\naccounting_listen = ["[::]:1812"]\n', ""),
+        ('[dhcp]\nlisten = ["0.0.0.0:0", "0.0.0.0:0"]\n', ""),
+        (
+            (
+                "[radius]\nauthentication_listen = []\n[dhcp]\n"
+                'listen = ["127.0.0.1:1812"]\n'
+            ),
+            "",
+        ),
+    ],
+)
+def test_two_services_do_not_share_an_address(
+    write: Write, text: str, problem: str
+) -> None:
+    """Whichever socket the system chose would get the packet; a default counts too."""
+    path = write(text)
+    if problem:
+        assert [f"fairlane.toml:{problem}"] == problems_of(path)
+    else:
+        load_settings(path, {})
+
+
 def test_a_session_cannot_be_closed_before_it_is_stale(write: Write) -> None:
     """The two interval counts are held against each other, defaults included."""
     assert problems_of(write("[accounting]\nstale_after_intervals = 6\n")) == [
