@@ -88,9 +88,11 @@ class FreeAddresses(PoolBlocks):
         """Give the pool that may lease a slot's address; None when none may, or may not
         any more: the network's file can reserve what somebody has.
         """
-        if self._table.address[slot] in self._space.excluded:
+        table, space = self._table, self._space
+        if table.address[slot] in space.excluded:
             return None
-        return self.pool_of(slot)
+        number = space.pool[table.block[slot]]
+        return None if number == NONE else space.pools[number]
 
     def take(self, pool: Pool, now: int) -> int:
         """Take an address for a new lease: its slot; NONE when there is none."""
