@@ -58,6 +58,8 @@ class Balance:
 
     __slots__ = (
         "_alerts",
+        "_days",
+        "_is_cut_anew",
         "_keeps",
         "_labels",
         "_left",
@@ -106,13 +108,18 @@ class Balance:
         self._keeps = version.keeps(cut.first)
         names = tariff.name, version.name, cut.key
         self._labels = (*names, tariff.currency, tariff.tax_class)
+        self._days = cut.days
+        self._is_cut_anew = False
         self.grant()
 
     def grant(self) -> None:
         """Take notice of what was rolled over, topped up or moved on."""
+        self._grant(self.cut.days)
+
+    def _grant(self, days: int) -> None:
         self.granted = [
             (
-                allowance.quantity * self.cut.days // self.cut.of_days
+                allowance.quantity * days // self.cut.of_days
                 if allowance.prorate
                 else allowance.quantity
             )
@@ -156,24 +163,14 @@ class Balance:
         That is while its rates stay within an allowance, or depend on nothing but their
         own use: nearly always. False says that ``settle`` is still to be called.
         """
-        (
-            service,
-            usage_id,
-            _,
-            _,
-            start,
-            end,
-            seconds,
-            octets_in,
-            octets_out,
-            _,
-            units,
-        ) = usage
+        service, usage_id, _, _, start, end, seconds, received, sent, _, units = usage
         totals = self.totals
         totals[base] += seconds
-        totals[base + 1] += octets_in
-        totals[base + 2] += octets_out
+        totals[base + 1] += received
+        totals[base + 2] += sent
         totals[base + 3] += units
+        if self._is_cut_anew:
+            return False
         quantities, included = self.quantities, self.included
         for place, measured, rounded, price, allowance, plain, element, unit in direct:
             quantity = rounded(measured(totals))
@@ -267,6 +264,8 @@ class Balance:
         ``at`` is when, for what no usage record caused.
         """
         moved = self._settle_all(usage, at, service, charges)
+        if self._is_cut_anew:
+            self._days, self._is_cut_anew = self.cut.days, False
         # Without usage it is a top-up, and ``grant`` has moved what is left already.
         if self.version.quotas and (moved or usage is None):
             events += told(self, usage, at, service)
@@ -374,12 +373,20 @@ class Balance:
     def memory(self) -> bytes:
         """Pack what does not follow from the tariff, for the database."""
         grants = (self.rolled, self.topped, self.moved)
-        return _encode((self.totals, self.counted, *grants, self.told, self.sessions))
+        both = self.totals, self.counted
+        return _encode((*both, *grants, self.told, self.sessions, self._days))
 
     def remember(self, packed: bytes) -> None:
         """Unpack what ``memory`` packed, and settle without a charge."""
         state: list[Any] = _decode(packed)
-        self.totals, self.counted, *grants, self.told, self.sessions = state
+        self.totals, self.counted, *grants = state[:5]
         self.rolled, self.topped, self.moved = grants
-        self.grant()
+        self.told, self.sessions, *days = state[5:]
+        self._days = days[0] if days else self.cut.days
+        self._grant(self._days)
         self._settle_all(None, 0, "", [])
+        if self._days != self.cut.days:
+            # A version announced since has cut the period, and with it what it grants:
+            # what that changes is owed with the next use.
+            self.grant()
+            self._is_cut_anew = True
