@@ -53,13 +53,13 @@ class Balance:
 
     ``rolled``, ``topped`` and ``moved`` say of each allowance what came from the period
     before, what was bought, and what went to the period after. ``quantities``,
-    ``included`` and ``amounts`` are by rate, and follow from the rest.
+    ``included`` and ``amounts`` are by rate, and follow from the rest. Until it is
+    settled, a balance that ``is_cut_anew`` may not be used directly.
     """
 
     __slots__ = (
         "_alerts",
         "_days",
-        "_is_cut_anew",
         "_keeps",
         "_labels",
         "_left",
@@ -69,6 +69,7 @@ class Balance:
         "granted",
         "id",
         "included",
+        "is_cut_anew",
         "key",
         "moved",
         "quantities",
@@ -109,7 +110,7 @@ class Balance:
         names = tariff.name, version.name, cut.key
         self._labels = (*names, tariff.currency, tariff.tax_class)
         self._days = cut.days
-        self._is_cut_anew = False
+        self.is_cut_anew = False
         self.grant()
 
     def grant(self) -> None:
@@ -169,8 +170,6 @@ class Balance:
         totals[base + 1] += received
         totals[base + 2] += sent
         totals[base + 3] += units
-        if self._is_cut_anew:
-            return False
         quantities, included = self.quantities, self.included
         for place, measured, rounded, price, allowance, plain, element, unit in direct:
             quantity = rounded(measured(totals))
@@ -264,8 +263,8 @@ class Balance:
         ``at`` is when, for what no usage record caused.
         """
         moved = self._settle_all(usage, at, service, charges)
-        if self._is_cut_anew:
-            self._days, self._is_cut_anew = self.cut.days, False
+        if self.is_cut_anew:
+            self._days, self.is_cut_anew = self.cut.days, False
         # Without usage it is a top-up, and ``grant`` has moved what is left already.
         if self.version.quotas and (moved or usage is None):
             events += told(self, usage, at, service)
@@ -389,4 +388,4 @@ class Balance:
             # A version announced since has cut the period, and with it what it grants:
             # what that changes is owed with the next use.
             self.grant()
-            self._is_cut_anew = True
+            self.is_cut_anew = True

@@ -213,7 +213,8 @@ class Rater:
         balance = self._balance(meter, span)
         meter.balance, meter.start, meter.end = balance, span.start, span.end
         meter.slot, meter.base = span.slot, span.slot * COUNTERS
-        meter.direct = balance.version.direct[span.slot]
+        direct = balance.version.direct[span.slot]
+        meter.direct = None if balance.is_cut_anew else direct
 
     def _split(
         self,
