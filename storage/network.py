@@ -63,13 +63,6 @@ def exists(connection: Connection) -> bool:
     return sqlalchemy.inspect(connection).has_table(network_object.name)
 
 
-def has(connection: Connection, kind: str, name: str) -> bool:
-    """Tell whether the network has an object of that kind and name."""
-    row = network_object.c
-    query = select(row.name).where(row.kind == kind, row.name == name)
-    return connection.execute(query).first() is not None
-
-
 _REMOVE: Final = delete(network_object).where(
     network_object.c.kind == bindparam("of"), network_object.c.name == bindparam("gone")
 )

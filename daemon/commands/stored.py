@@ -13,7 +13,7 @@ from config.network import Network, network_of
 from daemon.commands.options import fail, load_or_exit
 from daemon.stores import StoreError, opened
 from storage.database import Database
-from storage.network import has, read_network
+from storage.network import has_object, read_network
 
 
 @contextmanager
@@ -38,5 +38,5 @@ def note_unknown(connection: Connection, **names: str | None) -> None:
     It is no failure: history has names that are gone from the network.
     """
     for kind, name in names.items():
-        if name is not None and not has(connection, kind, name):
+        if name is not None and not has_object(connection, kind, name):
             click.echo(f"the network has no {kind} called {name!r}", err=True)
