@@ -246,8 +246,18 @@ def _sync(path: Path) -> None:
 
 
 def _unpack(backup: Path, folder: Path) -> Manifest:
+    root = folder.resolve()
     with tarfile.open(backup) as tar:
-        tar.extractall(folder, filter="data")
+        # Python has a filter for what must not leave the folder since 3.11.4 only.
+        for packed in tar:
+            path = (root / packed.name).resolve()
+            if not packed.isfile() or not path.is_relative_to(root):
+                raise BackupError(f"{backup} is no backup: it has {packed.name!r}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            source = tar.extractfile(packed)
+            assert source is not None
+            with source, path.open("xb") as target:
+                shutil.copyfileobj(source, target)
     if not (folder / MANIFEST).exists():
         raise BackupError(f"{backup} is no backup, or was cut off: it has no manifest")
     manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
