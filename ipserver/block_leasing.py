@@ -13,6 +13,7 @@ from config.network import Network
 from config.schema import LeaseSettings
 from ipserver import records
 from ipserver.address_space import (
+    CLOSED,
     DRAINING,
     HELD,
     OPEN,
@@ -171,6 +172,15 @@ class BlockLeasing:
         for slot in slots:
             if self._table.state[slot] != DECLINED:
                 self._table.remove(slot)
+
+    def hand_over(self, block: Block) -> None:
+        """Put a block, with what is in it, into its holder's hands."""
+        self._promised.clear()
+        number = self._number(block)
+        holder, own = self._space.by_name.get(block.holder), self._space.pool[number]
+        if holder is not None and own not in (NONE, holder.number):
+            self._free.detach(number)
+            self._free.attach(number, holder, CLOSED)
 
     def block_usage(self, block: Block) -> BlockUsage:
         """Say what a block's addresses are doing."""

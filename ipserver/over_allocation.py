@@ -109,6 +109,7 @@ class OverAllocation:
         self.state.agree(terms, int(now))
         for block in self.state.blocks.values():
             if block.lent or block.converted:
+                self.space.hand_over(block)
                 effect(self.state, block).tell(self.space)
         pools = {pool.name for pool in self.figures.terms.pools()}
         for name in self._watches.keys() - pools:

@@ -53,6 +53,11 @@ class Space(Protocol):
         """Lease nothing in a block."""
         ...
 
+    def hand_over(self, block: Block) -> None:
+        """Put a block, with what is in it, into its holder's hands, wherever a network
+        that changed has put it."""
+        ...
+
     def block_usage(self, block: Block) -> BlockUsage:
         """Say what the addresses of a block are doing."""
         ...

@@ -103,6 +103,20 @@ def test_what_a_pool_that_is_gone_has_borrowed_comes_home(
     assert [] == server.allocation.audit()
 
 
+def test_a_lent_block_stays_while_the_file_moves_its_prefix_about() -> None:
+    """First to its borrower, then to a third pool: its borrower's clients go on."""
+    server = lent("b")
+    (loan,) = server.state.loans.values()
+    clients = borrowed(server, loan.first, loan.last)
+    lender = B | {"prefixes": ["10.0.4.0/26"]}
+    change(
+        server, served(A | {"prefixes": [*A["prefixes"], *B["prefixes"]]}, lender, C)
+    )
+    third = C | {"prefixes": [*C["prefixes"], *B["prefixes"]]}
+    change(server, served(A, lender, third))
+    assert all(isinstance(server.renew(line), Ack) for line in clients)
+
+
 @pytest.mark.parametrize("heir", ["c", "r"])
 def test_the_prefix_of_an_isp_that_leaves_is_its_heir_s_when_it_comes_home(
     heir: str,
