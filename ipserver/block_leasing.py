@@ -150,6 +150,7 @@ class BlockLeasing:
         holder = self._space.by_name.get(block.holder)
         if holder is not None and self._space.pool[number] != holder.number:
             self.open_block(block, block.holder, lease_seconds_max)
+        self._space.lease_max[number] = lease_seconds_max
         return number
 
     def close_block(self, block: Block) -> None:
@@ -181,6 +182,8 @@ class BlockLeasing:
         if holder is not None and own not in (NONE, holder.number):
             self._free.detach(number)
             self._free.attach(number, holder, CLOSED)
+            self._space.generation[number] = block.generation
+            self._space.owner[number] = block.owner
 
     def block_usage(self, block: Block) -> BlockUsage:
         """Say what a block's addresses are doing."""
