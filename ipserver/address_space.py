@@ -132,10 +132,7 @@ class _Extent(NamedTuple):
 
 
 class AddressSpace:
-    """All pools and blocks. Columns are by block number.
-
-    ``home`` is whose prefix a block was cut from, whoever owns it since.
-    """
+    """All pools and blocks. Columns are by block number."""
 
     def __init__(self) -> None:
         self.pools: list[Pool] = []
@@ -148,7 +145,6 @@ class AddressSpace:
         self.lease_max = array("I", [0])
         self.generation = array("I", [0])
         self.owner = [""]
-        self.home = [""]
         self.isp_of: dict[str, str] = {}
         self.marks = OverAllocation()
         self._extents: list[_Extent] = []
@@ -220,7 +216,6 @@ class AddressSpace:
             zeros.extend([0] * blocks)
         self.status.extend([CLOSED] * blocks)
         self.owner += [owner] * blocks
-        self.home += [owner] * blocks
         return extent
 
     def block_at(self, address: int) -> int:

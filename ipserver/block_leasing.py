@@ -19,7 +19,6 @@ from ipserver.address_space import (
     OPEN,
     AddressSpace,
     BlockUsage,
-    Pool,
     PoolUsage,
 )
 from ipserver.answer import Lease
@@ -87,27 +86,17 @@ class BlockLeasing:
 
         New blocks are open for the pool that they are at home in; blocks whose prefix
         is gone are closed, and whoever has an address in them is refused its renewal.
-        A block that is with another pool stays there when only its prefix was cut anew.
+        Blocks that are lent are with their holders again by ``hand_over``.
         """
         self._promised.clear()
         lines = lines or Lines(network)
         reserved = self._space.excluded
         new, gone = self._space.change(network)
-        away: dict[tuple[int, int], tuple[Pool, int, int]] = {}
-        space = self._space
         for block in gone:
-            if space.pool[block] == NONE:
-                continue
-            holder = space.pools[space.pool[block]]
-            if holder.name != space.home[block]:
-                key = space.first[block], space.addresses[block]
-                away[key] = holder, space.status[block], space.lease_max[block]
-            self._free.detach(block)
-        for block, home in new:
-            key = space.first[block], space.addresses[block]
-            pool, status, longest = away.get(key, (home, OPEN, 0))
-            space.lease_max[block] = longest
-            self._free.attach(block, pool, status, new=True)
+            if self._space.pool[block] != NONE:
+                self._free.detach(block)
+        for block, pool in new:
+            self._free.attach(block, pool, OPEN, new=True)
         self._free.give_again(reserved - self._space.excluded)
         self._bindings.forget_places()
         if self._table.line_of:
