@@ -57,17 +57,22 @@ def use(database: Database, *amounts: int, at: int = NOVEMBER) -> None:
         post(connection, lock_head(connection), poster.take(), at)
 
 
-def buy_film(database: Database) -> None:
-    """Sell one film of 12.00 to aurora-101."""
+def buy_film(
+    database: Database,
+    number: int = 7,
+    user: str = "aurora-101",
+    now: int = NOVEMBER,
+) -> None:
+    """Sell one film of 12.00 in November, as the BSP tells it now."""
     event = Event(
-        event_id="E-1",
+        event_id=f"E-{number}",
         action=Action.SALE,
-        reference="order-7",
-        user="aurora-101",
+        reference=f"order-{number}",
+        user=user,
         product="film",
         at=NOVEMBER,
     )
-    handle(database, Catalogue(network()), "filmhouse", event, NOVEMBER)
+    handle(database, Catalogue(network()), "filmhouse", event, now)
 
 
 def sums(database: Database) -> tuple[int, ...]:
@@ -361,15 +366,7 @@ def test_nothing_is_booked_behind_a_statement_that_was_issued(
     assert StatementRefusal.NOT_CLOSED == take_step(*issue)
     close_months(database, network(), MONTH, DECEMBER)
     assert State.ISSUED == take_step(*issue)
-    event = Event(
-        event_id="E-2",
-        action=Action.SALE,
-        reference="order-8",
-        user="borealis-102",
-        product="film",
-        at=NOVEMBER,
-    )
-    handle(database, Catalogue(network()), "filmhouse", event, DECEMBER)
+    buy_film(database, 8, "borealis-102", DECEMBER)
     with database.read.connect() as connection:
         december = FILMHOUSE._replace(month="2026-12")
         lines = list(lines_of(connection, december))
