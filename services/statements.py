@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Row
 
 from config.network import Network, network_of
 from rating.entry import NETWORK, Kind, Source
+from rating.months import span_of
 from rating.statement import (
     NEXT,
     Line,
@@ -57,7 +58,7 @@ class Recipient(NamedTuple):
 class Refusal(StrEnum):
     """Why a statement is not as asked; a stable code."""
 
-    UNKNOWN_RECIPIENT = "unknown_recipient"
+    NOT_BEGUN = "month_not_begun"
     NOT_CLOSED = "month_not_closed"
     NOT_OPENED = "statement_not_opened"
     NOT_IN_THIS_STATE = "not_in_this_state"
@@ -82,9 +83,13 @@ def former_recipient(connection: Connection, name: str, month: str) -> Recipient
     return None
 
 
-def open_statement(database: Database, whose: Recipient, now: int) -> State:
-    """Open a statement unless there is one; give its state."""
+def open_statement(database: Database, whose: Recipient, now: int) -> State | Refusal:
+    """Open a statement unless there is one; give its state. A month that has not begun
+    in any zone has none: what it would tell is not even being booked."""
     with database.write.begin() as connection:
+        zones = zones_of(network_of(read_network(connection))) or {"UTC"}
+        if now < min(span_of(zone, whose.month).starts_at for zone in zones):
+            return Refusal.NOT_BEGUN
         lock_head(connection)
         found = _find(connection, whose)
         if found is not None:
@@ -112,7 +117,7 @@ def take_step(
             values["note"] = note
         if step is Step.ISSUE:
             books = _books(connection, whose, None)
-            if not _is_closed(connection, whose, books):
+            if _still_open(connection, whose, books):
                 return Refusal.NOT_CLOSED
             digest, lines, last = hashlib.sha256(), 0, 0
             for balance in books:
@@ -202,6 +207,17 @@ def settlement_of(connection: Connection, month: str) -> list[Position]:
     return [Position(*key, amount) for key, amount in sorted(sums.items()) if amount]
 
 
+def state_of(connection: Connection, whose: Recipient) -> State | None:
+    """Give the state of a statement; None when there is none."""
+    found = _find(connection, whose)
+    return None if found is None else State(found.state)
+
+
+def still_open(connection: Connection, whose: Recipient) -> list[tuple[str, str]]:
+    """Give the ISPs and zones whose open month keeps a statement from being issued."""
+    return _still_open(connection, whose, _books(connection, whose, None))
+
+
 def _find(connection: Connection, whose: Recipient) -> Row[Any] | None:
     return repository.find_statement(connection, whose.name, whose.role, whose.month)
 
@@ -227,13 +243,15 @@ def _books(
     return sorted(found.values(), key=lambda balance: balance.book)
 
 
-def _is_closed(connection: Connection, whose: Recipient, books: list[Balance]) -> bool:
-    """Say whether nothing can be booked any more that the statement would tell: neither
-    in its books nor by an ISP that has none there yet."""
+def _still_open(
+    connection: Connection, whose: Recipient, books: list[Balance]
+) -> list[tuple[str, str]]:
+    """Give where something can be booked yet that the statement would tell: in its
+    books, or by an ISP that has none there yet."""
     closed = read_closed(connection)
     concerned = {(b.book.tenant, b.book.zone) for b in books}
     concerned |= _who_may_book(network_of(read_network(connection)), whose)
-    return all(closed.get(one, "") >= whose.month for one in concerned)
+    return sorted(one for one in concerned if closed.get(one, "") < whose.month)
 
 
 def _who_may_book(network: Network, whose: Recipient) -> set[tuple[str, str]]:

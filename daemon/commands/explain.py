@@ -131,7 +131,9 @@ def _show_basis(basis: Basis, currency: str) -> None:
 def _charge(priced: Priced) -> str:
     line = priced.line
     span = f"{time_of(line.started_at)} to {time_of(line.ended_at)}"
-    what = f"{priced.tariff} {line.element} ({line.tag}): {line.quantity} {line.unit}"
+    # Whether use is within an allowance is a question of use alone.
+    tag = "" if line.unit == "fee" else f" ({line.tag})"
+    what = f"{priced.tariff} {line.element}{tag}: {line.quantity} {line.unit}"
     return f"{what}, {span}: {decimal_of(line.amount)}"
 
 

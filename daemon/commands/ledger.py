@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 import msgspec
+from sqlalchemy import Connection
 
 from daemon import clock
 from daemon.commands.amounts import decimal_of
@@ -20,12 +21,13 @@ from daemon.commands.options import (
     fail,
     json_option,
 )
+from daemon.commands.refusals import CLOSING, correction_refused
 from daemon.commands.stored import database_of, network_in, note_unknown
 from rating.entry import Entry, Kind
 from services import periods
 from services.corrections import MAX_REASON, Refusal, take_back
 from services.statements import settlement_of
-from storage.entry_queries import EntryFilter, list_entries
+from storage.entry_queries import EntryFilter, find_entry, list_entries, reversed_by
 from storage.ledger_proof import prove
 
 COLUMNS = (
@@ -159,12 +161,22 @@ def reverse(
     now = int(clock.now())
     with database_of(configuration) as database:
         found = take_back(database, entry, reason.strip(), now, dry_run=dry_run)
-    if isinstance(found, Refusal):
-        fail(found.value)
+        if isinstance(found, Refusal):
+            with database.read.connect() as connection:
+                fail(_not_taken_back(connection, found, entry))
     if as_json:
         click.echo(msgspec.json.encode(entry_object(found.undo, now)))
     else:
         print_table(iter([entry_object(found.undo, now)]), COLUMNS)
+
+
+def _not_taken_back(connection: Connection, refusal: Refusal, number: int) -> str:
+    known = find_entry(connection, number)
+    month, undo = "", reversed_by(connection, number)
+    if known is not None:
+        entry, _ = known
+        month, undo = entry.book.month, undo or entry.posting.reverses
+    return correction_refused(refusal, number, undo, month)
 
 
 @command.command()
@@ -195,7 +207,8 @@ def close(configuration: Path | None, month: str, isp: str | None) -> None:
     if not closings:
         click.echo(f"nothing is booked in {month}")
     for closing in closings:
-        what = closing.refusal or "closed"
+        refusal = closing.refusal
+        what = f"{CLOSING[refusal]} ({refusal})" if refusal else "closed"
         click.echo(f"{closing.tenant} {closing.zone} {closing.month}: {what}")
     if any(closing.refusal for closing in closings):
         fail("not every month was closed")

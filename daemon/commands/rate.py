@@ -93,6 +93,7 @@ def command(
         _show_rule(rule, as_json=as_json)
         return
     assert file is not None
+    _check_topups(tariff, topups)
     _check(billed_from, billed_until, loans)
     circumstances = Circumstances(
         billed_from.date() if billed_from else None,
@@ -121,6 +122,15 @@ def _check(
     for _, since, until in loans:
         if since >= until:
             raise click.UsageError("a --loan ends before it begins")
+
+
+def _check_topups(tariff: Tariff, topups: tuple[tuple[int, str], ...]) -> None:
+    sold = list(dict.fromkeys(t.name for v in tariff.version for t in v.topup))
+    for _, wanted in topups:
+        if wanted not in sold:
+            names = ", ".join(map(repr, sold)) or "none"
+            what = f"tariff {tariff.name!r} sells no top-up called {wanted!r}"
+            fail(f"{what}; there is {names}")
 
 
 def _network(configuration: Path | None, file: Path | None) -> Network:
@@ -181,7 +191,7 @@ def _show_bill(bill: Bill, *, as_json: bool) -> None:
         (
             line.period,
             line.element,
-            line.tag,
+            "-" if line.unit == "fee" else line.tag,
             str(line.quantity),
             line.unit,
             amount_text(line.amount),

@@ -14,6 +14,7 @@ from daemon.commands.amounts import decimal_of
 from daemon.commands.listing import print_table
 from daemon.commands.months import Month
 from daemon.commands.options import configuration_option, fail, json_option
+from daemon.commands.refusals import statement_refused
 from daemon.commands.statement_files import (
     FileError,
     StatementLine,
@@ -84,6 +85,8 @@ def open_command(configuration: Path | None, recipient: str, month: str) -> None
     with database_of(configuration) as database:
         whose = _recipient(database, recipient, month)
         state = statements.open_statement(database, whose, int(clock.now()))
+    if isinstance(state, Refusal):
+        fail(statement_refused(state, whose))
     click.echo(state)
 
 
@@ -102,8 +105,11 @@ def set_command(
         state = statements.take_step(
             database, whose, Step(step), note, int(clock.now())
         )
-    if isinstance(state, Refusal):
-        fail(state)
+        if isinstance(state, Refusal):
+            with database.read.connect() as connection:
+                before = statements.state_of(connection, whose)
+                where = statements.still_open(connection, whose)
+            fail(statement_refused(state, whose, Step(step), before, where))
     click.echo(state)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,14 @@ LEGS = (
     "network_amount",
     "tax_amount",
 )
+
+
+# An amount is in a column of 64 bits wherever it is kept.
+_WHOLE = re.compile(r"[+-]?[0-9]{1,19}")
+_LARGEST = 2**63 - 1
+
+_SHOWN = 60
+"""Letters of what is wrong that are shown."""
 
 
 class FileError(Exception):
@@ -43,12 +52,30 @@ def statement_lines(path: Path) -> Iterator[StatementLine]:
         if row.get("object") == "summary":
             continue
         try:
-            legs = tuple(int(row[name]) for name in LEGS)
-            amount = int(row["amount"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise FileError(f"{path}:{place}: no line of a statement") from error
-        reference = row.get("reference") or f"entry-{row.get('entry')}"
-        yield StatementLine(place, reference, amount, legs)
+            amount, *legs = (_micro(row, name) for name in ("amount", *LEGS))
+            reference = row.get("reference") or f"entry-{row.get('entry')}"
+            if not isinstance(reference, str):
+                raise _CellError(f"reference: {reference!r} is no text")
+        except _CellError as error:
+            raise FileError(f"{path}:{place}: {error}") from error
+        yield StatementLine(place, reference, amount, tuple(legs))
+
+
+class _CellError(Exception):
+    """A cell that is not what its column holds; the message has the column."""
+
+
+def _micro(row: dict[str, Any], name: str) -> int:
+    if name not in row:
+        raise _CellError(f"there is no column {name}")
+    value = row[name]
+    if isinstance(value, str) and _WHOLE.fullmatch(value):
+        value = int(value)
+    if type(value) is not int or not -_LARGEST <= value <= _LARGEST:
+        shown = repr(value)
+        shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
+        raise _CellError(f"{name}: {shown} is no whole number of micro-units")
+    return value
 
 
 def own_records(path: Path) -> Iterator[tuple[str, int]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from daemon.commands.listing import listing_options, show
 from daemon.commands.stored import database_of
@@ -45,7 +46,10 @@ def command(configuration: Path | None, *, recycle: bool, **options: Any) -> Non
             database.write.begin() as connection,
         ):
             count = recycle_rejected(connection)
-        click.echo(f"{count} usage records will be tried again")
+        if options["as_json"]:
+            click.echo(msgspec.json.encode({"recycled": count}))
+        else:
+            click.echo(f"{count} usage records will be tried again")
         return
     rating = options["with_status"] or options["status"] is not None
     show(list_usage, COLUMNS + RATING if rating else COLUMNS, configuration, options)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from money_site import MONTH, MoneySite
+from money_site import BEGAN, MONTH, MoneySite
 from sqlalchemy import update
 
 from daemon.cli import main
 from daemon.commands.stored import network_in
 from services.catalogue import Catalogue
+from services.periodic_charges import PeriodicCharges
 from storage.tables import usage
 
 
@@ -59,7 +63,8 @@ def test_a_month_is_rated_levied_closed_and_proved(site: MoneySite) -> None:
     assert "0 entries\n" == site.out("ledger", "levy", MONTH)
     assert f"aurora UTC {MONTH}: closed\n" == site.out("ledger", "close", MONTH)
     again = site.run("ledger", "close", MONTH)
-    assert (1, True) == (again.exit_code, "month_closed_already" in again.stdout)
+    said = f"aurora UTC {MONTH}: closed already (month_closed_already)\n"
+    assert (1, said) == (again.exit_code, again.stdout)
     [proof] = site.facts("ledger", "verify")
     assert (5, []) == (proof["entries"], proof["problems"])
     assert proof["digest"] in site.out("ledger", "verify")
@@ -123,6 +128,8 @@ def test_what_everybody_has_sums_to_zero(booked: MoneySite) -> None:
         ("statement", "set", "aurora", "soon", "issue"),
         ("statement", "show", "aurora", "soon"),
         ("statement", "list", "--month", "soon"),
+        ("ledger", "close", "9999-12"),
+        ("statement", "open", "aurora", "0001-01"),
     ],
 )
 def test_what_is_no_month_is_a_wrong_use(
@@ -168,6 +175,54 @@ def test_an_entry_is_explained_in_words_and_as_an_object(booked: MoneySite) -> N
     absent = booked.run("explain", "999")
     assert (1, "fairlane: there is no entry 999\n") == (absent.exit_code, absent.stderr)
     assert 2 == booked.run("explain", "first").exit_code
+
+
+FLAT = """
+[[tariff]]
+name = "flat"
+isp = "aurora"
+currency = "EUR"
+zone = "UTC"
+[[tariff.version]]
+valid_from = "2024-01-01"
+fee = [{ name = "subscription", amount = "30.00" }]
+[[offering]]
+name = "flat"
+isp = "aurora"
+down_kbps = 1
+up_kbps = 1
+tariff = "flat"
+[[line]]
+name = "harbour-109"
+area = "harbour"
+[[service]]
+name = "aurora-109"
+isp = "aurora"
+line = "harbour-109"
+offering = "flat"
+"""
+
+
+def test_a_fee_is_not_explained_as_usage(site: MoneySite) -> None:
+    """Its name and what it comes to, and no word of use; in a bill's table as well."""
+    file = site.folder / "network.toml"
+    file.write_text(file.read_text() + FLAT)
+    site.out("apply", str(file))
+    database = site.database()
+    with database.read.connect() as connection:
+        charges = PeriodicCharges(network_in(connection))
+    charges.charge_services(database, BEGAN, "", 10)
+    database.close()
+    [row] = site.facts("ledger", "entries")
+    text = site.out("explain", str(row["entry"]))
+    assert "  flat@2024-01-01 subscription: 1 fee, 2024-03-01T00:00:00Z to" in text
+    used = site.folder / "usage.csv"
+    used.write_text("started_at,ended_at\n2024-03-10T12:00,2024-03-10T13:00\n")
+    table = site.out(
+        *("rate", "--tariff", "flat", "--network", str(file), "--usage", str(used))
+    )
+    [line] = [line for line in table.splitlines() if "subscription" in line]
+    assert ["2024-03-01", "subscription", "-", "1", "fee"] == line.split()[:5]
 
 
 def test_purchases_are_listed_and_priced_after_a_fix(site: MoneySite) -> None:
@@ -283,13 +338,80 @@ def test_a_statement_is_opened_issued_disputed_and_settled(booked: MoneySite) ->
     assert ("settled", 6, 64) == (row["state"], row["lines"], len(row["sha256"]))
     assert "settled" in booked.out("statement", "list")
     result = booked.run("statement", "set", "aurora", MONTH, "dispute")
-    said = "fairlane: not_in_this_state\n"
+    said = (
+        "fairlane: the statement of 2024-03 for aurora is settled, so dispute is"
+        " refused: there is no step from there (not_in_this_state)\n"
+    )
     assert (1, said) == (result.exit_code, result.stderr)
     result = booked.run("statement", "set", "filmhouse", MONTH, "issue")
-    assert (1, "fairlane: statement_not_opened\n") == (result.exit_code, result.stderr)
+    said = (
+        "fairlane: there is no statement of 2024-03 for filmhouse: open it first, by"
+        " fairlane statement open filmhouse 2024-03 (statement_not_opened)\n"
+    )
+    assert (1, said) == (result.exit_code, result.stderr)
     result = booked.run("statement", "open", "radio", MONTH)
     said = "fairlane: no ISP or BSP is called 'radio'\n"
     assert (1, said) == (result.exit_code, result.stderr)
+
+
+def test_a_statement_s_step_that_cannot_be_says_why_and_what_can(
+    booked: MoneySite,
+) -> None:
+    """The steps from where it is; and whose month is open yet, for an issue."""
+    booked.out("statement", "open", "aurora", MONTH)
+    result = booked.run("statement", "set", "aurora", MONTH, "settle")
+    said = (
+        "fairlane: the statement of 2024-03 for aurora is opened, so settle is"
+        " refused: it can be issued (not_in_this_state)\n"
+    )
+    assert (1, said) == (result.exit_code, result.stderr)
+    booked.out("statement", "open", "aurora", "2024-04")
+    result = booked.run("statement", "set", "aurora", "2024-04", "issue")
+    said = (
+        "fairlane: 2024-04 is open yet for aurora in UTC, so the statement of 2024-04"
+        " for aurora cannot be issued: close it first, by fairlane ledger close"
+        " 2024-04 (month_not_closed)\n"
+    )
+    assert (1, said) == (result.exit_code, result.stderr)
+
+
+def test_a_statement_of_a_month_that_has_not_begun_is_not_opened(
+    site: MoneySite,
+) -> None:
+    """It says so, and there is none; that of the month that runs is opened."""
+    result = site.run("statement", "open", "aurora", "2999-01")
+    said = (
+        "fairlane: 2999-01 has not begun: a statement is opened when its month has"
+        " (month_not_begun)\n"
+    )
+    assert (1, said) == (result.exit_code, result.stderr)
+    assert [] == site.facts("statement", "list")
+    running = datetime.now(UTC).strftime("%Y-%m")
+    assert "opened\n" == site.out("statement", "open", "aurora", running)
+
+
+def test_an_entry_that_cannot_be_taken_back_says_why_and_what_to_do(
+    booked: MoneySite,
+) -> None:
+    """In words with what corrects it, and the code; nothing is booked."""
+    before = booked.facts("ledger", "entries")
+    by_kind = {(row["kind"], row["source"]): row["entry"] for row in before}
+    for number, words in (
+        (999, "there is no entry 999: fairlane ledger entries lists those that"),
+        (
+            by_kind["access", "usage"],
+            "is of network usage, which is rated again: by fairlane rerate 2024-03",
+        ),
+        (by_kind["purchase", "purchase"], "is of a purchase: its BSP cancels or refun"),
+        (
+            by_kind["access", "period"],
+            "is a tax or a commission, which follows what it is on: take that back",
+        ),
+    ):
+        result = booked.run("ledger", "reverse", str(number), "--reason", "wrong")
+        assert (1, True) == (result.exit_code, words in result.stderr), result.stderr
+        assert re.search(r" \([a-z_]+\)\n$", result.stderr)
+    assert before == booked.facts("ledger", "entries")
 
 
 STEPS = (
@@ -371,6 +493,55 @@ def test_a_broken_record_of_one_s_own_is_named_by_its_line(
     assert (1, True) == (result.exit_code, f"{own}{place}" in result.stderr)
     result = bare("statement", "verify", str(own))
     assert (1, True) == (result.exit_code, f"{own}:" in result.stderr)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "as_json"),
+    [
+        pytest.param("amount", "much", False, id="a word"),
+        pytest.param("tax_amount", "", False, id="nothing"),
+        pytest.param("isp_amount", "1.5", False, id="a fraction"),
+        pytest.param("amount", str(2**63), False, id="more than any amount"),
+        pytest.param("amount", "9" * 5000, False, id="more digits than Python takes"),
+        pytest.param("amount", "1_000", False, id="Python's own underscore"),
+        pytest.param("network_amount", [1], True, id="an array"),
+        pytest.param("amount", 1.5, True, id="a fraction in JSON"),
+        pytest.param("amount", True, True, id="a truth"),
+        pytest.param("reference", ["usage-1"], True, id="a list for a reference"),
+    ],
+)
+def test_what_is_no_number_in_a_statement_is_named_by_line_and_column(
+    booked: MoneySite, column: str, value: Any, *, as_json: bool
+) -> None:
+    """Exit with 1 and file, line and column, not a traceback."""
+    form = "--json" if as_json else "--csv"
+    shown = booked.run("statement", "show", "aurora", MONTH, form).stdout_bytes
+    file = booked.folder / "statement"
+    if as_json:
+        facts = [json.loads(line) for line in shown.splitlines()]
+        place = next(n for n, fact in enumerate(facts) if fact["object"] == "line") + 1
+        facts[place - 1][column] = value
+        file.write_text("".join(json.dumps(fact) + "\n" for fact in facts))
+    else:
+        rows = list(csv.DictReader(shown.decode().splitlines()))
+        place, rows[1][column] = 3, value
+        with file.open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+    result = bare("statement", "verify", str(file))
+    assert result.exit_code == 1
+    assert f"fairlane: {file}:{place}: {column}: " in result.stderr
+
+
+def test_a_column_that_a_statement_lacks_is_named(booked: MoneySite) -> None:
+    """By its name, in the first line that lacks it."""
+    shown = booked.run("statement", "show", "aurora", MONTH, "--csv").stdout_bytes
+    file = booked.folder / "statement.csv"
+    file.write_bytes(shown.replace(b",tax_amount,", b",taxes,", 1))
+    result = bare("statement", "verify", str(file))
+    said = f"fairlane: {file}:2: there is no column tax_amount\n"
+    assert (1, said) == (result.exit_code, result.stderr)
 
 
 def test_a_month_that_was_rolled_up_is_not_rated_again(site: MoneySite) -> None:

@@ -84,8 +84,10 @@ def test_what_a_bill_depends_on_besides_use_can_be_told() -> None:
     (line, _) = (msgspec.json.decode(line) for line in bill.stdout.splitlines())
     assert ("loaned addresses", "12.288000") == (line["element"], line["amount"])
     bought = ("--topup", "2026-10-24T21:00", "more")
-    bill = rate("--usage", "-", *bought, usage=as_csv())
-    assert "1 records not rated: no_version_in_force" in bill.stderr
+    bill = rate("--usage", "-", *bought, usage="started_at,ended_at\n")
+    said = "fairlane: tariff 'aurora-home' sells no top-up called 'more'; there is "
+    assert (1, True) == (bill.exit_code, bill.stderr.startswith(said))
+    assert "'" in bill.stderr.removeprefix(said)
 
 
 def test_the_rule_that_applies_at_a_time_is_told(tmp_path: Path) -> None:

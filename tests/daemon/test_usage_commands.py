@@ -55,6 +55,7 @@ def test_rejected_usage_is_recycled_once(site: MoneySite) -> None:
     recycle = ("usage", "--recycle")
     assert "1 usage records will be tried again\n" == site.out(*recycle)
     assert "0 usage records will be tried again\n" == site.out(*recycle)
+    assert [{"recycled": 0}] == site.facts(*recycle)
     assert [("recycled", "it broke")] == statuses(site, "--status", "recycled")
 
 
@@ -107,11 +108,11 @@ def test_metered_use_is_taken_back_by_hand_with_the_reason(site: MoneySite) -> N
     assert (shown["subscriber"], used["entry"]) == ("1.80", done["reverses"])
     assert "because: it never played" in site.out("explain", str(done["entry"]))
     again = site.run(*reverse)
-    said = "fairlane: entry_reversed_already\n"
-    assert (1, said) == (again.exit_code, again.stderr)
+    said = "entry 1 was taken back already, by entry 2 (entry_reversed_already)"
+    assert (1, f"fairlane: {said}\n") == (again.exit_code, again.stderr)
     site.out("rerate", MONTH, "--apply")
     rated = site.facts("ledger", "entries", "--kind", "access")[0]["entry"]
     refused = site.run("ledger", "reverse", str(rated), "--reason", "no")
-    assert "fairlane: usage_is_rated_again\n" == refused.stderr
+    assert " is of network usage, which is rated again" in refused.stderr
     assert 2 == site.run("ledger", "reverse", "1", "--reason", " ").exit_code
     assert [] == site.facts("ledger", "verify")[0]["problems"]
