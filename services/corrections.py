@@ -9,15 +9,20 @@ network usage is rated again, a purchase is refunded, a levy follows what it is 
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection
 
 from rating.entry import Entry, Source, reversal
 from rating.months import booked_in
-from rating.posting import with_reason
+from rating.posting import detail_of, with_reason
 from storage.database import Database
 from storage.entries import lock_head, post, read_closed
 from storage.entry_queries import find_entry, reversed_by
+from storage.periodic_charges import PeriodicCharge, charge_behind, end_charges
 
 MAX_REASON: Final = 500
 """Letters; it is in the ledger for ever."""
@@ -32,6 +37,7 @@ class Refusal(StrEnum):
     RATED = "usage_is_rated_again"
     REFUNDED = "purchase_is_refunded"
     LEVIED = "levy_follows_its_basis"
+    GIVEN_BACK = "fee_given_back_in_part"
 
 
 class Correction(NamedTuple):
@@ -65,6 +71,9 @@ def take_back(
         refusal = _OWN_WAYS.get(Source(entry.book.source))
         if refusal is not None:
             return refusal
+        fee = _fee_behind(connection, entry)
+        if fee is not None and fee.stands < 0:
+            return Refusal.GIVEN_BACK
         book = entry.book
         closed = read_closed(connection)
         month = booked_in(closed, book.tenant, book.zone, book.month)
@@ -73,4 +82,22 @@ def take_back(
         undo = Entry(head.entry_id + 1, book, posting)
         if not dry_run:
             post(connection, head, {book: [posting]}, now)
+            if fee is not None:
+                end_charges(connection, [fee])
     return Correction(entry, undo)
+
+
+def _fee_behind(connection: Connection, entry: Entry) -> PeriodicCharge | None:
+    """Give the fixed charge that an entry is of, as it is without the entry: so that
+    what is taken back is not given back once more when the service ends."""
+    book, posting = entry.book, entry.posting
+    detail = detail_of(posting.detail)
+    lines = detail.lines or detail.wholesale
+    if book.source != Source.FEE or not lines:
+        return None
+    [line] = lines
+    tariff = (book.tariff or book.wholesale_tariff).rpartition("@")[0]
+    key = book.tenant, posting.service or "", tariff, line.period, line.element
+    day = datetime.fromtimestamp(posting.at, ZoneInfo(book.zone)).date().isoformat()
+    row = charge_behind(connection, key, day)
+    return row and row._replace(taken_back=row.taken_back + line.amount)

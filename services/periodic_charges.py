@@ -219,11 +219,8 @@ class PeriodicCharges:
             first = day_of(row.first_day) if row.first_day else None
             for charge in self._fees(tariff, day_of(row.period), first):
                 if charge.element == row.element and charge.amount != row.amount:
-                    more = charge._replace(
-                        service=row.service, amount=charge.amount - row.amount
-                    )
-                    now = row._replace(amount=charge.amount)
-                    yield _Due(more, now, _is_wholesale(tariff), is_new=False)
+                    more = charge._replace(service=row.service)
+                    yield _changed(tariff, more, row, charge.amount)
 
     def _end(
         self, tariff: CompiledTariff, rows: Sequence[PeriodicCharge], now: int
@@ -239,11 +236,10 @@ class PeriodicCharges:
             until = min(today, tariff.cut_of(day).next)
             part = fees_of(tariff, row.service, day, first, until)
             kept = sum(c.amount for c in part if c.element == row.element)
-            ended = row._replace(amount=kept, last_day=until.isoformat())
+            ended = row._replace(last_day=until.isoformat())
             for charge in whole:
                 if charge.element == row.element:
-                    less = charge._replace(amount=kept - row.amount)
-                    yield _Due(less, ended, _is_wholesale(tariff), is_new=False)
+                    yield _changed(tariff, charge, ended, kept)
 
     def _ended(self, tariff: CompiledTariff, now: int) -> list[date]:
         """Give a day of each of the last periods that have ended, the oldest first."""
@@ -320,6 +316,19 @@ def _lent(
                 None,
             ),
         )
+
+
+def _changed(
+    tariff: CompiledTariff, charge: Charge, row: PeriodicCharge, amount: int
+) -> _Due:
+    """Charge the difference to what a fee comes to now. Of one that was taken back by
+    hand only what is still owed can be given back, and nothing is charged anew."""
+    more = amount - row.stands
+    if row.taken_back:
+        more = min(0, more)
+    row = row._replace(amount=amount, taken_back=amount - row.stands - more)
+    due = charge._replace(amount=more)
+    return _Due(due, row, _is_wholesale(tariff), is_new=False)
 
 
 def _is_wholesale(tariff: CompiledTariff) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
 from storage.rating_tables import periodic_charge
 from storage.tables import session
@@ -22,7 +22,8 @@ class PeriodicCharge(NamedTuple):
 
     ``service`` is "" for what an ISP is charged for all of its services together.
     ``first_day`` is the first that the service is billed for (None: it always was),
-    ``last_day`` the first that it is not, once that is known.
+    ``last_day`` the first that it is not, once that is known. ``taken_back`` is what of
+    the amount a person has reversed.
     """
 
     tenant: str
@@ -35,6 +36,12 @@ class PeriodicCharge(NamedTuple):
     last_day: str | None
     amount: int
     charged_at: int
+    taken_back: int = 0
+
+    @property
+    def stands(self) -> int:
+        """What of the amount is owed yet."""
+        return self.amount - self.taken_back
 
 
 def charges_of(
@@ -60,6 +67,25 @@ def charges_of_isp(
     return [PeriodicCharge(*row) for row in connection.execute(query)]
 
 
+def charge_behind(
+    connection: Connection, key: tuple[str, str, str, str, str], day: str
+) -> PeriodicCharge | None:
+    """Give the charge of tenant, service, tariff, period and element that was made from
+    a day on; None for what is charged another way.
+
+    A service that ended and came back has two, each from its own first day on.
+    """
+    names = ("tenant", "service", "tariff", "period", "element")
+    query = select(periodic_charge).where(
+        *(_ROWS[name] == value for name, value in zip(names, key, strict=True)),
+        or_(_ROWS.first_day.is_(None), _ROWS.first_day <= day),
+    )
+    found = [PeriodicCharge(*row) for row in connection.execute(query)]
+    return max(
+        found, key=lambda row: (row.first_day or "", row.charged_at), default=None
+    )
+
+
 def services_charged(connection: Connection, after: str, limit: int) -> list[str]:
     """Give the next services that something was charged for and has not ended."""
     query = select(_ROWS.service).where(_ROWS.service > after, _ROWS.last_day.is_(None))
@@ -74,12 +100,14 @@ def insert_charges(connection: Connection, rows: Sequence[PeriodicCharge]) -> No
 
 
 def end_charges(connection: Connection, rows: Sequence[PeriodicCharge]) -> None:
-    """Write the amount and last day of charges that ended."""
+    """Write the amounts and last day of charges that ended, or were taken back."""
     if not rows:
         return
     key = ("tenant", "service", "tariff", "period", "element", "charged_at")
     statement = update(periodic_charge).values(
-        amount=bindparam("new_amount"), last_day=bindparam("new_last_day")
+        amount=bindparam("new_amount"),
+        last_day=bindparam("new_last_day"),
+        taken_back=bindparam("new_taken_back"),
     )
     for name in key:
         statement = statement.where(_ROWS[name] == bindparam(f"its_{name}"))
@@ -89,6 +117,7 @@ def end_charges(connection: Connection, rows: Sequence[PeriodicCharge]) -> None:
             {
                 "new_amount": row.amount,
                 "new_last_day": row.last_day,
+                "new_taken_back": row.taken_back,
                 **{f"its_{name}": getattr(row, name) for name in key},
             }
             for row in rows

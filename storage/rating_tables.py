@@ -120,6 +120,8 @@ periodic_charge: Final = Table(
     Column("amount", BigInteger, nullable=False),
     # A service that ended and came back in one period has two of an element.
     Column("charged_at", BigInteger, primary_key=True, autoincrement=False),
+    # What of the amount was taken back by hand, and is not charged any more.
+    Column("taken_back", BigInteger, nullable=False, server_default=text("0")),
 )
 
 BALANCE_COLUMNS: Final = tuple(column.name for column in balance.c)

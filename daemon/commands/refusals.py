@@ -53,6 +53,10 @@ def correction_refused(
             f"entry {entry} is a tax or a commission, which follows what it is on:"
             " take that back"
         ),
+        corrections.Refusal.GIVEN_BACK: (
+            f"entry {entry} is of a fee that was given back in part since, by another"
+            " entry: take that back first"
+        ),
     }[refusal]
     return f"{why} ({refusal})"
 

@@ -14,6 +14,7 @@ from config.offers import Service
 from config.settlement import Tax
 from config.tariffs import Fee, PercentileRate, Tariff, Version
 from rating.entry import Source
+from services.corrections import Correction, Refusal, take_back
 from services.periodic_charges import PeriodicCharges
 from services.periods import levy_month
 from storage.balances import add_samples
@@ -148,6 +149,65 @@ def test_a_service_that_ends_gets_its_remaining_days_back(database: Database) ->
     expected = [("2026-11", -39 * EURO // 2, 0), ("2026-11", 0, -6 * EURO)]
     assert expected == charged(database, site(), at(11, 16))
     assert [] == charged(database, site(), at(12, 1))
+
+
+def fees_booked(database: Database) -> dict[int, int]:
+    """What the subscriber was charged, by entry; of those that were not taken back."""
+    with database.read.connect() as connection:
+        entries = [e for e, _ in list_entries(connection, EntryFilter())]
+    undone = {e.posting.reverses for e in entries}
+    return {
+        e.id: -e.posting.subscriber_amount
+        for e in entries
+        if e.posting.subscriber_amount and e.id not in undone and not e.posting.reverses
+    }
+
+
+def test_a_fee_that_was_taken_back_by_hand_is_not_given_back_again(
+    database: Database,
+) -> None:
+    """The subscriber pays nothing of the month, though its service ends in the middle;
+    the ISP gets its own half back, and the next month is charged as ever."""
+    charged(database, site(service()), at(11, 2))
+    [fee] = fees_booked(database)
+    assert isinstance(take_back(database, fee, "goodwill", at(11, 3)), Correction)
+    assert [] == charged(database, site(service()), at(11, 4))
+    december = [("2026-12", 0, 12 * EURO), ("2026-12", 39 * EURO, 0)]
+    assert [("2026-11", 0, -6 * EURO)] == charged(database, site(), at(11, 16))
+    assert [] == charged(database, site(), at(12, 1))
+    other = site(service(name="aurora-102"))
+    assert december == charged(database, other, at(12, 2))
+
+
+def test_the_month_behind_a_fee_that_was_taken_back_is_charged(
+    database: Database,
+) -> None:
+    """It was taken back of its month, not for ever."""
+    charged(database, site(service()), at(11, 2))
+    [fee] = fees_booked(database)
+    take_back(database, fee, "goodwill", at(11, 3))
+    december = [("2026-12", 0, 12 * EURO), ("2026-12", 39 * EURO, 0)]
+    assert december == charged(database, site(service()), at(12, 1))
+
+
+def test_a_fee_that_was_given_back_in_part_is_not_taken_back_whole(
+    database: Database,
+) -> None:
+    """What was given back as the service ended is taken back first, and then the fee:
+    in the end the subscriber pays nothing, and is not paid."""
+    charged(database, site(service()), at(11, 2))
+    [fee] = fees_booked(database)
+    charged(database, site(), at(11, 16))
+    standing = fees_booked(database)
+    part = max(standing)
+    assert {fee: 39 * EURO, part: -39 * EURO // 2} == standing
+    refused = take_back(database, fee, "goodwill", at(11, 17))
+    assert refused is Refusal.GIVEN_BACK
+    for number in (part, fee):
+        done = take_back(database, number, "goodwill", at(11, 17))
+        assert isinstance(done, Correction)
+    assert {} == fees_booked(database)
+    assert [] == charged(database, site(), at(11, 18))
 
 
 def test_a_service_that_comes_back_in_its_period_pays_again(
