@@ -3,8 +3,9 @@
 N is the number of addresses of the service. Whoever asks for the one after the last
 climbs the ladder of ``ipserver.excess``. A changed device gets the address of the one
 before: at once where the policy is to replace, else when that one has been silent for
-longer than it would be if it lived. A line on which devices take the address from each
-other again and again stays with the one that has it.
+longer than it would be if it lived. On another subnet (RFC 3527), where the address is
+of no use, it gets one of there, and the one before is superseded. A line on which
+devices take the address from each other again and again stays with the one that has it.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from ipserver.excess import Excess, ExcessBook, Granted
 from ipserver.free_addresses import FreeAddresses
 from ipserver.lease_table import (
     GARDEN,
-    GRACE,
     LEASED,
     NONE,
     OWN,
     SOLD,
+    SUPERSEDED,
     LeaseTable,
 )
-from ipserver.line_leases import LineLeases, entitled
+from ipserver.line_leases import KIND_OF, LineLeases, counts, entitled, same_client
 from ipserver.line_texts import LineId, line_text
 from ipserver.lines import Party
 from ipserver.reasons import Reason
@@ -36,17 +37,16 @@ _SILENT_PART: Final = 0.6
 
 _FLAPPING_LINES: Final = 65_536
 
-KIND_OF: Final = {Excess.GRACE: GRACE, Excess.SELL: SOLD}
-
 
 class Admitted(NamedTuple):
-    """An address may be had: as what, until when at most (0 for no such limit), and
-    what it adds to the journal.
+    """An address may be had: as what, until when at most (0 for no such limit), what it
+    adds to the journal, and which leases of the line it supersedes.
     """
 
     kind: int
     until: int
     record: bytes
+    superseded: tuple[int, ...] = ()
 
 
 _OWN: Final = Admitted(OWN, 0, b"")
@@ -94,7 +94,7 @@ class Admission:
         self._takeovers = Takeovers(settings)
 
     def admit(
-        self, slot: int, kind: int, party: Party, has: LineLeases, now: int
+        self, slot: int, kind: int, party: Party, has: LineLeases, ask: Ask, now: int
     ) -> Admitted | Reason:
         """Decide about a new binding, when the line has what ``has`` says."""
         terms, pool = party.terms, self._free.pool_giving(slot)
@@ -105,15 +105,25 @@ class Admission:
             if pool.name not in terms.garden or (terms.addresses and not walled):
                 return Reason.WRONG_NETWORK
             if has.garden:
-                return Reason.SUBSCRIBER_LIMIT
+                return self._instead(slot, has.garden_oldest, party, has, ask, now)
             return _IN_GARDEN
         if pool.name not in terms.pools:
             return Reason.WRONG_NETWORK
         if has.own < terms.addresses:
             return _OWN
-        if terms.excess.policy not in KIND_OF:
-            return Reason.SUBSCRIBER_LIMIT
+        instead = self._instead(slot, has.oldest, party, has, ask, now)
+        if isinstance(instead, Admitted) or terms.excess.policy not in KIND_OF:
+            return instead
         return self._beyond(slot, party, has.extra, now)
+
+    def _instead(
+        self, slot: int, oldest: int, party: Party, has: LineLeases, ask: Ask, now: int
+    ) -> Admitted | Reason:
+        """Decide about a new binding instead of one on another subnet; one on the same
+        is taken over as it is."""
+        if oldest == NONE or entitled(self._table, self._free, oldest, party.terms):
+            return Reason.SUBSCRIBER_LIMIT
+        return self.replace(slot, oldest, party, has, ask, now)
 
     def _beyond(
         self, slot: int, party: Party, extra: int, now: int
@@ -147,9 +157,11 @@ class Admission:
     def retain(self, slot: int, party: Party, now: int) -> Admitted | Reason:
         """Decide about a renewal: the service may have changed, or the month."""
         table, terms = self._table, party.terms
+        kind = table.kind[slot]
+        if kind == SUPERSEDED:
+            return Reason.SUBSCRIBER_LIMIT
         if not entitled(table, self._free, slot, terms):
             return Reason.SERVICE_CHANGED
-        kind = table.kind[slot]
         if table.next[slot] == NONE and table.heads[table.line[slot]] == slot:
             own = extra = 0
         else:
@@ -176,7 +188,7 @@ class Admission:
                 continue
             other_kind = table.kind[other]
             older = (table.started[other], other) < place
-            if not entitled(table, self._free, other, party.terms):
+            if not counts(table, self._free, other, party.terms):
                 continue
             if other_kind == OWN:
                 own += older or kind != OWN
@@ -187,17 +199,17 @@ class Admission:
     def may_replace(
         self, slot: int, party: Party, has: LineLeases, ask: Ask, now: int
     ) -> Reason | None:
-        """Decide whether who asks takes over another client's lease; None if so."""
+        """Decide whether who asks replaces another client's lease; None if so."""
         table, terms = self._table, party.terms
         if table.kind[slot] == GARDEN:
-            replaceable = slot == has.garden_oldest
-        else:
-            if slot != has.oldest or has.own + has.extra < terms.addresses:
-                return Reason.TAKEN
-            replaceable = terms.excess.policy is Excess.REPLACE_OLDEST or self._silent(
-                slot, now
-            )
-        if not replaceable:
+            if slot != has.garden_oldest:
+                return Reason.SUBSCRIBER_LIMIT
+        elif slot != has.oldest or has.own + has.extra < terms.addresses:
+            return Reason.TAKEN
+        elif terms.excess.policy is not Excess.REPLACE_OLDEST and not all(
+            self._silent(gone, now)
+            for gone in (slot, *self._surplus(slot, party, has, ask))
+        ):
             return Reason.SUBSCRIBER_LIMIT
         if table.hardware[slot] != ask.hardware and not self._takeovers.allowed(
             party.line, now
@@ -205,10 +217,60 @@ class Admission:
             return Reason.TAKEOVER_LIMIT
         return None
 
-    def replaced(self, slot: int, party: Party, ask: Ask, now: int) -> None:
-        """Take that who asks takes the lease over."""
-        if self._table.hardware[slot] != ask.hardware:
+    def _surplus(
+        self, slot: int, party: Party, has: LineLeases, ask: Ask
+    ) -> tuple[int, ...]:
+        """List the leases that go with the one that is replaced, since the service has
+        fewer addresses than before."""
+        table, free, terms = self._table, self._free, party.terms
+        kind, own = OWN, has.own - terms.addresses
+        if table.kind[slot] == GARDEN:
+            kind, own = GARDEN, has.garden - 1
+        if own <= 0:
+            return ()
+        others = [
+            other
+            for other in table.slots_of(party.line)
+            if table.state[other] == LEASED
+            and table.kind[other] == kind
+            and other != slot
+            and not same_client(table, other, ask)
+            and counts(table, free, other, terms)
+        ]
+        return tuple(sorted(others, key=table.seen.__getitem__)[:own])
+
+    def replace(
+        self,
+        slot: int,
+        oldest: int,
+        party: Party,
+        has: LineLeases,
+        ask: Ask,
+        now: int,
+    ) -> Admitted | Reason:
+        """Decide whether who asks has ``slot`` instead of another client's lease.
+
+        The two are the same where that can be taken over as it is.
+        """
+        refused = self.may_replace(oldest, party, has, ask, now)
+        if refused is not None:
+            return refused
+        table, terms = self._table, party.terms
+        gone = (oldest, *self._surplus(oldest, party, has, ask))
+        own = sum(table.kind[other] == OWN for other in gone)
+        admitted: Admitted | Reason
+        if table.kind[oldest] == GARDEN:
+            admitted = _IN_GARDEN
+        elif has.own - own < terms.addresses:
+            admitted = _OWN
+        else:
+            extra = has.extra - (len(gone) - own)
+            admitted = self._beyond(slot, party, extra, now)
+        if isinstance(admitted, Reason):
+            return admitted
+        if table.hardware[oldest] != ask.hardware:
             self._takeovers.count(party.line, now)
+        return admitted._replace(superseded=tuple(s for s in gone if s != slot))
 
     def _silent(self, slot: int, now: int) -> bool:
         table = self._table

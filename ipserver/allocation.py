@@ -1,9 +1,9 @@
 """The allocation: what each ask is answered, by the client's state.
 
-A DHCPREQUEST in one of its four meanings, a DHCPDECLINE and a DHCPRELEASE are answered
-here (RFC 2131 sections 4.3.2 to 4.3.4), a DHCPDISCOVER in ``ipserver.offering``. What
-is not answered has its reason, like everything else. The allocation reads no clock and
-draws no number.
+A DHCPREQUEST in one of its four meanings is answered here (RFC 2131 section 4.3.2), a
+DHCPDISCOVER in ``ipserver.offering``, what a client gives up in ``ipserver.giving_up``.
+What is not answered has its reason, like everything else. The allocation reads no clock
+and draws no number.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from msgspec.structs import replace
 
 from config.schema import LeaseSettings
 from ipserver.address_space import DRAINING, OPEN
-from ipserver.answer import Ack, Answer, Done, Nak, Offer, Silence
+from ipserver.admission import Admitted
+from ipserver.answer import Ack, Answer, Nak, Offer, Silence
 from ipserver.ask import Ask, Message
 from ipserver.block_leasing import Promised, Random
+from ipserver.giving_up import GivingUp
 from ipserver.lease_table import (
     COOLING,
     DECLINED,
@@ -33,16 +35,14 @@ from ipserver.lease_table import (
 from ipserver.line_leases import LineLeases, same_client
 from ipserver.line_texts import LineId
 from ipserver.lines import Party
-from ipserver.offering import GRANTED, Offering, Shortage, wait_of
+from ipserver.offering import GRANTED, Shortage, wait_of
 from ipserver.reasons import Reason
 
 _SHORT: Final = 60
 """Seconds below which a lease that must end is not extended any more."""
 
-_DECLINING_LINES: Final = 65_536
 
-
-class Allocation(Offering):
+class Allocation(GivingUp):
     """Answers asks, and remembers what it answered.
 
     ``now`` is in seconds, on a clock that never jumps and began as the wall clock: a
@@ -61,8 +61,6 @@ class Allocation(Offering):
     ) -> None:
         super().__init__(settings, random=random, now=now, shortage=shortage)
         self._decisions_kept = settings.decisions_kept // 2
-        self._declines: dict[LineId, list[int]] = {}
-        self._declines_most = settings.declines_per_line
         self._answers: dict[Message, Callable[[Ask, int], Answer]] = {
             Message.DISCOVER: self._discover,
             Message.RAPID: self._rapid,
@@ -136,6 +134,8 @@ class Allocation(Offering):
         if party is None:
             return Silence(Reason.NO_LINE)
         has = self._look(party, ask, now)
+        if slot in has.superseded:
+            return self._reclaim(slot, party, has, ask, now)
         if slot in has.mine:
             return self._renew(slot, party, ask, now)
         if slot != NONE and table.state[slot] == LEASED and table.until[slot] <= now:
@@ -153,6 +153,16 @@ class Allocation(Offering):
             return Nak(Reason.TAKEN)
         kind = OWN if party.terms.addresses else GARDEN
         return self._bind(slot, kind, party, has, ask, now)
+
+    def _reclaim(
+        self, slot: int, party: Party, has: LineLeases, ask: Ask, now: int
+    ) -> Answer:
+        """Give what was superseded to a client of its line, if only this is there."""
+        terms = party.terms
+        for kind, pools in ((OWN, terms.pools), (GARDEN, terms.garden)):
+            if self._usable_again(slot, pools):
+                return self._bind(slot, kind, party, has, ask, now, Reason.REPLACED)
+        return Nak(Reason.SUBSCRIBER_LIMIT)
 
     def _keep(self, slot: int, promised: Promised, ask: Ask, now: int) -> Answer:
         """Bind what was offered a moment ago: who asks, on which terms, is known."""
@@ -175,7 +185,7 @@ class Allocation(Offering):
         reason: Reason | None = None,
     ) -> Answer:
         """Make a new binding of a free or offered address, if the line may have it."""
-        admitted = self._admission.admit(slot, kind, party, has, now)
+        admitted = self._admission.admit(slot, kind, party, has, ask, now)
         if isinstance(admitted, Reason):
             if self._table.state[slot] in (NEW, OFFERED):
                 self._free.withdraw(slot, now)
@@ -184,9 +194,8 @@ class Allocation(Offering):
         seconds = self._seconds(slot, ask, new=True)
         if admitted.until:
             seconds = min(seconds, admitted.until - now)
-        record = admitted.record + self._bindings.bind(
-            slot, party, ask, now, now + seconds
-        )
+        record = admitted.record + self._superseded(admitted, party, now)
+        record += self._bindings.bind(slot, party, ask, now, now + seconds)
         return self._bound(slot, record, seconds, wait_of(party, ask), has, now, reason)
 
     def _bound(
@@ -208,28 +217,29 @@ class Allocation(Offering):
         reason = reason or GRANTED[self._table.kind[slot]]
         return Ack(self._lease(slot, seconds, reason, wait), record)
 
+    def _superseded(self, admitted: Admitted, party: Party, now: int) -> bytes:
+        supersede = self._bindings.supersede
+        return b"".join(supersede(slot, party, now) for slot in admitted.superseded)
+
     def _take_over(
         self, slot: int, party: Party, has: LineLeases, ask: Ask, now: int
     ) -> Answer:
         """Give a changed device the address of the one before."""
         if not self._entitled(slot, party):
             return Nak(Reason.SERVICE_CHANGED)
-        refused = self._admission.may_replace(slot, party, has, ask, now)
-        if refused is not None:
-            return Nak(refused)
-        retained = self._admission.retain(slot, party, now)
-        if isinstance(retained, Reason):
-            return Nak(retained)
-        self._admission.replaced(slot, party, ask, now)
+        replaced = self._admission.replace(slot, slot, party, has, ask, now)
+        if isinstance(replaced, Reason):
+            return Nak(replaced)
         table = self._table
-        table.kind[slot] = retained.kind
+        table.kind[slot] = replaced.kind
         seconds = self._seconds(slot, ask, new=False)
-        if retained.until:
-            seconds = min(seconds, retained.until - now)
+        if replaced.until:
+            seconds = min(seconds, replaced.until - now)
         if self._space.status[table.block[slot]] == DRAINING:
             seconds = min(seconds, table.until[slot] - now)
         until = now + seconds
-        record = retained.record + self._bindings.bind(slot, party, ask, now, until)
+        record = replaced.record + self._superseded(replaced, party, now)
+        record += self._bindings.bind(slot, party, ask, now, until)
         wait = wait_of(party, ask)
         return self._bound(slot, record, seconds, wait, has, now, Reason.REPLACED)
 
@@ -330,64 +340,6 @@ class Allocation(Offering):
             kind = table.kind[slot]
             return self._bind(slot, kind, party, has, ask, now, Reason.RETURNED)
         return Nak(Reason.SERVICE_CHANGED)
-
-    def _owned(self, ask: Ask, now: int, states: tuple[int, ...]) -> int:
-        """Give the slot of the address that a client speaks of, if it is the client's.
-
-        A relayed client speaks for its own line only, and so does one whose option 82
-        was added on the way of a unicast (RFC 3046 section 2.1.1).
-        """
-        table = self._table
-        party = self._party(ask) if ask.area else None
-        slot = table.slot_of.get(ask.address, NONE)
-        if (
-            slot == NONE
-            or table.state[slot] not in states
-            or table.until[slot] <= now
-            or not same_client(table, slot, ask)
-        ):
-            return NONE
-        line = table.key_of(slot)
-        if ask.area:
-            if party is None or party.line != line:
-                return NONE
-        elif ask.agent.octets and ask.agent.octets != table.agent[slot]:
-            return NONE
-        self._line = line
-        return slot
-
-    def _decline(self, ask: Ask, now: int) -> Answer:
-        """DHCPDECLINE: somebody else uses the address (RFC 2131 section 4.3.3)."""
-        slot = self._owned(ask, now, (LEASED, OFFERED))
-        if slot == NONE:
-            return Silence(Reason.NOT_YOURS)
-        line = self._table.key_of(slot)
-        declined = [until for until in self._declines.get(line, ()) if until > now]
-        until, most = now + self._settings.quarantine_seconds, 2 * self._declines_most
-        if len(declined) >= self._declines_most:
-            # One line must not empty the pool: the address only cools down; and who
-            # goes on declining gets the same one again.
-            record = self._bindings.end(slot, now, Reason.DECLINE_LIMIT)
-            if len(declined) < most:
-                self._table.unlink(slot)
-                self._declines[line] = [*declined, until]
-            return Done(Reason.DECLINE_LIMIT, record)
-        if len(self._declines) >= _DECLINING_LINES:
-            self._declines = {
-                key: times
-                for key, times in self._declines.items()
-                if times[-1] > now and key != line
-            }
-        self._declines[line] = [*declined, until]
-        return Done(Reason.DECLINED, self._bindings.decline(slot, now, until))
-
-    def _release(self, ask: Ask, now: int) -> Answer:
-        """DHCPRELEASE: the client is done (RFC 2131 section 4.3.4)."""
-        slot = self._owned(ask, now, (LEASED,))
-        if slot == NONE:
-            return Silence(Reason.NOT_YOURS)
-        record = self._bindings.end(slot, now, Reason.RELEASED)
-        return Done(Reason.RELEASED, record)
 
     def _elsewhere(self, ask: Ask, now: int) -> Answer:
         """DHCPREQUEST that takes another server's offer: ours is free again."""

@@ -17,9 +17,10 @@ from ipserver.lease_table import (
     GIVEN_UP,
     IN_WHEEL,
     LEASED,
+    SUPERSEDED,
     LeaseTable,
 )
-from ipserver.line_texts import line_text
+from ipserver.line_texts import LineId, line_text
 from ipserver.lines import Party
 from ipserver.reasons import Reason
 
@@ -51,8 +52,7 @@ class Bindings:
 
     def bind(self, slot: int, party: Party, ask: Ask, now: int, until: int) -> bytes:
         """Make the binding of a slot, whose kind is set, to who asks."""
-        table, space = self._table, self._space
-        line = party.line
+        table, space, line = self._table, self._space, party.line
         table.link(slot, line)
         table.hardware[slot] = ask.hardware
         table.client_id[slot] = ask.client_id
@@ -66,21 +66,34 @@ class Bindings:
         table.flags[slot] = flags & ~GIVEN_UP | IN_WHEEL
         if not flags & IN_WHEEL:
             self.wheel.add(slot, until)
+        space.pools[space.pool[table.block[slot]]].new_bindings += 1
+        return self._bound(slot, line, party.service, now)
+
+    def supersede(self, slot: int, party: Party, now: int) -> bytes:
+        """Keep a lease until it ends for its client, who has no right to it any more.
+
+        The client may use the address until then (RFC 2131 section 3.1: it is told of
+        nothing before it asks), so nobody else gets it.
+        """
+        self._table.kind[slot] = SUPERSEDED
+        return self._bound(slot, party.line, party.service, now)
+
+    def _bound(self, slot: int, line: LineId, service: str, now: int) -> bytes:
+        """Record what a slot is from now on."""
+        table, space, skew = self._table, self._space, self.skew
         block = table.block[slot]
         number = space.pool[block]
-        space.pools[number].new_bindings += 1
-        skew = self.skew
         return records.bound(
             now + skew,
-            until + skew,
+            table.until[slot] + skew,
             table.address[slot],
             space.generation[block],
             table.kind[slot],
             self._placed.get((number, space.owner[block])) or self._place(block),
             line if isinstance(line, str) else line_text(line),
-            party.service,
-            ask.hardware,
-            ask.client_id,
+            service,
+            table.hardware[slot],
+            table.client_id[slot],
             table.agent[slot],
         )
 

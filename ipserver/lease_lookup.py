@@ -26,11 +26,18 @@ from ipserver.lease_table import (
     OFFERED,
     OWN,
     SOLD,
+    SUPERSEDED,
 )
 from ipserver.leasequery import KnownLease
 from ipserver.line_texts import LineId, line_of, line_text
 
-_KINDS: Final = {OWN: "own", GARDEN: "garden", GRACE: "grace", SOLD: "sold"}
+_KINDS: Final = {
+    OWN: "own",
+    GARDEN: "garden",
+    GRACE: "grace",
+    SOLD: "sold",
+    SUPERSEDED: "superseded",
+}
 _STATES: Final = {
     OFFERED: "offered",
     LEASED: "leased",

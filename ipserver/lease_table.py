@@ -25,8 +25,10 @@ both says when its lease ended. NEW is one that was made and is not in use yet."
 
 STATES: Final = 6
 
-OWN, GARDEN, GRACE, SOLD = range(4)
-"""What a lease is given for: the service, the walled garden, an excess address."""
+OWN, GARDEN, GRACE, SOLD, SUPERSEDED = range(5)
+"""What a lease is given for: the service, the walled garden, an excess address. Or it
+is superseded: the line has another address instead, on another subnet, and this one is
+kept until it ends for the client that may use it still, and not renewed."""
 
 IN_WHEEL, IN_QUEUE, GIVEN_UP, OFFERED_AGAIN = 1, 2, 4, 8
 """Flags of a slot: it waits for its time in the wheel, or in a queue of offers; its

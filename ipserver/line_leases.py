@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Final
 
 from ipserver.ask import Ask
 from ipserver.bindings import Bindings
-from ipserver.excess import Excess
+from ipserver.excess import Excess, ExcessPolicy
 from ipserver.free_addresses import FreeAddresses
 from ipserver.lease_table import (
     COOLING,
     FREE,
     GARDEN,
+    GRACE,
     LEASED,
     NONE,
     OFFERED,
     OWN,
+    SOLD,
+    SUPERSEDED,
     LeaseTable,
 )
 from ipserver.lines import Party, Terms
+
+KIND_OF: Final = {Excess.GRACE: GRACE, Excess.SELL: SOLD}
+"""What addresses beyond the service's are given for, by its policy."""
 
 
 class LineLeases:
@@ -26,9 +33,10 @@ class LineLeases:
 
     ``mine`` are the live leases of the client that asks, ``offer`` is its offer. Of the
     other clients, ``own``, ``extra`` and ``garden`` count live leases by what they are
-    given for, ``offered`` the offers of the service's addresses, ``other_offer`` is one
-    of any kind; ``oldest`` is the lease whose client was heard longest ago,
-    ``garden_oldest`` that of the walled garden. ``memory`` are slots it had.
+    given for, on whatever subnet; ``offered`` the offers of the service's addresses,
+    ``other_offer`` is one of any kind; ``oldest`` is the lease whose client was heard
+    longest ago, ``garden_oldest`` that of the walled garden. ``superseded`` are leases
+    of any client that are only kept until they end; ``memory`` are slots it had.
     """
 
     __slots__ = (
@@ -42,11 +50,13 @@ class LineLeases:
         "oldest",
         "other_offer",
         "own",
+        "superseded",
     )
 
     def __init__(self) -> None:
         self.mine: list[int] = []
         self.memory: list[int] = []
+        self.superseded: list[int] = []
         self.own = self.extra = self.garden = self.offered = 0
         self.offer = self.other_offer = self.oldest = self.garden_oldest = NONE
 
@@ -68,14 +78,31 @@ def same_client(table: LeaseTable, slot: int, ask: Ask) -> bool:
 
 
 def entitled(table: LeaseTable, free: FreeAddresses, slot: int, terms: Terms) -> bool:
-    """Whether a line has the right to an address that it had or has."""
-    pool = free.pool_giving(slot)
-    if pool is None:
+    """Whether a line has the right to an address that it had or has, where it is."""
+    return _right(table, free, slot, terms, terms.pools, terms.garden)
+
+
+def counts(table: LeaseTable, free: FreeAddresses, slot: int, terms: Terms) -> bool:
+    """Whether an address is one of those that a line may have, on whatever subnet."""
+    pools, garden = terms.pools_anywhere, terms.garden_anywhere
+    return _right(table, free, slot, terms, pools, garden)
+
+
+def _right(
+    table: LeaseTable,
+    free: FreeAddresses,
+    slot: int,
+    terms: Terms,
+    pools: Container[str],
+    garden: Container[str],
+) -> bool:
+    pool, kind = free.pool_giving(slot), table.kind[slot]
+    if pool is None or kind == SUPERSEDED:
         return False
-    if table.kind[slot] != GARDEN:
-        return terms.addresses > 0 and pool.name in terms.pools
+    if kind != GARDEN:
+        return terms.addresses > 0 and pool.name in pools
     walled = terms.excess.policy is Excess.WALLED_GARDEN
-    return pool.name in terms.garden and (not terms.addresses or walled)
+    return pool.name in garden and (not terms.addresses or walled)
 
 
 def look(
@@ -105,10 +132,12 @@ def look(
                 free.withdraw(slot, now)
             state = table.state[slot]
         if state == LEASED:
+            if table.kind[slot] == SUPERSEDED:
+                found.superseded.append(slot)
             if same_client(table, slot, ask):
                 found.mine.append(slot)
-            elif entitled(table, free, slot, party.terms):
-                _count(table, slot, found)
+            elif counts(table, free, slot, party.terms):
+                _count(table, slot, party.terms.excess, found)
         elif state == OFFERED:
             if same_client(table, slot, ask):
                 found.offer = slot
@@ -121,7 +150,9 @@ def look(
     return found
 
 
-def _count(table: LeaseTable, slot: int, found: LineLeases) -> None:
+def _count(
+    table: LeaseTable, slot: int, policy: ExcessPolicy, found: LineLeases
+) -> None:
     kind, seen = table.kind[slot], table.seen
     if kind == GARDEN:
         found.garden += 1
@@ -133,5 +164,7 @@ def _count(table: LeaseTable, slot: int, found: LineLeases) -> None:
         found.own += 1
     else:
         found.extra += 1
+        if KIND_OF.get(policy.policy) != kind:
+            return  # of another policy before: refused to whoever has it, or took it
     if found.oldest == NONE or seen[slot] < seen[found.oldest]:
         found.oldest = slot

@@ -37,7 +37,8 @@ class Terms(Struct, frozen=True, gc=False):
     """What a line may have, the same object for all lines of an offering in an area.
 
     ``isp`` is "" and ``addresses`` 0 without a service. ``pools`` are the names of the
-    pools it is served from, in order; ``garden`` those of the walled garden.
+    pools it is served from, in order; ``garden`` those of the walled garden;
+    ``pools_anywhere`` and ``garden_anywhere`` are those of all its subnets.
     ``ipv6_only_seconds`` is RFC 8925's V6ONLY_WAIT, 0 where it is not offered;
     ``rapid_commit`` whether a DISCOVER may be bound at once (RFC 4039).
     """
@@ -46,6 +47,8 @@ class Terms(Struct, frozen=True, gc=False):
     isp: str
     pools: tuple[str, ...]
     garden: tuple[str, ...]
+    pools_anywhere: frozenset[str]
+    garden_anywhere: frozenset[str]
     addresses: int
     excess: ExcessPolicy
     authoritative: bool
@@ -158,7 +161,8 @@ class Lines:
         """Narrow the pools of a party to those whose prefixes hold ``link``.
 
         The address is to be on the subnet that the relay names (RFC 3527 section 3);
-        where none of the pools is, it only tells the area, as giaddr does.
+        where none of the pools is, it only tells the area, as giaddr does. What the
+        line has on its other subnets counts all the same.
         """
         terms = party.terms
         pools, garden = self._on(terms.pools, link), self._on(terms.garden, link)
@@ -214,6 +218,8 @@ def _terms(
         isp,
         tuple(sorted(own)),
         tuple(sorted(garden)),
+        frozenset(own),
+        frozenset(garden),
         addresses,
         excess,
         area.authoritative,

@@ -13,7 +13,7 @@ from typing import Final
 
 from config.schema import LeaseSettings
 from ipserver.address_space import DRAINING, OPEN, Pool
-from ipserver.admission import KIND_OF, Admission
+from ipserver.admission import Admission
 from ipserver.answer import Answer, Lease, Offer, Park, Silence
 from ipserver.ask import Ask
 from ipserver.block_leasing import OFFER_SECONDS_MIN, Random
@@ -29,7 +29,7 @@ from ipserver.lease_table import (
     SOLD,
 )
 from ipserver.lease_times import Jitter, lease_seconds
-from ipserver.line_leases import NOTHING, LineLeases, entitled, look
+from ipserver.line_leases import KIND_OF, NOTHING, LineLeases, entitled, look
 from ipserver.line_texts import LineId, line_text
 from ipserver.lines import Party
 from ipserver.reasons import Reason
@@ -132,6 +132,8 @@ class Offering(LeaseLookup):
                     return self._promise(slot, ask, now, Reason.RENEWED)
         if has.offer != NONE and self._offerable(has.offer, party):
             return self._offer(has.offer, table.kind[has.offer], party, ask, now)
+        if has.offer != NONE and not self._entitled(has.offer, party):
+            self._free.withdraw(has.offer, now)  # the client is on another subnet now
         answer = self._another(party, pools, has, ask, now)
         if isinstance(answer, Offer | Park) or settled == NONE:
             return answer
@@ -160,9 +162,13 @@ class Offering(LeaseLookup):
         if bound + offered < limit:
             return self._grant(kind, pools, party, has, ask, now)
         other = has.other_offer
-        if bound < limit and self._offerable(other, party):
+        if bound < limit:
             # One offer for each address the line can have: the newest client has it.
-            return self._offer(other, table.kind[other], party, ask, now)
+            if self._offerable(other, party):
+                return self._offer(other, table.kind[other], party, ask, now)
+            if not self._entitled(other, party):
+                self._free.withdraw(other, now)  # it is on another subnet
+                return self._grant(kind, pools, party, has, ask, now)
         return self._beyond(party, has, ask, now)
 
     def _beyond(self, party: Party, has: LineLeases, ask: Ask, now: int) -> Answer:
@@ -174,7 +180,8 @@ class Offering(LeaseLookup):
         if oldest != NONE:
             refused = self._admission.may_replace(oldest, party, has, ask, now)
             if refused is None:
-                return self._promise(oldest, ask, now, Reason.REPLACED)
+                kind = OWN if terms.addresses else GARDEN
+                return self._instead(oldest, kind, party, has, ask, now)
             refusal = refused
         if policy is Excess.WALLED_GARDEN:
             if not has.garden:
@@ -182,7 +189,7 @@ class Offering(LeaseLookup):
             oldest = has.garden_oldest
             refused = self._admission.may_replace(oldest, party, has, ask, now)
             if refused is None:
-                return self._promise(oldest, ask, now, Reason.REPLACED)
+                return self._instead(oldest, GARDEN, party, has, ask, now)
             return Silence(refused)
         if policy in KIND_OF:
             granted = self._admission.afford(party, has.extra, now)
@@ -190,6 +197,24 @@ class Offering(LeaseLookup):
                 return Silence(granted)
             return self._grant(KIND_OF[policy], terms.pools, party, has, ask, now)
         return Silence(refusal)
+
+    def _instead(
+        self,
+        oldest: int,
+        kind: int,
+        party: Party,
+        has: LineLeases,
+        ask: Ask,
+        now: int,
+    ) -> Answer:
+        """Offer what another client of the line has, or one on the asker's subnet."""
+        if self._entitled(oldest, party):
+            return self._promise(oldest, ask, now, Reason.REPLACED)
+        other = has.other_offer
+        if other != NONE and self._offerable(other, party):
+            return self._offer(other, self._table.kind[other], party, ask, now)
+        pools = party.terms.garden if kind == GARDEN else party.terms.pools
+        return self._grant(kind, pools, party, has, ask, now)
 
     def _grant(
         self,
@@ -209,6 +234,9 @@ class Offering(LeaseLookup):
             and self._offerable(other, party)
         ):
             return self._offer(other, kind, party, ask, now)
+        for slot in has.superseded:
+            if self._usable_again(slot, pools):
+                return self._promise(slot, ask, now, Reason.REPLACED)
         if has.memory:
             slot = self._had(has.memory, pools)
             if slot != NONE:
@@ -233,17 +261,13 @@ class Offering(LeaseLookup):
 
     def _had(self, memory: list[int], pools: tuple[str, ...]) -> int:
         """Choose what the line had last, of what it can have again."""
-        table, status = self._table, self._space.status
-        had = [
-            slot
-            for slot in memory
-            if status[table.block[slot]] == OPEN and self._in_pools(slot, pools)
-        ]
-        return max(had, key=table.until.__getitem__, default=NONE)
+        had = [slot for slot in memory if self._usable_again(slot, pools)]
+        return max(had, key=self._table.until.__getitem__, default=NONE)
 
-    def _in_pools(self, slot: int, pools: tuple[str, ...]) -> bool:
+    def _usable_again(self, slot: int, pools: tuple[str, ...]) -> bool:
         pool = self._free.pool_giving(slot)
-        return pool is not None and pool.name in pools
+        open_ = self._space.status[self._table.block[slot]] == OPEN
+        return open_ and pool is not None and pool.name in pools
 
     def _requested(self, address: int, pools: tuple[str, ...]) -> int:
         """Take the address a client asks for, if it is nobody's memory."""

@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select
 from storage.lease_tables import lease, lease_history
 
 STATES: Final = ("live", "expired", "ended")
-_KINDS: Final = ("own", "garden", "grace", "sold")
+_KINDS: Final = ("own", "garden", "grace", "sold", "superseded")
 _ROWS_AT_ONCE: Final = 1000
 
 

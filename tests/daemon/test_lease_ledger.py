@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from access_network import NOW, Site, network
+from msgspec import structs
 from netaddr import IPAddress
 from sqlalchemy import select
 
@@ -19,7 +20,7 @@ from ipserver.reasons import Reason
 from ipserver.records import entries
 from storage.database import Database, StorageError, migrate, open_database
 from storage.journal import JournalError, JournalReader, JournalWriter
-from storage.lease_queries import who_had
+from storage.lease_queries import LeaseFilter, list_leases, who_had
 from storage.lease_tables import address_sale, lease, lease_history
 
 
@@ -79,6 +80,34 @@ def rows(database: Database, table: Any, *columns: str) -> list[tuple[Any, ...]]
             *table.primary_key.columns
         )
         return [tuple(row) for row in connection.execute(query)]
+
+
+def test_who_had_a_superseded_address_is_known_until_it_ends(
+    tmp_path: Path, database: Database
+) -> None:
+    """The device before has it still; a start knows that it is not to be renewed."""
+    pools = network().pool
+    shore = structs.replace(pools[0], name="shore", prefixes=("100.67.0.0/26",))
+    served = structs.replace(network(), pool=(*pools, shore))
+    office = Office(tmp_path, database)
+    office.network = served
+    office.allocation.change_network(served, office.now)
+    links = [int(IPAddress(link)) for link in ("100.64.0.1", "100.67.0.1")]
+    old = office.lease("line-0", 1, link=links[0])
+    office.now += 100
+    new = office.lease("line-0", 2, link=links[1])
+    office.apply()
+    with database.read.connect() as connection:
+        had = [who_had(connection, old, NOW + at) for at in (50, 150, 3599, 3600)]
+        leases = list(list_leases(connection, LeaseFilter(now=NOW + 150)))
+    assert [who and who["hardware"][-2:] for who in had] == ["01"] * 3 + [None]
+    assert [(row["address"], row["kind"]) for row in leases] == [
+        (str(IPAddress(old)), "superseded"),
+        (str(IPAddress(new)), "own"),
+    ]
+    again = office.restart()
+    assert isinstance(again.renew("line-0", 1, address=old), Nak)
+    assert isinstance(again.renew("line-0", 2, address=new), Ack)
 
 
 def test_a_takeover_ends_one_binding_and_begins_another(

@@ -1,9 +1,11 @@
-"""The allocation against what its clients know: a model of a hundred lines.
+"""The allocation against what its clients know: a model of twenty lines.
 
 A client believes what it was told: which address it has, and until when. From that
 alone follows what must never happen: an address believed by two, a line that believes
-in more than it may have. What happens is drawn from numbers, so that Hypothesis can
-find and shrink a story, and a long run can tell a million steps.
+in more than it may have, on whichever of two subnets its relay puts it. What a changed
+device on another subnet has superseded is believed in still, and never renewed. What
+happens is drawn from numbers, so that Hypothesis can find and shrink a story, and a
+long run can tell a million steps.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import pytest
 from access_network import NOW, ask, network
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from config.network import Network
 from config.offers import Offering, Service
@@ -26,7 +29,8 @@ from ipserver.allocation import Allocation
 from ipserver.answer import Ack, Answer, Done, Nak, Offer, Silence
 from ipserver.ask import Message
 from ipserver.block import Block
-from ipserver.records import entries
+from ipserver.lease_table import SUPERSEDED
+from ipserver.records import Bound, entries
 
 Client = tuple[str, int]
 POLICIES = ("replace_oldest", "deny", "walled_garden", "grace", "sell")
@@ -35,11 +39,13 @@ PREFIX = int.from_bytes(bytes((100, 64, 0, 0)))
 BLOCKS = [
     Block(PREFIX + i * 16, PREFIX + i * 16 + 15, "aurora-harbour", "") for i in (0, 1)
 ]
-STATES = 5
+SHORE = int.from_bytes(bytes((100, 67, 0, 0)))
+LINKS = (PREFIX + 1, SHORE + 1)
 
 
 def town() -> Network:
-    """Lines of every policy that share thirty addresses, and some without a service."""
+    """Lines of every policy that share thirty addresses, and sixteen on another subnet;
+    and some without a service."""
     lines = [f"line-{number}" for number in range(20)]
     offerings = tuple(
         Offering(
@@ -56,8 +62,7 @@ def town() -> Network:
         )
         for policy, addresses in zip(POLICIES, ADDRESSES, strict=True)
     )
-    return network(
-        prefix="100.64.0.0/27",
+    served = network(
         over_allocation=(OverAllocation(block_prefix_length=28),),
         line=tuple(Line(name=n, area="harbour", circuit_id=n) for n in lines),
         offering=(*offerings, network().offering[1]),
@@ -66,6 +71,9 @@ def town() -> Network:
             for i, n in enumerate(lines[:15])
         ),
     )
+    harbour = served.pool[0]
+    shore = replace(harbour, name="aurora-shore", prefixes=("100.67.0.0/28",))
+    return replace(served, pool=(*served.pool, shore))
 
 
 def limit_of(line: str) -> int:
@@ -85,9 +93,12 @@ class Town:
     now: float = NOW
     held: dict[int, tuple[Client, int]] = field(default_factory=dict)
     offers: dict[Client, int] = field(default_factory=dict)
+    superseded: set[int] = field(default_factory=set)
+    ashore: set[Client] = field(default_factory=set)
     journal: list[bytes] = field(default_factory=list)
     draining: bool = False
     set_back: bool = False
+    again_until: float = 0.0
 
     def __post_init__(self) -> None:
         self.allocation = self.begin()
@@ -122,7 +133,8 @@ class Town:
         """Let a client say something, and hold the answer against the beliefs."""
         unicast = message in (Message.RENEWING, Message.RELEASE)
         line, mac = client
-        question = ask(message, line, mac, address=address, unicast=unicast)
+        link = 0 if unicast else LINKS[client in self.ashore]
+        question = ask(message, line, mac, address=address, unicast=unicast, link=link)
         answer = self.allocation.answer(question, self.now)
         match answer:
             case Offer(lease):
@@ -140,14 +152,20 @@ class Town:
                         del self.held[other]
                 assert 0 < lease.t1 <= lease.t2 <= lease.seconds
                 self.held[lease.address] = (client, int(self.now) + lease.seconds)
-                if record:
-                    self.journal.append(record)
+                self.journal.append(record or b"")
+                for entry in entries(record or b""):
+                    if isinstance(entry, Bound):
+                        self.superseded.discard(entry.address)
+                        if entry.kind == SUPERSEDED:
+                            self.superseded.add(entry.address)
                 count = sum(
-                    until > self.now
-                    for whose, until in self.held.values()
+                    until > self.now and address not in self.superseded
+                    for address, (whose, until) in self.held.items()
                     if whose[0] == line
                 )
-                assert count <= limit_of(line), f"{line} has {count}"
+                # A lease that was over counts once more by a clock that was set back.
+                again = self.now < self.again_until
+                assert count <= limit_of(line) or again, f"{line} has {count}"
             case Nak():
                 if self.live(address) == client:
                     del self.held[address]
@@ -173,7 +191,8 @@ class Town:
         """Somebody is switched on."""
         had = self.own(client)
         answer = self.tell(Message.DISCOVER, client)
-        if had and not self.draining:
+        here = (had >= SHORE) == (client in self.ashore) and had not in self.superseded
+        if had and here and not self.draining:
             assert isinstance(answer, Offer)
             assert had == answer.lease.address
 
@@ -187,19 +206,26 @@ class Town:
         """Somebody renews what it has."""
         address = self.own(client)
         if address:
-            kind = Message.REBINDING if number % 4 == 0 else Message.RENEWING
+            here = (address >= SHORE) == (client in self.ashore)
+            kind = Message.REBINDING if number % 4 == 0 and here else Message.RENEWING
+            superseded = address in self.superseded
             number = int(client[0].partition("-")[2])
             policy = POLICIES[number % 5] if number < 15 else ""
             answer = self.tell(kind, client, address)
             # What was had beyond the service can end when its reason has gone; and by
             # a clock that was set back, a lease that is over may count once more.
             ends = policy in POLICIES[2:] or self.set_back
-            assert isinstance(answer, Ack) or ends
+            assert isinstance(answer, Nak if superseded else Ack) or ends
 
     def reboot(self, client: Client, number: int) -> None:
         """Somebody comes back with the address it had, or any."""
         address = self.own(client) or PREFIX + number % 40
         self.tell(Message.INIT_REBOOT, client, address)
+
+    def cross(self, client: Client, number: int) -> None:
+        """The relay puts somebody on the other subnet, rarely."""
+        if number % 8 == 0:
+            self.ashore ^= {client}
 
     def release(self, client: Client, _: int) -> None:
         """Somebody gives its address back."""
@@ -251,6 +277,7 @@ class Town:
             back = (0, 0, 3600, 400 * 86_400)[number // 32 % 4]
             self.now -= back
             self.set_back |= back > 0
+            self.again_until = self.now + (2 * 3600 if back else 0)
             self.held = {
                 address: (client, until - back)
                 for address, (client, until) in self.held.items()
@@ -263,7 +290,7 @@ class Town:
         happenings = (
             *(self.discover, self.select) * 4,
             *(self.renew, self.renew, self.reboot, self.release, self.decline),
-            *(self.spoof, self.wait, self.wait, self.block, self.crash),
+            *(self.spoof, self.wait, self.wait, self.block, self.crash, self.cross),
         )
         happenings[what % len(happenings)]((line, mac), number)
 
