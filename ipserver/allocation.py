@@ -35,7 +35,7 @@ from ipserver.lease_table import (
 from ipserver.line_leases import LineLeases, same_client
 from ipserver.line_texts import LineId
 from ipserver.lines import Party
-from ipserver.offering import GRANTED, Shortage, wait_of
+from ipserver.offering import GRANTED, Shortage, wait_of, whose
 from ipserver.reasons import Reason
 
 _SHORT: Final = 60
@@ -161,7 +161,7 @@ class Allocation(GivingUp):
         terms = party.terms
         for kind, pools in ((OWN, terms.pools), (GARDEN, terms.garden)):
             if self._usable_again(slot, pools):
-                return self._bind(slot, kind, party, has, ask, now, Reason.REPLACED)
+                return self._bind(slot, kind, party, has, ask, now, whose(slot, has))
         return Nak(Reason.SUBSCRIBER_LIMIT)
 
     def _keep(self, slot: int, promised: Promised, ask: Ask, now: int) -> Answer:

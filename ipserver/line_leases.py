@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import Final
 
+from ipserver.address_space import Pool
 from ipserver.ask import Ask
 from ipserver.bindings import Bindings
 from ipserver.excess import Excess, ExcessPolicy
@@ -79,24 +80,24 @@ def same_client(table: LeaseTable, slot: int, ask: Ask) -> bool:
 
 def entitled(table: LeaseTable, free: FreeAddresses, slot: int, terms: Terms) -> bool:
     """Whether a line has the right to an address that it had or has, where it is."""
-    return _right(table, free, slot, terms, terms.pools, terms.garden)
+    pool, kind = free.pool_giving(slot), table.kind[slot]
+    return _right(kind, pool, terms, terms.pools, terms.garden)
 
 
 def counts(table: LeaseTable, free: FreeAddresses, slot: int, terms: Terms) -> bool:
-    """Whether an address is one of those that a line may have, on whatever subnet."""
-    pools, garden = terms.pools_anywhere, terms.garden_anywhere
-    return _right(table, free, slot, terms, pools, garden)
+    """Whether a lease is one of those that its line may have, on whatever subnet, and
+    though it may have been reserved since."""
+    pool, kind = free.pool_of(slot), table.kind[slot]
+    return _right(kind, pool, terms, terms.pools_anywhere, terms.garden_anywhere)
 
 
 def _right(
-    table: LeaseTable,
-    free: FreeAddresses,
-    slot: int,
+    kind: int,
+    pool: Pool | None,
     terms: Terms,
     pools: Container[str],
     garden: Container[str],
 ) -> bool:
-    pool, kind = free.pool_giving(slot), table.kind[slot]
     if pool is None or kind == SUPERSEDED:
         return False
     if kind != GARDEN:

@@ -66,6 +66,11 @@ def wait_of(party: Party, ask: Ask) -> int:
     return party.terms.ipv6_only_seconds if ask.ipv6_only else 0
 
 
+def whose(slot: int, has: LineLeases) -> Reason:
+    """Say why a line has again what was superseded: its client's own, or another's."""
+    return Reason.RETURNED if slot in has.mine else Reason.REPLACED
+
+
 class Offering(LeaseLookup):
     """Answers DHCPDISCOVER; see ``ipserver.allocation`` for the whole."""
 
@@ -236,7 +241,7 @@ class Offering(LeaseLookup):
             return self._offer(other, kind, party, ask, now)
         for slot in has.superseded:
             if self._usable_again(slot, pools):
-                return self._promise(slot, ask, now, Reason.REPLACED)
+                return self._promise(slot, ask, now, whose(slot, has))
         if has.memory:
             slot = self._had(has.memory, pools)
             if slot != NONE:

@@ -230,6 +230,20 @@ def test_nobody_replaces_a_surplus_that_lives() -> None:
     assert refused.reason is Reason.SUBSCRIBER_LIMIT
 
 
+def test_a_reserved_address_is_one_of_the_n_while_it_lives() -> None:
+    """It is in use, and renewed no more; another device replaces it."""
+    site = Site(two_subnets())
+    old = site.lease("line-0", 1, link=HARBOUR)
+    served = two_subnets(pool={"reserved": (f"{IPAddress(old)}/32",)})
+    site.allocation.change_network(served, site.now)
+    new = site.lease("line-0", 2, link=HARBOUR)
+    assert new not in (0, old)
+    assert [e.kind for e in entries(site.records[-1]) if isinstance(e, Bound)] == [
+        SUPERSEDED,
+        OWN,
+    ]
+
+
 def test_what_was_sold_under_another_policy_is_not_taken_over() -> None:
     """It is refused at its renewal; who would take it over would be refused at once."""
     sell = {"excess": "sell", "excess_addresses": 1}

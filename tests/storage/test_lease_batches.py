@@ -74,16 +74,16 @@ def test_bindings_read_together_make_the_rows_of_each(journal: list[bytes]) -> N
 
 
 def _possible(journal: list[bytes]) -> Iterator[bytes]:
-    """Leave out extensions of what has ended: a binding is made anew instead."""
-    ended: set[int] = set()
+    """Leave out extensions of what nobody has: a binding is made first, or anew."""
+    bound: set[int] = set()
     for record in journal:
         (entry,) = records.entries(record)
-        if isinstance(entry, records.Extended) and entry.address in ended:
+        if isinstance(entry, records.Extended) and entry.address not in bound:
             continue
         if isinstance(entry, records.Bound):
-            ended.discard(entry.address)
+            bound.add(entry.address)
         elif isinstance(entry, records.Ended | records.Declined):
-            ended.add(entry.address)
+            bound.discard(entry.address)
         yield record
 
 
