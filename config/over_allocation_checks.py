@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from config.dhcp_options import LEASE_SECONDS
 from config.over_allocation import OverAllocation
 from config.problems import Finding, nearest
 from config.values import prefix_of
@@ -115,6 +116,7 @@ def _policies(document: Mapping[str, Any]) -> Iterator[Finding]:
         if place:
             message = "there is one policy for the whole network: this is another"
             yield Finding(("over_allocation", place), message)
+        yield from _shortest(place, row, document)
         marks = {key: row.get(key, getattr(defaults, key)) for key in _KEYS}
         if not all(isinstance(mark, int) for mark in marks.values()):
             continue
@@ -129,6 +131,25 @@ def _policies(document: Mapping[str, Any]) -> Iterator[Finding]:
                 "is asked for again"
             )
             yield Finding(("over_allocation", place, "low_percent"), message)
+
+
+def _shortest(
+    place: int, row: Mapping[str, Any], document: Mapping[str, Any]
+) -> Iterator[Finding]:
+    """A least lease time that is above a pool's own would hold nowhere in it."""
+    least = row.get("lease_seconds_min")
+    if not isinstance(least, int):
+        return
+    areas = {_place(area, "name"): area for _, area in _rows(document, "area")}
+    for _, pool in _rows(document, "pool"):
+        area = areas.get(_place(pool, "area"), {})
+        own = pool.get("lease_seconds", area.get("lease_seconds", LEASE_SECONDS))
+        if pool.get("walled_garden") is True or not isinstance(own, int):
+            continue
+        if least > own:
+            whose = f"pool {_place(pool, 'name')!r}"
+            message = f"{least} is more than the lease time of {whose}, {own}"
+            yield Finding(("over_allocation", place, "lease_seconds_min"), message)
 
 
 _KEYS = sorted({key for pair in _MARKS for key in pair})

@@ -141,6 +141,12 @@ def _clocks(version: Version, path: KeyPath) -> Iterator[Finding]:
         if minutes_of(window.start) == 1440:
             message = "a window cannot begin at 24:00; write 00:00 of the next day"
             yield Finding((*path, "window", at, "start"), message)
+        if window.start == window.end:
+            message = (
+                f"{window.end} is the start as well, which may mean a whole day or"
+                " nothing; a whole day is 00:00 to 24:00"
+            )
+            yield Finding((*path, "window", at, "end"), message)
 
 
 def _weeks(version: Version, path: KeyPath) -> Iterator[Finding]:

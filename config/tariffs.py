@@ -39,8 +39,8 @@ class _Part(
 class Window(_Part, frozen=True, kw_only=True):
     """The times of the week at which a rate applies, by the clock on the wall.
 
-    An ``end`` that is not after ``start`` is on the next day, which then belongs to the
-    day that the window began on.
+    An ``end`` before ``start`` is on the next day, which then belongs to the day that
+    the window began on.
     """
 
     name: Name

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from msgspec import Meta
 from netaddr import (
@@ -114,8 +114,17 @@ def _check_database(text: str) -> str:
         url = urlsplit(text)
     except ValueError:
         return form
+    if url.scheme != "postgresql" or "://" not in text:
+        return form
+    try:
+        if url.port == 0:
+            return "has a port that is none"
+    except ValueError:
+        return "has a port that is none"
     # A host may be absent: then the server's local socket is meant.
-    return "" if url.scheme == "postgresql" and "://" in text else form
+    if url.path.strip("/") or {"dbname", "service"} & parse_qs(url.query).keys():
+        return ""
+    return "names no database: postgresql://[user@]host/DATABASE"
 
 
 def _check_broker(text: str) -> str:

@@ -7,18 +7,16 @@ Pools and reserves are both holders of blocks here; a reserve leases to nobody.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from config.addresses import Pool, Reserve
+from config.dhcp_options import LEASE_SECONDS
 from config.network import Network
 from config.over_allocation import OverAllocation
 from config.parties import Consent, Isp
 from config.values import prefix_of
 from ipserver.block import Block, cut
 from ipserver.decision import NETWORK
-
-LEASE_SECONDS: Final = 3600
-"""Of a pool that does not say."""
 
 
 class Holder(NamedTuple):

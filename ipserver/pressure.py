@@ -147,7 +147,7 @@ def loan_lease_seconds(normal: int, policy: OverAllocation) -> int:
         policy.loan_seconds * policy.lease_percent_of_loan // 100,
         policy.recall_notice_seconds * policy.lease_percent_of_notice // 100,
     )
-    return max(policy.lease_seconds_min, longest)
+    return min(normal, max(policy.lease_seconds_min, longest))
 
 
 def size_of_ask(

@@ -45,6 +45,37 @@ def problems_of(path: Path, environment: dict[str, str] | None = None) -> list[s
     return [str(p).replace(f"{path.parent}/", "") for p in caught.value.problems]
 
 
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("postgresql://", "names no database: postgresql://[user@]host/DATABASE"),
+        ("postgresql://db1", "names no database: postgresql://[user@]host/DATABASE"),
+        ("postgresql://db1/", "names no database: postgresql://[user@]host/DATABASE"),
+        ("postgresql://db1:x/fairlane", "has a port that is none"),
+        ("postgresql://db1:99999/fairlane", "has a port that is none"),
+        ("postgresql:fairlane", "must be 'sqlite' or 'postgresql://...'"),
+        ("mysql://db1/fairlane", "must be 'sqlite' or 'postgresql://...'"),
+        ("postgresql://fairlane@db1/fairlane", ""),
+        ("postgresql://fairlane:s@[::1]:5432/fairlane?sslmode=require", ""),
+        ("postgresql:///fairlane", ""),
+        ("postgresql:///?service=fairlane", ""),
+        ("postgresql:///?host=/run/postgresql&dbname=fairlane", ""),
+        ("postgresql://db1:5432,db2:5432/fairlane", "has a port that is none"),
+    ],
+)
+def test_a_database_that_cannot_be_reached_by_its_url_is_refused(
+    tmp_path: Path, url: str, problem: str
+) -> None:
+    """One that names no database would be the user's own, whichever that is; without a
+    host it is the server's local socket."""
+    path = tmp_path / "fairlane.toml"
+    path.write_text(f'database = "{url}"\n')
+    if not problem:
+        assert url == load_settings(path, {}).database
+        return
+    assert [f"fairlane.toml:1: database: {problem}"] == problems_of(path)
+
+
 def test_the_sample_file_says_every_default() -> None:
     """An operator who copies the sample changes nothing."""
     assert load_settings(FOLDER / "sample.toml", {}) == Settings()

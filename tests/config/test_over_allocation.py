@@ -43,6 +43,24 @@ def test_marks_that_would_flap_are_found(row: dict[str, int]) -> None:
     assert [] == found(over_allocation=[{}])
 
 
+def test_leases_have_no_least_time_above_a_pool_s_own() -> None:
+    """The policy's least time of a lease is held against each pool's, its area's where
+    it has none, and the hour that holds where neither says; a walled garden lends
+    nothing, and a policy that does not say is no mistake."""
+    policy = {"lease_seconds_min": 600}
+    short = {**POOL, "lease_seconds": 300}
+    said = "600 is more than the lease time of pool 'a', 300"
+    assert [said] == found(over_allocation=[policy], pool=[short])
+    area = {"name": "x", "lease_seconds": 300}
+    assert [said] == found(over_allocation=[policy], pool=[POOL], area=[area])
+    assert [] == found(over_allocation=[policy], pool=[POOL])
+    assert [] == found(over_allocation=[{}], pool=[short])
+    garden = {**short, "walled_garden": True}
+    assert [] == found(over_allocation=[policy], pool=[garden])
+    (hour,) = found(over_allocation=[{"lease_seconds_min": 3601}], pool=[POOL])
+    assert hour.endswith("pool 'a', 3600")
+
+
 def test_a_reserve_is_not_called_like_a_pool() -> None:
     """Who owns a block is told by name."""
     reserve = {"name": "a", "prefixes": ["10.1.0.0/28"]}

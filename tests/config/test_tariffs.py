@@ -203,6 +203,18 @@ NIGHT = window("night", "22:00", "06:00")
                 )
             ],
         ),
+        (
+            {
+                "window": [window("w", "06:00", "06:00")],
+                "rate": [rate("data", window="w")],
+            },
+            [
+                (
+                    "window[0].end: 06:00 is the start as well, which may mean a whole"
+                    " day or nothing; a whole day is 00:00 to 24:00"
+                )
+            ],
+        ),
     ],
 )
 def test_a_version_that_means_nothing_certain_is_refused_with_the_place(

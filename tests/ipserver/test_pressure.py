@@ -105,6 +105,7 @@ def test_leases_in_a_borrowed_block_are_short() -> None:
     assert 900 == loan_lease_seconds(900, POLICY)
     short = OverAllocation(recall_notice_seconds=600)
     assert 600 == loan_lease_seconds(86_400, short)
+    assert 60 == loan_lease_seconds(60, POLICY)  # never longer than at home
     assert 1000 == loan_lease_seconds(86_400, OverAllocation(loan_seconds=4000))
 
 
