@@ -192,7 +192,9 @@ def _recall(loans: list[Recallable], need: int) -> tuple[tuple[int, ...], int]:
 
 
 def _entitled(snapshot: Snapshot, blocks: int, recalls: tuple[int, ...]) -> Decision:
-    """A pool below its guarantee: nobody is asked and it cannot be denied."""
+    """A pool below its guarantee: nobody is asked and it cannot be denied. What neither
+    a reserve nor a recall brings is lent by who agreed beforehand.
+    """
     short = min(snapshot.guaranteed, snapshot.demand) - snapshot.capacity
     blocks = max(1, min(blocks, -(-short // snapshot.block)))
     reserves = [s for s in snapshot.sources if s.kind == "reserve" and s.empty_blocks]
@@ -206,8 +208,12 @@ def _entitled(snapshot: Snapshot, blocks: int, recalls: tuple[int, ...]) -> Deci
         return Decision(Outcome.GRANT, reason, chosen=option, recalls=recalls)
     others = [r for r in snapshot.recallable if not r.own]
     still = short - snapshot.coming_back
-    more = _recall(others, still)[0] if still > 0 else ()
-    return _wait(snapshot, (*recalls, *more))
+    more, size = _recall(others, still) if still > 0 else ((), still)
+    lacking = -(-(still - size) // snapshot.block)
+    lent = _from_lender(snapshot, min(blocks, lacking)) if lacking > 0 else None
+    if lent is None:
+        return _wait(snapshot, (*recalls, *more))
+    return Decision(Outcome.GRANT, lent[0], chosen=lent[1], recalls=(*recalls, *more))
 
 
 def _floor(reserve: Source, policy: OverAllocation) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from ipserver.block import BINDING, ENDING, LEASED, Block, BlockState
-from ipserver.decision import Recallable, Snapshot, Source
+from ipserver.decision import NETWORK, Recallable, Snapshot, Source
 from ipserver.holdings import Holder, Terms
 from ipserver.loan import Loan, deadline_of
 from ipserver.over_allocation_request import Request
@@ -63,9 +63,12 @@ class Figures:
         )
 
     def burst_cap(self, pool: Holder) -> int:
-        """B: the most a pool may have; what it owns is always its to use."""
-        owned = self._state.tally(pool.name).owned
-        return max(owned, pool.guaranteed + pool.burst)
+        """B: the most a pool may have; what it owns is always its to use, and a
+        guarantee is kept in whole blocks.
+        """
+        owned, size = self._state.tally(pool.name).owned, self.block_size()
+        whole = owned + -(-max(0, pool.guaranteed - owned) // size) * size
+        return max(whole, pool.guaranteed + pool.burst)
 
     def slack(self, lender: Holder) -> int:
         """How many addresses a lender can do without, its promises kept."""
@@ -86,10 +89,12 @@ class Figures:
     def empty_blocks(self, owner: str, borrower: str, most: int) -> list[Block]:
         """Find blocks at home in which nothing is leased, as many as are wanted.
 
+        Only of the size in which they change hands: a short prefix has smaller ones.
         Those beside what the borrower has of the same prefixes come first, so that one
         route serves them, then those that were lent longest ago.
         """
-        home = [b for b in self._state.owned(owner) if not b.lent]
+        size = self.block_size()
+        home = [b for b in self._state.owned(owner) if not b.lent and b.size == size]
         beside = {
             first
             for b in self._state.owned(owner)
@@ -124,10 +129,15 @@ class Figures:
         return 1 << (32 - self.terms.policy.block_prefix_length)
 
     def sources(self, pool: Holder, most: int) -> tuple[Source, ...]:
-        """List who could give blocks to a pool."""
+        """List who could give blocks to a pool: reserves and its ISP's own first, which
+        no number of others may hide.
+        """
         serving = [h for h in self.terms.holders.values() if h.serves(pool)]
         spare = [(max(0, self.slack(holder)), holder) for holder in serving]
-        spare.sort(key=lambda pair: (-pair[0], pair[1].name))
+        near = (NETWORK, pool.tenant)
+        spare.sort(
+            key=lambda pair: (pair[1].tenant not in near, -pair[0], pair[1].name)
+        )
         return tuple(
             self._source(holder, lendable, pool, most)
             for lendable, holder in spare[:SOURCES_MAX]
@@ -146,7 +156,7 @@ class Figures:
             name=holder.name,
             kind=kind,
             tenant=holder.tenant,
-            empty_blocks=len([b for b in empty if b.size == size]),
+            empty_blocks=len(empty),
             lendable=lendable,
             total=self._state.tally(holder.name).owned,
             consent="auto" if holder.kind == "reserve" else holder.lend_policy,

@@ -76,8 +76,8 @@ class Lending:
         seconds = loan_lease_seconds(borrower.lease_seconds, terms.policy)
         promised = []
         for block in self._figures.empty_blocks(lender.name, borrower.name, most):
-            if self._figures.slack(lender) < block.size or block.size != size:
-                continue
+            if self._figures.slack(lender) < size:
+                break
             if lender.kind == "pool":
                 self._space.hold_block(block, 0)
             number = draft.state.last_loan + 1
@@ -193,15 +193,20 @@ class Lending:
         return self._move(draft, loan, block, _E.REQUEST_RETURN)
 
     def extend(self, draft: Draft, loan: Loan) -> Loan | None:
-        """Give a loan another term, by its lender's word; None when it is over."""
+        """Give a loan another term, by its lender's word; None when it is over, or its
+        borrower is done with it.
+        """
         block = draft.state.blocks[loan.first]
+        if loan.cause in ("return", ORPHANED):
+            return None
+        if block.state in (_S.RETURN_REQUESTED, _S.RECALLED, _S.ATTRITION, _S.DRAINING):
+            loan = self._again(draft, loan, block)
+            block = draft.state.blocks[loan.first]
         if block.state is _S.ACTIVE:
             block = draft.move_block(block, _E.TERM_NEARS)
-        if block.state is _S.TERM_ENDING:
-            return self._renew(draft, loan, block)
-        if block.state in (_S.RETURN_REQUESTED, _S.RECALLED, _S.ATTRITION, _S.DRAINING):
-            return self._again(draft, loan, block)
-        return None
+        return (
+            self._renew(draft, loan, block) if block.state is _S.TERM_ENDING else None
+        )
 
     def convert(self, draft: Draft, loan: Loan) -> Loan | None:
         """Make the borrower the owner for good; None when the block is on its way."""
@@ -293,7 +298,10 @@ class Lending:
         )
 
     def _agrees(self, draft: Draft, loan: Loan, borrower: Holder) -> bool:
-        """Whether the lender lets the loan go on, and fairness does too."""
+        """Whether the lender lets the loan go on, and the cap and fairness do too."""
+        tally = draft.state.tally(borrower.name)
+        if tally.owned + tally.borrowed > self._figures.burst_cap(borrower):
+            return False
         owner = draft.state.blocks[loan.first].owner
         lender = self._figures.terms.holders.get(owner)
         if lender is None or not lender.serves(borrower):

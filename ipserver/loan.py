@@ -42,8 +42,8 @@ class Loan(Struct, frozen=True, array_like=True):
     term_ends_at: int
     state: BlockState = BlockState.PENDING_ACTIVE
     cause: str = ""
-    """Why it ends: low (its borrower needs it no more), return (its borrower says so),
-    recall, guarantee, term or pool_removed."""
+    """Why it ends: low (its borrower needs it no more, or is above its cap), return
+    (its borrower says so), recall, guarantee, term or pool_removed."""
     ending_at: int = 0
     """When it was first known to end; 0 before."""
     deadline: int = 0

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from ipserver.decision import NETWORK
 from ipserver.draft import Draft
@@ -142,8 +142,11 @@ class Commands:
         if isinstance(request, _Outcome):
             return request
         if request.state not in WITH_PEOPLE:
-            message = f"request {request.number} is {request.state}"
+            message = f"nobody is asked about request {request.number} now"
             return _Outcome(Result.OVER, message, request.number)
+        asked = {party for option in request.options for party in option.parties}
+        if command.tenant not in {*asked, request.tenant, NETWORK}:
+            return _unknown_to(command, "request")
         approval = Approval(
             request=request.number,
             party=command.tenant,
@@ -170,12 +173,27 @@ class Commands:
                 message = f"loan {command.target} is over"
                 return _Outcome(Result.OVER, message, command.target)
             return _Outcome(Result.UNKNOWN, f"there is no loan {command.target}")
-        if command.tenant not in {loan.lender_tenant, loan.borrower_tenant, NETWORK}:
+        held = self._as_held(draft, loan)
+        if command.tenant not in {held.lender_tenant, held.borrower_tenant, NETWORK}:
             return _unknown_to(command, "loan")
-        if command.tenant not in parties(loan):
+        if command.tenant not in parties(held):
             message = f"{command.tenant} cannot {command.action} loan {loan.number}"
             return _Outcome(Result.FORBIDDEN, message, loan.number)
         return loan
+
+    @staticmethod
+    def _as_held(draft: Draft, loan: Loan) -> Loan:
+        """Give a loan with the tenants that have its pools now: one may have been sold
+        since it was made.
+        """
+        holders = draft.state.terms.holders if draft.state.terms else {}
+        block = draft.state.blocks[loan.first]
+        owner, holder = holders.get(block.owner), holders.get(block.holder)
+        return structs.replace(
+            loan,
+            lender_tenant=owner.tenant if owner else loan.lender_tenant,
+            borrower_tenant=holder.tenant if holder else loan.borrower_tenant,
+        )
 
     def _recall(self, draft: Draft, command: Command) -> _Outcome:
         loan = self._loan(draft, command, lambda each: {each.lender_tenant, NETWORK})

@@ -80,7 +80,7 @@ class Requests:
         if draft.now < memory.denied_until and not entitled:
             return None
         open_ones = sum(r.tenant == pool.tenant for r in draft.state.requests.values())
-        if open_ones >= policy.pending_max:
+        if open_ones >= policy.pending_max and not entitled:
             return None
         return draft.put_request(
             Request(
@@ -189,9 +189,7 @@ class Requests:
 
     def _carry_out(self, draft: Draft, request: Request, decision: Decision) -> None:
         if decision.recalls:
-            pool = self._figures.terms.holders[request.pool]
-            entitled = self._figures.deficit(pool) > 0
-            cause = "guarantee" if entitled else "recall"
+            cause = "guarantee" if self._entitled(request) else "recall"
             self._lending.recall(draft, decision.recalls, cause)
         match decision.outcome:
             case Outcome.GRANT:
@@ -319,6 +317,9 @@ class Requests:
         elif request.state is _S.ACTIVATING:
             if waited >= policy.activation_seconds:
                 self.connected(draft, request, reachable=False)
+        elif request.state in WITH_PEOPLE and self._entitled(request):
+            # By now it is below its guarantee, which waits for nobody's word.
+            draft.move(request, _E.EVALUATE, options=())
         elif request.state in (*WITH_PEOPLE, _S.QUEUED):
             request = self._calm(draft, request)
             calm = request.calm_since and draft.now - request.calm_since
@@ -329,6 +330,9 @@ class Requests:
                     draft.move(request, _E.EXPIRE, reason="waited_too_long")
             else:
                 self._people(draft, request, waited)
+
+    def _entitled(self, request: Request) -> bool:
+        return self._figures.deficit(self._figures.terms.holders[request.pool]) > 0
 
     def _calm(self, draft: Draft, request: Request) -> Request:
         """Note since when the pressure is gone; what a person asked for stays."""
