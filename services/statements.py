@@ -41,6 +41,7 @@ from storage.entry_queries import (
     balances,
     entries_of_book,
 )
+from storage.loans import has_lent
 from storage.network import last_bodies, read_network
 
 _SLICE: Final = 2000
@@ -250,14 +251,17 @@ def _still_open(
     books, or by an ISP that has none there yet."""
     closed = read_closed(connection)
     concerned = {(b.book.tenant, b.book.zone) for b in books}
-    concerned |= _who_may_book(network_of(read_network(connection)), whose)
+    concerned |= _who_may_book(connection, whose)
     return sorted(one for one in concerned if closed.get(one, "") < whose.month)
 
 
-def _who_may_book(network: Network, whose: Recipient) -> set[tuple[str, str]]:
+def _who_may_book(connection: Connection, whose: Recipient) -> set[tuple[str, str]]:
+    network = network_of(read_network(connection))
     isps, zones = {isp.name for isp in network.isp}, zones_of(network)
     if whose.role is Role.ISP:
-        isps &= {whose.name}
+        # What a borrower owes for the hours of a loan is booked when they are over.
+        if not _lends(connection, network, whose.name):
+            isps &= {whose.name}
     elif whose.role is Role.BSP:
         seller = next((bsp for bsp in network.bsp if bsp.name == whose.name), None)
         isps &= set(seller.isps if seller is not None and seller.isps else isps)
@@ -265,3 +269,10 @@ def _who_may_book(network: Network, whose: Recipient) -> set[tuple[str, str]]:
         zones = {tariff.zone for tariff in network.tariff if tariff.name in metered}
         zones |= {seller.zone} if seller is not None else set()
     return {(isp, zone) for isp in isps for zone in zones}
+
+
+def _lends(connection: Connection, network: Network, name: str) -> bool:
+    """Whether other ISPs owe an ISP for addresses, or may come to."""
+    priced = any(isp.name == name and isp.lend_price for isp in network.isp)
+    lends = any(pool.isp == name and pool.lending for pool in network.pool)
+    return (priced and lends) or has_lent(connection, name)

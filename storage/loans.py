@@ -38,3 +38,12 @@ def loans_to(
         loan = Loan(row.last - row.first + 1, row.made_at, row.ended_at or end)
         found.setdefault(LentBy(row.tenant, row.price), []).append(loan)
     return found
+
+
+def has_lent(connection: Connection, lender: str) -> bool:
+    """Say whether an ISP has ever lent addresses to another at a price."""
+    columns = address_loan.c
+    query = select(columns.number).where(
+        columns.tenant == lender, columns.borrower_tenant != lender, columns.price != ""
+    )
+    return connection.execute(query.limit(1)).first() is not None

@@ -7,9 +7,13 @@ import io
 from datetime import UTC, datetime
 
 import msgspec
+import pytest
 from settlement_network import DECEMBER, NOVEMBER, ZONES, charge, network
+from sqlalchemy import insert
 
+from config.addresses import Pool
 from config.network import Network, bodies
+from config.parties import Isp
 from config.settlement import Tax
 from rating.entry import Kind, Source
 from rating.posting import Poster
@@ -36,6 +40,7 @@ from storage.entries import lock_head, post, read_closed
 from storage.entry_queries import EntryFilter, balances, list_entries
 from storage.ledger_proof import prove
 from storage.network import Change, apply
+from storage.overallocation_tables import address_loan
 
 MONTH = "2026-11"
 OCTOBER = NOVEMBER - 30 * 86_400
@@ -371,3 +376,58 @@ def test_nothing_is_booked_behind_a_statement_that_was_issued(
         december = FILMHOUSE._replace(month="2026-12")
         lines = list(lines_of(connection, december))
     assert [("order-8", MONTH)] == [(line.reference, line.late_from) for line in lines]
+
+
+def lending(*, price: str = "0.001", most: int = 256) -> Network:
+    """The network, in which aurora lends addresses at a price."""
+    pool = Pool(
+        name="aurora-harbour",
+        area="harbour",
+        isp="aurora",
+        prefixes=("100.64.0.0/20",),
+        lending=most,
+    )
+    isps = (Isp(name="aurora", lend_price=price), Isp(name="borealis"))
+    return network(isp=isps, pool=(pool,))
+
+
+def lend(database: Database, price: str) -> None:
+    """A loan of aurora's to borealis, in November."""
+    common = {"number": 1, "request": 1, "first": 0, "last": 255, "body": b""}
+    common |= {"lender": "p", "borrower": "q", "tenant": "aurora"}
+    common |= {"borrower_tenant": "borealis", "state": "active", "cause": ""}
+    common |= {"made_at": NOVEMBER, "ended_at": 0, "term_ends_at": 0, "deadline": 0}
+    with database.write.begin() as connection:
+        connection.execute(
+            insert(address_loan).values(**common, outcome="", price=price)
+        )
+
+
+@pytest.mark.parametrize(
+    ("terms", "lent_at", "waits"),
+    [
+        pytest.param(lending(), None, True, id="who may lend at a price"),
+        pytest.param(lending(price=""), None, False, id="who lends for nothing"),
+        pytest.param(lending(most=0), None, False, id="who lends nothing"),
+        pytest.param(lending(most=0), "0.001", True, id="who has lent at a price"),
+        pytest.param(lending(most=0), "", False, id="who has lent for nothing"),
+    ],
+)
+def test_a_lender_s_statement_waits_for_who_may_owe_it_for_a_loan(
+    database: Database, terms: Network, lent_at: str | None, *, waits: bool
+) -> None:
+    """What a borrower owes for the hours of a loan is booked when they are over: in
+    the month of the borrower, while that is open, and behind what the lender was told
+    if its statement had been issued already."""
+    store(database, terms)
+    use(database, 1000)
+    if lent_at is not None:
+        lend(database, lent_at)
+    open_statement(database, AURORA, DECEMBER)
+    close_months(database, terms, MONTH, DECEMBER, "aurora")
+    issue = (database, AURORA, Step.ISSUE, None, DECEMBER)
+    expected = StatementRefusal.NOT_CLOSED if waits else State.ISSUED
+    assert expected == take_step(*issue)
+    if waits:
+        close_months(database, terms, MONTH, DECEMBER)
+        assert State.ISSUED == take_step(*issue)
