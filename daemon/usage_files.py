@@ -1,8 +1,10 @@
 """Usage records out of CSV with a header, or JSON lines, as ``fairlane usage`` lists.
 
 Times are ISO 8601 (UTC unless they say otherwise) or epoch seconds. ``service`` (or
-``user_name``) and ``session`` (or ``acct_session_id``) keep services and sessions
-apart where there are several; what is not counted may be left out.
+``user_name``) and ``session`` (or ``session_id``, or ``acct_session_id``) keep services
+and sessions apart where there are several. A session began with its first record here,
+unless ``session_started_at`` says when; what is not counted may be left out, and only a
+``corrected`` record takes something back.
 """
 
 from __future__ import annotations
@@ -46,16 +48,27 @@ def read_usage(lines: Iterable[str]) -> Iterator[RatableUsage]:
 
 def _rows(lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
     stream = iter(lines)
-    first = next(stream, "")
+    first = next(stream, "").removeprefix("\ufeff")
     if first.lstrip().startswith("{"):
         for number, line in enumerate(chain((first,), stream), start=1):
             if line.strip():
                 yield number, _object(line, number)
         return
     reader = csv.DictReader(chain((first,), stream))
-    for row in reader:
-        if None in row:
-            raise UsageFileError(f"line {reader.line_num}: more cells than the header")
+    header = reader.fieldnames or ()
+    if len(set(header)) != len(header):
+        raise UsageFileError("line 1: the header has a name twice")
+    while True:
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            last = reader.line_num  # the last that could be read
+            raise UsageFileError(f"behind line {last}: {error}") from error
+        if None in row or None in row.values():
+            how = "more" if None in row else "fewer"
+            raise UsageFileError(f"line {reader.line_num}: {how} cells than the header")
         yield reader.line_num, row
 
 
@@ -73,12 +86,18 @@ def _record(
     if not 0 < started_at <= ended_at:
         msg = "started_at must be after 1970 and not after ended_at"
         raise ValueError(msg)
-    counts = [_count(row, key) for key in _COUNTS]
-    seconds = counts[0] if row.get("seconds") else ended_at - started_at
+    derived = Derived(row.get("derived") or Derived.REPORTED)
+    least = -_LARGEST if derived is Derived.CORRECTED else 0
+    counts = [_count(row, key, least) for key in _COUNTS]
+    seconds, octets_in, octets_out, units = counts
     service = str(row.get("service") or row.get("user_name") or "service")
-    name = str(row.get("session") or row.get("acct_session_id") or f"line {number}")
+    ids = (row.get(key) for key in ("session", "session_id", "acct_session_id"))
+    name = next((str(given) for given in ids if given), f"line {number}")
+    began_at = started_at
+    if row.get("session_started_at"):
+        began_at = _moment(row, "session_started_at")
     session_id, session_started_at = sessions.setdefault(
-        f"{service} {name}", (len(sessions) + 1, started_at)
+        f"{service} {name}", (len(sessions) + 1, began_at)
     )
     return RatableUsage(
         service,
@@ -87,11 +106,11 @@ def _record(
         session_started_at,
         started_at,
         ended_at,
-        seconds,
-        counts[1],
-        counts[2],
-        Derived(row.get("derived") or Derived.REPORTED),
-        counts[3],
+        ended_at - started_at if seconds is None else seconds,
+        octets_in or 0,
+        octets_out or 0,
+        derived,
+        units or 0,
     )
 
 
@@ -107,13 +126,14 @@ def _moment(row: Mapping[str, Any], key: str) -> int:
         raise ValueError(msg) from error
 
 
-def _count(row: Mapping[str, Any], key: str) -> int:
+def _count(row: Mapping[str, Any], key: str, least: int) -> int | None:
     value = row.get(key)
     if value is None or value == "":
-        return 0
-    if isinstance(value, str) and value.strip().isdecimal():
-        value = int(value)
-    if type(value) is not int or not 0 <= value < _LARGEST:
-        msg = f"{key}: {value!r} is no whole number from 0 on"
+        return None
+    number = value
+    if isinstance(value, str) and value.strip().removeprefix("-").isdecimal():
+        number = int(value)
+    if type(number) is not int or not least <= number < _LARGEST:
+        msg = f"{key}: {value!r} is no whole number from {least} on"
         raise ValueError(msg)
-    return value
+    return number

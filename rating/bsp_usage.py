@@ -77,7 +77,7 @@ def read_event(record: object, now: int) -> UsageEvent | Rejected:
     """Read a record of JSON's types, or of CSV's text.
 
     ``start`` and ``end`` are RFC 3339 or seconds since 1970; without an ``end`` it took
-    no time.
+    no time: it is of the second that it names.
     """
     if not isinstance(record, Mapping):
         return Rejected.NOT_A_RECORD
@@ -108,7 +108,7 @@ def aggregated(
     number of the whole. Records before the first version of the tariff are left out."""
     groups: dict[tuple[object, ...], list[Guided]] = {}
     for record in records:
-        spans = tariff.spans(record.started_at, record.ended_at)
+        spans = tariff.spans(record.started_at, _until(record))
         if spans is None:
             continue
         alone = (record.id,) if len(spans) > 1 else ()
@@ -128,13 +128,19 @@ def _sum(records: list[Guided], meter: Meter) -> RatableUsage:
         session_id=records[0].id,
         session_started_at=first,
         started_at=first,
-        ended_at=max(record.ended_at for record in records),
+        ended_at=max(map(_until, records)),
         seconds=figures["seconds"],
         input_octets=0,
         output_octets=figures["octets"],
         derived=Derived.REPORTED,
         units=figures["units"],
     )
+
+
+def _until(record: Guided) -> int:
+    """Give when a record ends; one that took no time has the second that it names, and
+    with that its day and month."""
+    return max(record.ended_at, record.started_at + 1)
 
 
 def _is_name(value: Any) -> bool:
@@ -149,13 +155,11 @@ def _whole(value: Any) -> int | None:
 
 def _time(value: Any) -> int | None:
     whole = _whole(value)
-    if whole is not None:
-        return whole if 0 <= whole < 2**40 else None
-    if not isinstance(value, str):
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
+    if whole is None and isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            return None
         # A time without a zone would be a guess at money.
-        return None if moment.tzinfo is None else int(moment.timestamp())
-    except (ValueError, OverflowError):
-        return None
+        whole = None if moment.tzinfo is None else int(moment.timestamp())
+    return whole if whole is not None and 0 <= whole < 2**40 else None

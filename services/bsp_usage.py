@@ -139,18 +139,19 @@ def _rate_some(
     # Who holds the head is alone with the balances of BSPs, too.
     head = lock_head(connection)
     rows = repository.records_in(connection, UsageState.GUIDED, 0, limit)
-    by_meter: dict[tuple[str, str], list[Row[Any]]] = {}
+    # A service that went to another ISP has records of both.
+    by_meter: dict[tuple[str, str, str], list[Row[Any]]] = {}
     for row in rows:
-        by_meter.setdefault((row.bsp, row.meter), []).append(row)
+        by_meter.setdefault((row.bsp, row.meter, row.tenant), []).append(row)
     zones = {tariff.name: tariff.zone for tariff in network.tariff}
     poster = Poster(zones, read_closed(connection))
     count = 0
-    for (bsp, name), some in by_meter.items():
+    for (bsp, name, tenant), some in by_meter.items():
         meter = meters.get(name)
         if meter is None or meter.bsp != bsp:
             _reject(connection, some, Rejected.UNKNOWN_METER, now)
             continue
-        count += _rate(connection, network, meter, some, poster, now)
+        count += _rate(connection, network, meter, tenant, some, poster, now)
     post(connection, head, poster.take(), now)
     return rows, count
 
@@ -243,6 +244,7 @@ def _rate(
     connection: Connection,
     network: Network,
     meter: Meter,
+    tenant: str,
     rows: list[Row[Any]],
     poster: Poster,
     now: int,
@@ -251,9 +253,9 @@ def _rate(
         Guided(r.id, r.tenant, r.service, r.meter, r.quantity, r.started_at, r.ended_at)
         for r in rows
     ]
-    tenants = {record.service: record.tenant for record in records}
+    services = {record.service for record in records}
     rater = Rater(next_balance_id=stored.next_bsp_balance_id(connection))
-    rater.know(_sold_by_meter(network, meter, tenants))
+    rater.know(_sold_by_meter(network, meter, tenant, services))
     wholes = aggregated(records, meter, rater.tariff(meter.tariff))
     keys = rater.missing([usage for usage, _ in wholes])
     rater.adopt(keys, stored.load_balances(connection, keys))
@@ -262,7 +264,6 @@ def _rate(
         result = rater.rate(usage)
         if isinstance(result, Unrated):
             continue
-        tenant = tenants[usage.service]
         poster.bsp_usage(tenant, meter.bsp, result.retail, usage.started_at)
         repository.mark_rated(connection, ids, ids[0], now)
         rated.update(ids)
@@ -274,9 +275,11 @@ def _rate(
     return len(rated)
 
 
-def _sold_by_meter(network: Network, meter: Meter, tenants: dict[str, str]) -> Network:
-    """The network as the rater must see it to rate a BSP's meter: every subscriber has
-    an offering that costs what the meter's tariff says."""
+def _sold_by_meter(
+    network: Network, meter: Meter, tenant: str, services: Iterable[str]
+) -> Network:
+    """The network as the rater must see it to rate a BSP's meter: every subscriber of
+    an ISP has an offering that costs what the meter's tariff says."""
     return Network(
         tariff=tuple(t for t in network.tariff if t.name == meter.tariff),
         tax=network.tax,
@@ -286,8 +289,8 @@ def _sold_by_meter(network: Network, meter: Meter, tenants: dict[str, str]) -> N
             ),
         ),
         service=tuple(
-            Service(name=name, isp=isp, line="", offering=meter.name)
-            for name, isp in tenants.items()
+            Service(name=name, isp=tenant, line="", offering=meter.name)
+            for name in services
         ),
     )
 

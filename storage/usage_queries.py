@@ -138,6 +138,7 @@ def list_usage(connection: Connection, wanted: Filter) -> Iterator[dict[str, Any
         session.c.framed_ip_address,
         session.c.calling_station_id,
         session.c.service,
+        session.c.started_at.label("session_started_at"),
     )
     query: Select[Any] = select(*usage.c, *columns).select_from(both)
     if wanted.status in WAITING:
@@ -283,6 +284,7 @@ def _usage_object(row: Row[Any]) -> dict[str, Any]:
         "user_name": row.user_name,
         "framed_ip_address": row.framed_ip_address,
         "calling_station_id": row.calling_station_id,
+        "session_started_at": _time(row.session_started_at),
         "started_at": _time(row.started_at),
         "ended_at": _time(row.ended_at),
         "seconds": row.seconds,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -140,19 +141,40 @@ def _json_records(lines: Iterable[str]) -> Iterator[object]:
     for text in lines:
         if text.strip():
             try:
+                json.loads(text, object_pairs_hook=_each_once)
                 yield msgspec.json.decode(text)
-            except (msgspec.DecodeError, RecursionError):
+            except (ValueError, RecursionError):
                 yield text.strip()
 
 
+def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Refuse an object that says the same twice: which one is meant is a guess."""
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("a name stands twice")
+    return made
+
+
 def _csv_records(lines: Iterable[str]) -> Iterator[object]:
+    """Give the rows by their header; one that has not as many cells is no record, as
+    what it says of which column, or whether it is all there, would be a guess."""
     # The csv module gives up at U+0000, and at a field without an end.
-    storable = (text.replace("\0", "\ufffd") for text in lines)
-    reader = csv.DictReader(storable, restkey="more")
+    reader = csv.reader(text.replace("\0", "\ufffd") for text in lines)
+    header: list[str] = []
     while True:
         try:
-            yield next(reader)
+            cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
             yield f"line {reader.line_num}: {error}"
+            continue
+        if not header:
+            header = cells
+            twice = sorted({name for name in header if header.count(name) > 1})
+            if twice:
+                fail(f"the header has {', '.join(map(repr, twice))} twice")
+        elif len(cells) == len(header):
+            yield dict(zip(header, cells, strict=True))
+        elif cells:
+            yield cells

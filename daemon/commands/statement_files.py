@@ -91,13 +91,14 @@ def own_records(path: Path) -> Iterator[tuple[str, int]]:
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             first = file.read(1)
             file.seek(0)
             if first == "{":
                 for place, text in enumerate(file, start=1):
                     try:
-                        row = json.loads(text)
+                        # No amount goes by a float.
+                        row = json.loads(text, parse_float=str, parse_constant=str)
                     except json.JSONDecodeError as error:
                         raise FileError(f"{path}:{place}: {error}") from error
                     if not isinstance(row, dict):

@@ -311,6 +311,21 @@ GOOD = "U-1,aurora-101,minutes,1,2024-03-10T12:00:00Z\n"
         pytest.param("%HU-\0,x,minutes,1,1\n" + GOOD, id="U+0000"),
         pytest.param("\ufeff%HU-2,x,minutes,1,1\n" + GOOD, id="CSV behind a mark"),
         pytest.param('%H"' + "x" * 200_000 + '"\n' + GOOD, id="a huge field"),
+        pytest.param('%H"a\r\nb",x,minutes,1,1\r\n' + GOOD, id="a quoted new line"),
+        pytest.param("%HU-3,aurora-101,minutes,1,000,1\n" + GOOD, id="a cell more"),
+        pytest.param("%HU-3,aurora-101,minutes,1\n" + GOOD, id="a cell less"),
+        pytest.param('{"a": NaN}\n%J', id="no number"),
+        pytest.param(
+            '{"event_id": "U-4", "user": "aurora-101", "meter": "minutes",'
+            ' "quantity": 1, "quantity": 100, "start": "2024-03-10T12:00:00Z"}\n%J',
+            id="a name that stands twice",
+        ),
+        pytest.param(
+            '{"event_id": "U-5", "user": "aurora-101", "meter": "minutes",'
+            ' "quantity": 1e3, "start": "2024-03-10T12:00:00Z"}\n%J',
+            id="an exponent",
+        ),
+        pytest.param('{"quantity": 1180591620717411303424}\n%J', id="a huge number"),
     ],
 )
 def test_a_line_that_cannot_be_read_is_not_the_file_s_end(
@@ -326,6 +341,16 @@ def test_a_line_that_cannot_be_read_is_not_the_file_s_end(
     assert 1 == result.exit_code
     assert "1 accepted, " in result.stdout
     assert "; 1 rated\n" in result.stdout
+
+
+def test_a_header_that_names_a_column_twice_is_refused(site: MoneySite) -> None:
+    """Which of the two is meant would be a guess at money: nothing of it is taken."""
+    file = site.folder / "usage.csv"
+    file.write_text("event_id,user,meter,quantity,quantity,start\n" + GOOD)
+    result = site.run("bsp-usage", "load", "--bsp", "filmhouse", str(file))
+    said = "fairlane: the header has 'quantity' twice\n"
+    assert (1, said) == (result.exit_code, result.stderr)
+    assert "" == site.out("bsp-usage", "rejected", "--json")
 
 
 def test_a_statement_is_opened_issued_disputed_and_settled(booked: MoneySite) -> None:

@@ -124,6 +124,18 @@ def test_the_rule_that_applies_at_a_time_is_told(tmp_path: Path) -> None:
         ),
         ("started_at,ended_at\n1,2,3\n", "line 2: more cells than the header"),
         (
+            "started_at,ended_at,output_octets\n1,2\n",
+            "line 2: fewer cells than the header",
+        ),
+        (
+            "started_at,ended_at,seconds,seconds\n1,2,3,4\n",
+            "line 1: the header has a name twice",
+        ),
+        (
+            'started_at,ended_at\n1,"' + "9" * 200_000 + '"\n',
+            "behind line 1: field larger than field limit (131072)",
+        ),
+        (
             '{"started_at": 1, "ended_at": 2, "output_octets": 1.5}',
             "line 1: output_octets: 1.5 is no whole number from 0 on",
         ),
@@ -140,6 +152,46 @@ def test_a_file_that_is_not_usage_is_refused_with_its_line(
         result.stdout,
         result.stderr,
     )
+
+
+def test_what_a_file_says_is_what_is_rated(tmp_path: Path) -> None:
+    """A record of no seconds is of none, though times are told; a correction takes
+    octets back; a session that began in September pays its connect fee there; and a
+    byte order mark is nothing. 100 s and 2 GB less 1 are 1.00 and 0.10."""
+    network = tmp_path / "network.toml"
+    network.write_text(BY_SESSION)
+    record = {"started_at": 1_791_000_000, "ended_at": 1_791_000_100, "seconds": 100}
+    record |= {"session_id": 7, "session_started_at": "2026-09-30T12:00:00Z"}
+    late = record | {"seconds": 0, "derived": "corrected", "output_octets": -(10**9)}
+    records = [record | {"output_octets": 2 * 10**9}, late]
+    file = tmp_path / "usage"
+    file.write_text(
+        "\ufeff" + "".join(msgspec.json.encode(r).decode() + "\n" for r in records)
+    )
+    command = ["rate", "--tariff", "home", "--network", str(network), "--json"]
+    result = CliRunner().invoke(main, [*command, "--usage", str(file)])
+    assert result.exit_code == 0, result.output
+    lines = [msgspec.json.decode(line) for line in result.stdout.splitlines()]
+    assert [("octets", "0.100000"), ("time", "1.000000"), ("sum", "1.100000")] == [
+        (line["element"], line["amount"]) for line in lines
+    ]
+
+
+BY_SESSION = """
+[[isp]]
+name = "aurora"
+[[tariff]]
+name = "home"
+isp = "aurora"
+currency = "EUR"
+zone = "UTC"
+[[tariff.version]]
+valid_from = "2026-01-01"
+rate = [
+  { name = "time", measure = "seconds", price = "1", per = "100 s", connect_fee = "5" },
+  { name = "octets", measure = "sum", price = "0.10", per = "1 GB" },
+]
+"""
 
 
 def test_what_cannot_be_asked_is_told() -> None:

@@ -108,6 +108,7 @@ def test_the_same_record_counts_once_and_another_body_is_a_conflict(
         (event(1, quantity="9" * 5000), Rejected.QUANTITY),
         (event(1, start="2026-11-10T12:00:00"), Rejected.TIMES),
         (event(1, end=NOVEMBER), Rejected.TIMES),
+        (event(1, start="0001-01-01T00:00:00+12:00", end=None), Rejected.TIMES),
         (event(1, start=NOVEMBER + 10**6, end=None), Rejected.IN_THE_FUTURE),
         (event(1, meter="plays"), Rejected.UNKNOWN_METER),
         (event(1, user="nobody"), Rejected.UNKNOWN_USER),
@@ -211,6 +212,57 @@ def test_a_rejected_record_comes_back_after_a_fix(database: Database) -> None:
     assert 1 == rate_guided(database, fixed, NOVEMBER)
     assert 0 == recycle(database, Catalogue(fixed), NOVEMBER + 10**5)
     assert [(-500_000, 0, 500_000, 0, 0)] == amounts(database)
+
+
+def test_use_of_two_isps_customer_is_each_one_s_own(database: Database) -> None:
+    """A subscriber that went to another ISP between two records, which are rated at
+    once: each is in the books of the ISP that it was guided to."""
+    replace = msgspec.structs.replace
+    before = metered("minutes")
+    first, *others = before.service
+    moved = replace(first, isp="borealis", offering="polar-100")
+    after = replace(before, service=(moved, *others))
+    for made, number in ((before, 1), (after, 2)):
+        list(
+            receive(
+                database,
+                Catalogue(made),
+                "filmhouse",
+                [event(number)],
+                NOVEMBER + 10**5,
+            )
+        )
+    assert 2 == rate_guided(database, after, NOVEMBER)
+    with database.read.connect() as connection:
+        assert [("aurora", 500_000), ("borealis", 500_000)] == [
+            (entry.book.tenant, entry.posting.party_amount)
+            for entry, _ in list_entries(connection, EntryFilter())
+        ]
+
+
+def test_what_takes_no_time_is_of_the_day_that_begins_with_it(
+    database: Database,
+) -> None:
+    """A film at the first second of December is December's, in its price and in its
+    books, alone or with others of its day."""
+    rate = Rate(name="watched", measure="seconds", price="0.05", per="1 min")
+    dearer = msgspec.structs.replace(rate, price="0.07")
+    made = metered("minutes")
+    (films,) = made.tariff
+    versions = (*films.version, Version(valid_from="2026-12-01", rate=(dearer,)))
+    made = msgspec.structs.replace(
+        made, tariff=(msgspec.structs.replace(films, version=versions),)
+    )
+    december = NOVEMBER - NOVEMBER % 86_400 + 21 * 86_400
+    records = [event(1, start=december, end=None), event(2, start=december - 1, end="")]
+    for _ in receive(database, Catalogue(made), "filmhouse", records, december):
+        pass
+    assert 2 == rate_guided(database, made, december)
+    with database.read.connect() as connection:
+        assert {("2026-11", 500_000), ("2026-12", 700_000)} == {
+            (entry.book.month, entry.posting.party_amount)
+            for entry, _ in list_entries(connection, EntryFilter())
+        }
 
 
 def test_an_id_that_no_database_keeps_stops_no_other_record(

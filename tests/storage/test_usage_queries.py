@@ -162,6 +162,7 @@ def test_a_usage_record_is_listed_with_its_session(
         "user_name": "u",
         "framed_ip_address": None,
         "calling_station_id": None,
+        "session_started_at": "2026-09-21T14:13:20Z",
         "started_at": "2026-09-21T14:13:20Z",
         "ended_at": "2026-09-21T14:23:20Z",
         "seconds": 0,
