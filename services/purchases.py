@@ -7,10 +7,10 @@ nothing, whenever a process died. The BSP is who authenticated, never what was t
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 from sqlalchemy import Connection, Row
 
 from rating.entry import Book, Kind, Posting, Source
@@ -34,6 +34,9 @@ from storage.entries import lock_head, post, read_closed
 
 _RECYCLED_AT_ONCE: Final = 500
 
+_Id = Annotated[str, Meta(min_length=1, max_length=253)]
+_Named = Annotated[str, Meta(max_length=253)]
+
 
 class Event(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a BSP sends. Amounts are in micro-units, tax included; ``at`` is when it
@@ -44,14 +47,14 @@ class Event(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     all that is authorised and a refund gives back all that is left.
     """
 
-    event_id: str
+    event_id: _Id
     action: Action
-    reference: str
+    reference: _Id
     at: int
-    user: str = ""
-    product: str = ""
+    user: _Named = ""
+    product: _Named = ""
     amount: int | None = None
-    currency: str = ""
+    currency: _Named = ""
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -145,7 +148,7 @@ def _begin(
         state = State.PENDING if is_sale and denial in RETRIABLE else State.DENIED
     values: dict[str, Any] = {"service": None, "authorised_amount": 0}
     if isinstance(offer, Offer):
-        values = _of_offer(offer, event.at)
+        values = _of_offer(offer, now)
     made = denial is None
     captured = offer.amount if made and is_sale and isinstance(offer, Offer) else 0
     purchase_id = repository.add_purchase(
@@ -198,7 +201,7 @@ def _sell_again(
         captured_amount=offer.amount,
         entry_id=entry,
         updated_at=now,
-        **_of_offer(offer, event.at),
+        **_of_offer(offer, now),
     )
     return Answer(
         purchase=row.id, state=State.CAPTURED, amount=offer.amount, entry=entry
@@ -220,10 +223,11 @@ def _go_on(connection: Connection, bsp: str, event: Event, now: int) -> Answer:
     entry, amount = None, 0
     if event.action is Action.CAPTURE:
         amount = row.authorised_amount if event.amount is None else event.amount
-        if row.expires_at is not None and event.at >= row.expires_at:
+        # What was held is free by then, whatever time the BSP gives its event.
+        if row.expires_at is not None and max(event.at, now) >= row.expires_at:
             expired = Denial.AUTHORISATION_EXPIRED
             return msgspec.structs.replace(told, denial=expired)
-        if not 0 < amount <= row.authorised_amount:
+        if not min(row.authorised_amount, 1) <= amount <= row.authorised_amount:
             return msgspec.structs.replace(told, denial=Denial.AMOUNT_EXCEEDED)
         terms = msgspec.json.decode(row.terms, type=Terms)
         entry = _post_for(
@@ -233,7 +237,7 @@ def _go_on(connection: Connection, bsp: str, event: Event, now: int) -> Answer:
     elif event.action is Action.REFUND:
         left = row.captured_amount - row.refunded_amount
         amount = left if event.amount is None else event.amount
-        if not 0 < amount <= left:
+        if not min(left, 1) <= amount <= left:
             return msgspec.structs.replace(told, denial=Denial.AMOUNT_EXCEEDED)
         terms = msgspec.json.decode(row.terms, type=Terms)
         legs = given_back(row.captured_amount, row.refunded_amount, amount, terms)
@@ -270,14 +274,14 @@ def _over_limit(
     return None
 
 
-def _of_offer(offer: Offer, at: int) -> dict[str, Any]:
+def _of_offer(offer: Offer, now: int) -> dict[str, Any]:
     return {
         "tenant": offer.isp,
         "service": offer.service,
         "currency": offer.currency,
         "authorised_amount": offer.amount,
         "terms": msgspec.json.encode(offer.terms).decode(),
-        "expires_at": at + offer.valid_seconds,
+        "expires_at": now + offer.valid_seconds,
     }
 
 
@@ -289,7 +293,9 @@ def _post_for(
     legs: tuple[int, int, int, int, int],
     event: Event,
     now: int,
-) -> int:
+) -> int | None:
+    if not any(legs):
+        return None
     return _post(
         connection, row.tenant, row.bsp, row.service, row.currency, terms, kind, legs,
         event.at, row.id, now,

@@ -149,6 +149,9 @@ def test_a_purchase_by_event_id_happens_once(site: RestSite) -> None:
     assert first.json() == again.json()
     assert "unknown_user" == first.json()["denial"]
     assert "event_id_conflict" == other.json()["code"]
+    for wrong in ({"event_id": ""}, {"reference": ""}, {"event_id": "e" * 254}):
+        answer = site.ask("POST", "/v1/purchases", *who, json=event | wrong)
+        assert 400 == answer.status_code
 
 
 STRANGERS = [

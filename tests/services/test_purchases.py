@@ -264,6 +264,40 @@ def test_an_authorisation_expires(database: Database) -> None:
     assert Denial.NOT_IN_THIS_STATE == ask(database, "capture").denial
 
 
+def test_what_expired_is_void_whoever_says_when(database: Database) -> None:
+    """Its hold was let go of, so a capture that comes too late is denied by a time of
+    before, too, whether or not anybody had looked for what expired; an authorisation
+    that itself comes late is held from then on."""
+    buy(database, "authorise")
+    week = NOVEMBER + 168 * 3600
+    late = ask(database, "capture", at=NOVEMBER + 60, now=week)
+    assert Denial.AUTHORISATION_EXPIRED == late.denial
+    told = NOVEMBER + 30 * 86_400
+    buy(database, "authorise", reference="P-2", at=NOVEMBER, now=told)
+    assert 1 == expire(database, told)
+    answer = ask(database, "capture", reference="P-2", at=NOVEMBER + 60, now=told)
+    assert (None, 12 * UNIT) == (answer.denial, answer.amount)
+
+
+def test_what_is_free_is_sold_and_given_back_without_an_entry(
+    database: Database,
+) -> None:
+    """In one step and in two, it goes through the states of every purchase."""
+    free = network(product=(Product(name="film", bsp="filmhouse", price="0"),))
+    given = {"catalogue": Catalogue(free)}
+    assert State.CAPTURED == buy(database, **given).state
+    assert (
+        State.AUTHORISED == buy(database, "authorise", reference="P-2", **given).state
+    )
+    assert (
+        Denial.AMOUNT_EXCEEDED
+        == ask(database, "capture", reference="P-2", amount=1).denial
+    )
+    for action, state in (("capture", State.CAPTURED), ("refund", State.REFUNDED)):
+        answer = ask(database, action, reference="P-2")
+        assert (state, None, None) == (answer.state, answer.denial, answer.entry)
+
+
 BOOK = {"product": "book", "currency": "EUR"}
 WITH_BOOKS = Catalogue(
     network(product=(Product(name="book", bsp="filmhouse", price="6"),))
