@@ -43,8 +43,10 @@ def _rows(document: Mapping[str, Any], kind: str) -> Iterator[tuple[int, Any]]:
         )
 
 
-def _size(row: Mapping[str, Any]) -> int | None:
-    """How many IPv4 addresses a row has; None when that cannot be told."""
+def _size(row: Mapping[str, Any], block: int = 1) -> int | None:
+    """How many IPv4 addresses a row has in whole blocks; None when that cannot be
+    told.
+    """
     prefixes = row.get("prefixes")
     if not isinstance(prefixes, list) or not prefixes:
         return None
@@ -52,7 +54,17 @@ def _size(row: Mapping[str, Any]) -> int | None:
         found = [prefix_of(text) for text in prefixes]
     except (AttributeError, TypeError, ValueError):
         return None
-    return sum(int(prefix.size) for prefix in found if prefix.version == 4)
+    sizes = (int(prefix.size) for prefix in found if prefix.version == 4)
+    return sum(size // block * block for size in sizes)
+
+
+def _block(document: Mapping[str, Any]) -> int:
+    """How many addresses change hands at once; 1 where the file does not say."""
+    for _, row in _rows(document, "over_allocation"):
+        length = row.get("block_prefix_length")
+        if isinstance(length, int) and 0 <= length <= 32:
+            return 1 << 32 - length
+    return 1
 
 
 def _place(row: Mapping[str, Any], key: str) -> str:
@@ -62,15 +74,16 @@ def _place(row: Mapping[str, Any], key: str) -> str:
 
 def _guarantees(document: Mapping[str, Any]) -> Iterator[Finding]:
     kept: dict[tuple[str, str], int] = {}
+    block = _block(document)
     for _, row in _rows(document, "reserve"):
         where = _place(row, "area"), _place(row, "vrf")
-        kept[where] = kept.get(where, 0) + (_size(row) or 0)
+        kept[where] = kept.get(where, 0) + (_size(row, block) or 0)
     for place, row in _rows(document, "pool"):
         size, guaranteed = _size(row), row.get("guaranteed")
         if size is None or not isinstance(guaranteed, int) or guaranteed <= size:
             continue
         area, vrf = _place(row, "area"), _place(row, "vrf")
-        lacking = guaranteed - size
+        lacking = -(-(guaranteed - size) // block) * block
         for where in ((area, vrf), ("", vrf)):
             taken = min(lacking, kept.get(where, 0))
             kept[where] = kept.get(where, 0) - taken

@@ -74,9 +74,10 @@ def terms_of(network: Network) -> Terms:
     """Read the terms from a network; walled gardens take no part."""
     policy = network.over_allocation[0] if network.over_allocation else OverAllocation()
     isps = {isp.name: isp for isp in network.isp}
+    usual = {area.name: area.lease_seconds for area in network.area}
     holders = [
         *(
-            _pool(pool, isps[pool.isp])
+            _pool(pool, isps[pool.isp], usual.get(pool.area))
             for pool in network.pool
             if pool.isp is not None and not pool.walled_garden
         ),
@@ -85,7 +86,7 @@ def terms_of(network: Network) -> Terms:
     return Terms({holder.name: holder for holder in holders}, policy)
 
 
-def _pool(pool: Pool, isp: Isp) -> Holder:
+def _pool(pool: Pool, isp: Isp, usual: int | None) -> Holder:
     return Holder(
         name=pool.name,
         kind="pool",
@@ -103,7 +104,7 @@ def _pool(pool: Pool, isp: Isp) -> Holder:
         price=isp.lend_price,
         weight=isp.weight,
         priority=isp.priority,
-        lease_seconds=pool.lease_seconds or LEASE_SECONDS,
+        lease_seconds=pool.lease_seconds or usual or LEASE_SECONDS,
         prefixes=pool.prefixes,
     )
 

@@ -28,6 +28,7 @@ from ipserver.relays import Relay, RelayTable
 
 _NOWHERE: Final = bytes(4)
 _AGENT: Final = int(Option.AGENT_INFORMATION)
+_LEASEQUERY: Final = int(MessageType.LEASEQUERY)
 _PORTION = 64
 """DISCOVERs served in a turn, about 5 ms."""
 _STANDING = 0.5
@@ -118,7 +119,7 @@ class Intake:
             giaddr = octets[24:28]
             relay = relays.get(giaddr)
             arrival = Arrival(query, relay, source, local, listener)
-            nameless = False
+            nameless = queries = False
             if giaddr == _NOWHERE:
                 wrong = self._alone(query, source[4:8])
                 # One element between may speak for many lines.
@@ -131,10 +132,12 @@ class Intake:
                 wrong, agent = None, query.options.get(_AGENT)
                 # Only the client says who it is: it may be one that says many names.
                 nameless = not agent
+                # And a concentrator that queries leases is on no line.
+                queries = nameless and query.type == _LEASEQUERY
                 line = giaddr + (agent or octets[28:44])
             if wrong is not None:
                 self._drop(wrong, arrival)
-            elif not lines.take(line, moment):
+            elif not queries and not lines.take(line, moment):
                 self._drop(Drop.LINE_RATE, arrival)
             else:
                 can_wait = query.type in _PATIENT

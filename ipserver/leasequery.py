@@ -16,10 +16,8 @@ from ipserver.dhcp import MessageType, Option
 from ipserver.network_options import NetworkOptions
 from ipserver.outcomes import Drop
 from ipserver.question import Question
-from ipserver.reply import times
 
 _NOWHERE: Final = bytes(4)
-_TIMES: Final = frozenset({Option.LEASE_TIME, Option.T1, Option.T2})
 
 
 class KnownLease(NamedTuple):
@@ -106,9 +104,16 @@ class LeaseQueries:
 def _active(leases: list[KnownLease], wanted: bytes) -> Told:
     lease = leases[0]
     octets = b""
-    if _TIMES & set(wanted):
-        # What is left of T1 and T2 counts from the lease's end (section 6.4.2).
-        octets += times(lease.seconds, lease.seconds // 2, lease.seconds * 7 // 8)
+    given = lease.seconds + lease.seen
+    left = {
+        Option.LEASE_TIME: lease.seconds,
+        Option.T1: given // 2 - lease.seen,
+        Option.T2: given * 7 // 8 - lease.seen,
+    }
+    for code, seconds in left.items():
+        # What is left, as for the lease itself; of what is past nothing is said.
+        if code in wanted and seconds > 0:
+            octets += encode(code, seconds.to_bytes(4))
     if lease.client_id:
         octets += encode(Option.CLIENT_IDENTIFIER, lease.client_id)
     if Option.LAST_TRANSACTION_TIME in wanted:

@@ -93,21 +93,21 @@ class Questions:
                 address = options.get(_REQUESTED, _NOWHERE)
                 if server != relayed.override and server not in own:
                     message = Message.ELSEWHERE
-                elif address == _NOWHERE:
+                elif len(address) != 4 or address == _NOWHERE:
                     return Drop.INCOMPLETE
             elif address != _NOWHERE:
                 message = Message.RENEWING if relay is None else Message.REBINDING
             else:
                 message = Message.INIT_REBOOT
                 address = options.get(_REQUESTED, _NOWHERE)
-                if address == _NOWHERE:
+                if len(address) != 4 or address == _NOWHERE:
                     return Drop.INCOMPLETE
         elif kind in _ENDINGS:
             message = _ENDINGS[kind]
             release = message is Message.RELEASE
             address = octets[12:16] if release else options.get(_REQUESTED, _NOWHERE)
             server = options.get(_SERVER)
-            if server is None or address == _NOWHERE:
+            if server is None or len(address) != 4 or address == _NOWHERE:
                 return Drop.INCOMPLETE
             if server != relayed.override and server not in own:
                 return Drop.OTHER_SERVER

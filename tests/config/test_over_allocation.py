@@ -27,6 +27,19 @@ def test_a_guarantee_beyond_the_pool_needs_a_reserve_behind_it() -> None:
     assert 2 == len(found(pool=pools, reserve=[{**here, "area": "y"}]))
 
 
+def test_a_reserve_stands_for_a_guarantee_in_whole_blocks() -> None:
+    """What is shorter than a block cannot be granted, and half a block not at all."""
+    policy = [{"block_prefix_length": 28}]
+    two = [{**POOL, "guaranteed": 24}, {**POOL, "name": "b", "guaranteed": 24}]
+    one = {"name": "r", "area": "x", "prefixes": ["10.1.0.0/28"]}
+    (message,) = found(pool=two, reserve=[one], over_allocation=policy)
+    assert message.endswith("reserve lacks 16 to stand for the rest")
+    more = {**one, "prefixes": ["10.1.0.0/28", "10.1.0.16/29", "10.1.0.24/29"]}
+    assert found(pool=two, reserve=[more], over_allocation=policy)
+    more = {**one, "prefixes": ["10.1.0.0/27"]}
+    assert [] == found(pool=two, reserve=[more], over_allocation=policy)
+
+
 @pytest.mark.parametrize(
     "row",
     [

@@ -18,7 +18,7 @@ from dhcp_packets import (
     message,
     option,
 )
-from dhcp_site import RELAY, SERVER, Site, relayed, selecting
+from dhcp_site import LIMITS, RELAY, SERVER, Site, relayed, selecting
 
 from ipserver.outcomes import Drop
 
@@ -53,6 +53,14 @@ def test_a_lease_is_told_by_its_address_rfc_4388_section_6_4_2(site: Site) -> No
     seconds, t1, t2, seen = (int.from_bytes(told.options[c]) for c in (51, 58, 59, 91))
     assert 0 < t1 < t2 < seconds < 3600
     assert 60 == seen
+    assert pytest.approx((1740, 3090), abs=60) == (t1, t2)
+
+    site.time += 1800
+    (later,) = site.ask(query(WANTED, ciaddr=address))
+    (one,) = site.ask(query(option(55, b"\x33"), ciaddr=address))
+    assert 58 not in later.options  # it is past
+    assert 59 in later.options
+    assert {51, 53, 54, 61} >= one.options.keys()
 
 
 def test_a_lease_is_told_by_hardware_address_and_by_client_identifier(
@@ -124,4 +132,21 @@ def test_who_is_not_in_the_configuration_is_not_told_section_7(tmp_path: Path) -
 
     assert [] == site.ask(query(ciaddr=address))
     assert {Drop.LEASEQUERY_REFUSED: 1} == site.dropped()
+    site.close()
+
+
+def test_a_concentrator_may_ask_for_more_than_a_line_may(tmp_path: Path) -> None:
+    """After a reboot it asks for all: it has the relay's rate. What comes with option
+    82 is from somebody on a line, and has that line's.
+    """
+    limits = LIMITS._replace(line_per_second=10, relay_per_second=50)
+    site = Site(tmp_path, limits=limits, leasequery_from=("192.0.2.0/24",))
+    asked = [query(ciaddr=f"100.64.0.{n}") for n in range(60)]
+    assert 50 == len(site.ask(*asked))
+    assert {Drop.RELAY_RATE: 10} == site.dropped()
+    site.time += 60
+    site.server.statistics.clear()
+    agented = option(82, agent(b"line-0"))
+    assert 20 == len(site.ask(*[query(agented, ciaddr="100.64.0.9")] * 30))
+    assert {Drop.LINE_RATE: 10} == site.dropped()
     site.close()

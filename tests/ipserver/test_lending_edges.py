@@ -9,6 +9,7 @@ from leasing import Leasing, network, pool
 
 from config.network import Network
 from ipserver.block import BlockState
+from ipserver.holdings import terms_of
 from ipserver.over_allocation_command import Action, Result
 from ipserver.over_allocation_request import RequestState
 
@@ -237,3 +238,11 @@ def test_others_are_not_told_that_a_request_exists() -> None:
     assert Result.UNKNOWN == server.do(Action.APPROVE, "cirrus", target=number)
     assert Result.NOT_ASKED == server.do(Action.APPROVE, "aurora", target=number)
     assert Result.DONE == server.do(Action.DENY, "borealis", target=number)
+
+
+def test_a_lease_is_as_long_as_its_area_says_where_its_pool_does_not() -> None:
+    """The low mark lasts for one lease: of the time that clients get."""
+    net = network(area=[{"name": "harbour", "lease_seconds": 86_400}])
+    holders = terms_of(net).holders
+    assert 86_400 == holders["a"].lease_seconds
+    assert 3600 == terms_of(network()).holders["a"].lease_seconds

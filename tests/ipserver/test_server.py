@@ -160,6 +160,8 @@ def test_a_renewal_by_unicast_needs_no_relay_rfc_2131_section_4_3_2(site: Site) 
         (message(DECLINE, giaddr="0.0.0.0"), "100.64.0.9", Drop.NOT_RELAYED),
         (relayed(REQUEST, options=option(54, ip(SERVER))), RELAY, Drop.INCOMPLETE),
         (relayed(REQUEST), RELAY, Drop.INCOMPLETE),
+        (relayed(REQUEST, options=option(50, b"")), RELAY, Drop.INCOMPLETE),
+        (relayed(REQUEST, options=option(50, bytes(5))), RELAY, Drop.INCOMPLETE),
         (relayed(RELEASE, ciaddr="100.64.0.9"), RELAY, Drop.INCOMPLETE),
         (
             relayed(DECLINE, options=selecting("100.64.0.9", "192.0.2.68")),
