@@ -13,6 +13,8 @@ Fairlane's ledger runs only in the time that perfdhcp leaves. Rows:
   written it and not synced it, with PostgreSQL synced it. `ipserver` is the role that
   answers; what the ledger writes to SQL later is told beside it, what PostgreSQL uses
   for Kea is not counted.
+* `capacity`: the same asked by `bench.dhcp_load`, which takes a tenth of perfdhcp's
+  processor time for an exchange, so that it is the server that is full first.
 * `renewals`: the same for renewals (perfdhcp -f) of leases made in the run, at four
   fifths of the exchanges' rate; CPU is told for 1,000 answers of whatever kind.
 * `full`: CPU seconds for 1,000 exchanges of new clients with the pool empty and 99 %
@@ -35,16 +37,17 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from bench import perfdhcp
+from bench import dhcp_load, perfdhcp
 from bench.accounting import sync_seconds
 from bench.dhcp_servers import Plan, Server, first_offer, servers
 from bench.kea_peer import Leases
 from bench.perfdhcp import Run
 from bench.rows import Report
 
-_ROWS = ("exchanges", "renewals", "full", "avalanche", "restart")
+_ROWS = ("exchanges", "capacity", "renewals", "full", "avalanche", "restart")
 _RATES = (100, 250, *range(500, 16_001, 500))
 _ASKED = 0.97
 """The part of a rate that perfdhcp has to come to."""
@@ -88,12 +91,11 @@ def renewals(plan: Plan, report: Report) -> None:
 def _highest(
     plan: Plan, report: Report, server: Server, what: str, counted: str, part: int
 ) -> None:
-    """Step through the rates from the middle, up without loss and down with it."""
+    """Find the highest rate that perfdhcp asks and loses nothing of."""
     best: tuple[float, float, str] | None = None
-    low, high = 0, len(_RATES) - 1
-    while low <= high:
-        middle = (low + high + 1) // 2
-        rate = _RATES[middle]
+
+    def without_loss(rate: int) -> bool:
+        nonlocal best
         options = ("-f", str(rate * part // (part + 1))) if part else ()
         aside = server.aside_seconds()
         run, cpu = _load(server, rate, plan.seconds, *options)
@@ -114,16 +116,65 @@ def _highest(
         if not run.lost and (best is None or done / plan.seconds > best[0]):
             best = done / plan.seconds, cpu / served * 1e3, remark
         begun = run.exchanges["DISCOVER-OFFER"].sent
-        if run.lost or begun < _ASKED * rate * plan.seconds:
-            high = middle - 1
-        else:
-            low = middle + 1
+        return not run.lost and begun >= _ASKED * rate * plan.seconds
+
+    _step(without_loss)
     if best is None:
         report.add(f"{what} without loss, {server.name}", 0.0, "/s", "none")
         return
     each = "answers" if part else "leases"
     report.add(f"{what} without loss, {server.name}", best[0], "/s", best[2])
     report.add(f"CPU for 1,000 {each} of these, {server.name}", best[1], "s")
+
+
+def _step(without_loss: Callable[[int], bool]) -> None:
+    """Step through the rates from the middle, up without loss and down with it."""
+    low, high = 0, len(_RATES) - 1
+    while low <= high:
+        middle = (low + high + 1) // 2
+        if without_loss(_RATES[middle]):
+            low = middle + 1
+        else:
+            high = middle - 1
+
+
+def capacity(plan: Plan, report: Report) -> None:
+    """Four-way exchanges a second without loss, by the generator that costs little."""
+    for start in servers(plan):
+        with start(_WIDE) as server:
+            best: tuple[int, str] = 0, "none"
+
+            def without_loss(rate: int, server: Server = server) -> bool:
+                nonlocal best
+                before, aside = server.cpu_seconds(), server.aside_seconds()
+                run = dhcp_load.run(
+                    server.port,
+                    own_port=server.answers_to,
+                    rate=rate,
+                    seconds=plan.seconds,
+                    cpus="1",
+                )
+                cpu, aside = (
+                    server.cpu_seconds() - before,
+                    server.aside_seconds() - aside,
+                )
+                remark = (
+                    f"at {rate:,}/s asked: {run.lost:,} of"
+                    f" {run.discovers + run.requests:,} lost, mean"
+                    f" {run.mean_seconds * 1e3:.1f} ms,"
+                    f" {cpu / max(run.acks, 1) * 1e3:.3f} CPU s for 1,000"
+                    f" and {aside / max(run.acks, 1) * 1e3:.3f} to SQL, generator"
+                    f" {run.cpu_seconds / run.seconds:.0%} of a processor,"
+                    f" {run.late_seconds * 1e3:.0f} ms late at most"
+                )
+                print(f"    {server.name}: {remark}", flush=True)
+                assert not run.twice, "two clients have one address"
+                if not run.lost and run.acks / plan.seconds > best[0]:
+                    best = round(run.acks / plan.seconds), remark
+                return not run.lost
+
+            _step(without_loss)
+        report.add(f"capacity without loss, {server.name}", best[0], "/s", best[1])
 
 
 def full(plan: Plan, report: Report) -> None:
@@ -251,6 +302,7 @@ def main() -> int:
     )
     measures = {
         "exchanges": exchanges,
+        "capacity": capacity,
         "renewals": renewals,
         "full": full,
         "avalanche": avalanche,
