@@ -20,6 +20,7 @@ from storage import bulk
 from storage.settlement_tables import (
     BLOCK_COLUMNS,
     BOOK_COLUMNS,
+    CLOSING_COLUMNS,
     ENTRY_COLUMNS,
     block,
     book,
@@ -144,15 +145,7 @@ def post(
     bulk.insert(connection, book, ("id", *BOOK_COLUMNS), new_books)
     bulk.insert(connection, entry, ENTRY_COLUMNS, rows)
     bulk.insert(connection, block, BLOCK_COLUMNS, blocks)
-    connection.execute(
-        insert(ledger_batch).values(
-            id=batch_id,
-            first_entry_id=first,
-            last_entry_id=entry_id - 1,
-            posted_at=now,
-            digest=value,
-        )
-    )
+    _add_batch(connection, (batch_id, first, entry_id - 1, now, value))
     connection.execute(
         update(ledger_head).values(
             entry_id=entry_id - 1, batch_id=batch_id, book_id=book_id, digest=value
@@ -164,14 +157,28 @@ def post(
 def close_month(
     connection: Connection, tenant: str, zone: str, month: str, now: int
 ) -> None:
-    """Close a month of a tenant and zone; what comes later is booked behind it."""
+    """Close a month of a tenant and zone; what comes later is booked behind it.
+
+    A closing is a batch of no entries, so that it is in the chain of digests.
+    """
     head = lock_head(connection)
+    batch_id, row = head.batch_id + 1, (tenant, zone, month, now, head.entry_id)
+    digest = Digest(head.digest)
+    digest.feed([(batch_id, 0, 0, now), row])
+    value = digest.value()
+    values = dict(zip(CLOSING_COLUMNS, row, strict=True))
+    connection.execute(insert(closing).values(**values, batch_id=batch_id))
+    _add_batch(connection, (batch_id, 0, 0, now, value))
     connection.execute(
-        insert(closing).values(
-            tenant=tenant, zone=zone, month=month, closed_at=now, entry_id=head.entry_id
+        update(ledger_head).values(
+            batch_id=batch_id, closings=head.closings + 1, digest=value
         )
     )
-    connection.execute(update(ledger_head).values(closings=head.closings + 1))
+
+
+def _add_batch(connection: Connection, row: tuple[int, int, int, int, bytes]) -> None:
+    names = (column.name for column in ledger_batch.c)
+    connection.execute(insert(ledger_batch).values(dict(zip(names, row, strict=True))))
 
 
 _source_id = itemgetter(Posting._fields.index("source_id"))

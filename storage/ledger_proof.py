@@ -17,9 +17,11 @@ from storage.settlement_tables import (
     AMOUNTS,
     BLOCK_COLUMNS,
     BOOK_COLUMNS,
+    CLOSING_COLUMNS,
     ENTRY_COLUMNS,
     block,
     book,
+    closing,
     entry,
     ledger_batch,
     ledger_head,
@@ -47,7 +49,7 @@ class Prover:
     """Reads the ledger batch by batch, from its first; what it found is kept."""
 
     def __init__(self) -> None:
-        self.entries = self.batches = self.last = 0
+        self.entries = self.batches = self.last = self.closings = 0
         self.digest = GENESIS
         self.problems: list[str] = []
 
@@ -74,6 +76,9 @@ class Prover:
     def _take(self, connection: Connection, batch: Any) -> None:
         problems = self.problems
         name = f"batch {batch.id}"
+        if not batch.first_entry_id:
+            self._take_closing(connection, batch)
+            return
         if batch.id != self.batches + 1 or batch.first_entry_id != self.last + 1:
             problems.append(f"{name}: entries or batches before it are missing")
         found, value = _prove_batch(connection, batch, self.digest, problems)
@@ -86,13 +91,33 @@ class Prover:
         self.entries += found
         self.digest = bytes(batch.digest)
 
+    def _take_closing(self, connection: Connection, batch: Any) -> None:
+        if batch.id != self.batches + 1:
+            self.problems.append(f"batch {batch.id}: batches before it are missing")
+        own = closing.c.batch_id
+        query = select(*(closing.c[name] for name in CLOSING_COLUMNS))
+        rows = connection.execute(query.where(own == batch.id)).all()
+        if not rows:  # what was closed before closings were chained
+            rows = connection.execute(query.where(own.is_(None))).all()
+        digest = Digest(self.digest)
+        facts = (batch.id, batch.first_entry_id, batch.last_entry_id, batch.posted_at)
+        digest.feed([facts, *sorted(map(tuple, rows))])
+        if bytes(batch.digest) != digest.value():
+            which = ", ".join(f"{r.month} of {r.tenant} in {r.zone}" for r in rows[:3])
+            self.problems.append(
+                f"batch {batch.id}: the closing of {which or 'a month'} is not what was"
+                " written: the digest differs"
+            )
+        self.batches, self.digest = batch.id, bytes(batch.digest)
+        self.closings += len(rows)
+
 
 def prove(connection: Connection, *, problems_max: int = 100) -> Proof:
     """Read the whole ledger; after so many problems it stops looking."""
     prover = Prover()
     prover.go_on(connection, problems_max=problems_max)
     digest, problems = prover.digest, prover.problems
-    problems += _ends(connection, prover.last, prover.batches, digest)
+    problems += _ends(connection, prover)
     problems += _reversals(connection)
     return Proof(prover.entries, prover.batches, digest, problems[:problems_max])
 
@@ -154,12 +179,18 @@ def _slices(
         yield [tuple(row) for row in rows]
 
 
-def _ends(
-    connection: Connection, last: int, batches: int, digest: bytes
-) -> Iterator[str]:
+def _ends(connection: Connection, prover: Prover) -> Iterator[str]:
+    last = prover.last
     head = connection.execute(select(ledger_head)).one()
-    if (head.entry_id, head.batch_id, bytes(head.digest)) != (last, batches, digest):
+    found = last, prover.batches, prover.digest
+    if (head.entry_id, head.batch_id, bytes(head.digest)) != found:
         yield f"the head is at entry {head.entry_id}, the entries end at {last}"
+    closings = connection.execute(select(func.count()).select_from(closing)).scalar()
+    if not closings == prover.closings == head.closings:
+        yield (
+            f"{head.closings} months were closed: {prover.closings} are in the chain,"
+            f" and there are {closings}"
+        )
     highest = connection.execute(select(func.max(entry.c.id))).scalar() or 0
     if highest > last:
         yield f"entry {last + 1}: it is in no batch"

@@ -47,7 +47,7 @@ DECLARED: Final = (
 _ADVISORY_LOCK: Final = 0x4661_6972_6C61_6E65
 
 
-def upgrade(database: Database) -> None:
+def upgrade(database: Database, until: str = "head") -> None:
     """Run the revisions that the database lacks; see `storage.database.migrate`."""
     with database.write.begin() as connection:
         if database.is_postgresql:
@@ -62,7 +62,7 @@ def upgrade(database: Database) -> None:
                 "know: it was migrated by a newer Fairlane"
             )
         try:
-            command.upgrade(_config(connection), "head")
+            command.upgrade(_config(connection), until)
         except CommandError as error:
             raise DatabaseVersionError(str(error)) from error
 

@@ -158,8 +158,15 @@ closing: Final = Table(
     Column("month", Text, primary_key=True),
     Column("closed_at", BigInteger, nullable=False),
     Column("entry_id", BigInteger, nullable=False),
+    Column("batch_id", BigInteger),
 )
-"""The months that are closed, with the last entry of the ledger at that moment."""
+"""The months that are closed, with the last entry of the ledger at that moment, and the
+batch that the closing is: one of no entries. None are those that one batch has together
+because they were closed before closings were in the chain of digests."""
+Index("closing_by_batch_id", closing.c.batch_id)
+
+CLOSING_COLUMNS: Final = tuple(c.name for c in closing.c if c.name != "batch_id")
+"""What of a closing is in its batch's digest, in order."""
 
 APPEND_ONLY: Final = (book, entry, block, ledger_batch, closing)
 """What the triggers of the migration keep from every update and deletion."""

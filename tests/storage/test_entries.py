@@ -10,7 +10,7 @@ from sqlalchemy import select, text
 
 from rating.entry import Book, Posting, UnbalancedError, reversal
 from rating.posting import Poster, detail_of
-from storage.database import Database, StorageError
+from storage.database import Database, StorageError, migrate
 from storage.entries import BookIds, close_month, lock_head, post, read_closed
 from storage.entry_queries import (
     EntryFilter,
@@ -21,6 +21,7 @@ from storage.entry_queries import (
     reversed_by,
 )
 from storage.ledger_proof import prove
+from storage.schema import upgrade
 from storage.settlement_tables import block, entry
 
 POSTED = NOVEMBER + 1000
@@ -203,6 +204,83 @@ _TAMPERED = {
 }
 
 
+_FALSE_CLOSINGS = {
+    "DELETE FROM closing WHERE tenant = 'aurora'": "batch 2: the closing of a month",
+    "DELETE FROM closing WHERE tenant = 'borealis'": "batch 4: the closing of a month",
+    "UPDATE closing SET month = '2026-12' WHERE tenant = 'aurora'": (
+        "batch 2: the closing of 2026-12 of aurora in Europe/Oslo is not what was"
+    ),
+    "UPDATE closing SET closed_at = 1 WHERE tenant = 'borealis'": "batch 4: the clos",
+    "INSERT INTO closing VALUES ('aurora', 'UTC', '2027-01', 1, 1, 2)": "batch 2: the",
+    "INSERT INTO closing VALUES ('aurora', 'UTC', '2027-01', 1, 1, 9)": (
+        "2 months were closed: 2 are in the chain, and there are 3"
+    ),
+    "INSERT INTO closing VALUES ('aurora', 'UTC', '2027-01', 1, 1, NULL)": (
+        "2 months were closed: 2 are in the chain, and there are 3"
+    ),
+}
+
+
+@pytest.mark.parametrize("statement", list(_FALSE_CLOSINGS))
+def test_a_closing_that_was_changed_behind_our_back_is_found(
+    database: Database, statement: str
+) -> None:
+    """Deleted, changed or added: what a month may still take depends on it. A closing
+    is in the chain at its place, the last one as well."""
+    book_usage(database, ("aurora", 1, 0, 1))
+    for tenant in ("aurora", "borealis"):
+        with database.write.begin() as connection:
+            close_month(connection, tenant, "Europe/Oslo", "2026-11", POSTED)
+        if tenant == "aurora":
+            book_usage(database, ("aurora", 2, 0, 2))
+    with database.read.connect() as connection:
+        proof = prove(connection)
+        [(first, posted_at), *_] = list_entries(connection, EntryFilter())
+    assert ([], 2, 4) == (proof.problems, proof.entries, proof.batches)
+    assert (1, POSTED) == (first.id, posted_at)
+    behind_our_back(database, statement)
+    with database.read.connect() as connection:
+        problems = prove(connection).problems
+    wanted = _FALSE_CLOSINGS[statement]
+    assert any(wanted in problem for problem in problems), problems
+
+
+def test_months_that_were_closed_before_closings_were_chained_are_proved_together(
+    empty_database: Database,
+) -> None:
+    """A database of then is chained from its migration on: whole, with all of its old
+    closings, and with what is closed later; none can be taken away."""
+    database = empty_database
+    upgrade(database, "0019")
+    with database.write.begin() as connection:
+        for place, tenant in enumerate(("borealis", "aurora")):
+            row = f"'{tenant}', 'UTC', '2026-10', {POSTED + place}, 0"
+            connection.execute(text(f"INSERT INTO closing VALUES ({row})"))
+        connection.execute(text("UPDATE ledger_head SET closings = 2"))
+    migrate(database)
+    book_usage(database, ("aurora", 1, 0, 1))
+    with database.write.begin() as connection:
+        close_month(connection, "aurora", "UTC", "2026-11", POSTED)
+    with database.read.connect() as connection:
+        assert ([], 3) == prove(connection)[3:0:-2]
+    behind_our_back(database, "DELETE FROM closing WHERE tenant = 'borealis'")
+    with database.read.connect() as connection:
+        problems = prove(connection).problems
+    assert problems[0].startswith("batch 1: the closing of 2026-10 of aurora in UTC")
+
+
+def behind_our_back(database: Database, statement: str) -> None:
+    """Do what the triggers of append-only tables refuse."""
+    words = statement.split()
+    table = words[1 if words[0] == "UPDATE" else 2]
+    with database.write.begin() as connection:
+        if database.is_postgresql:
+            connection.execute(text("SET LOCAL session_replication_role = replica"))
+        elif words[0] != "INSERT":
+            connection.execute(text(f"DROP TRIGGER {table}_no_{words[0].lower()}"))
+        connection.execute(text(statement))
+
+
 @pytest.mark.parametrize("statement", list(_TAMPERED))
 def test_whatever_was_changed_behind_our_back_is_found(
     database: Database, statement: str
@@ -210,14 +288,7 @@ def test_whatever_was_changed_behind_our_back_is_found(
     """An amount, a text, a deletion, a book: the proof names where."""
     for number in range(1, 4):
         book_usage(database, ("aurora", number, 0, number))
-    table = statement.split()[1 if statement.startswith("UPDATE") else 2]
-    with database.write.begin() as connection:
-        if database.is_postgresql:
-            off = "SET LOCAL session_replication_role = replica"
-        else:
-            off = f"DROP TRIGGER {table}_no_{statement.split()[0].lower()}"
-        connection.execute(text(off))
-        connection.execute(text(statement))
+    behind_our_back(database, statement)
     with database.read.connect() as connection:
         problems = prove(connection).problems
     assert any(_TAMPERED[statement] in problem for problem in problems), problems
