@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from config.quantities import Currency, Money, Percent, Zone
+from config.quantities import Currency, Money, Share, Zone
 from config.row import Count, Row
 from config.values import Listen, Name, Text
 
@@ -74,8 +74,8 @@ class Bsp(Row, frozen=True, kw_only=True):
     """IANA time zone of the months that its sales are booked in."""
     tax_owed_by: Literal["bsp", "isp"] = "bsp"
     """Who owes the tax on what its customers pay."""
-    isp_commission: Percent | None = None
-    network_fee: Percent | None = None
+    isp_commission: Share | None = None
+    network_fee: Share | None = None
     """Per cent of each price before tax, for the ISP and for the Network Provider."""
     price_minimum: Money = "0"
     price_maximum: Money | None = None

@@ -96,6 +96,12 @@ def per_myriad_of(text: str) -> int:
     return int(Decimal(text) * 100)
 
 
+def part_of(text: str) -> int:
+    """Read a tax or a party's part, which may be none of it, like ``per_myriad_of``."""
+    is_none = _PERCENT.fullmatch(text) and not Decimal(text)
+    return 0 if is_none else per_myriad_of(text)
+
+
 def minutes_of(text: str) -> int:
     """Read a clock time as minutes since midnight; ValueError says what is wrong."""
     match = _CLOCK.fullmatch(text)
@@ -159,6 +165,7 @@ def _refuses(read: Callable[[str], object]) -> Callable[[str], str]:
 Money = Annotated[str, Meta(extra={"check": _refuses(micro_of)})]
 Quantity = Annotated[str, Meta(extra={"check": _refuses(quantity_of)})]
 Percent = Annotated[str, Meta(extra={"check": _refuses(per_myriad_of)})]
+Share = Annotated[str, Meta(extra={"check": _refuses(part_of)})]
 ClockTime = Annotated[str, Meta(extra={"check": _refuses(minutes_of)})]
 Day = Annotated[str, Meta(extra={"check": _refuses(day_of)})]
 Zone = Annotated[str, Meta(extra={"check": _refuses(zone_of)})]

@@ -6,7 +6,7 @@ is a percentage of its price before tax; what is left is the BSP's.
 
 from __future__ import annotations
 
-from config.quantities import Currency, Day, Money, Percent, Quantity, Zone
+from config.quantities import Currency, Day, Money, Quantity, Share, Zone
 from config.row import Row
 from config.values import Name
 
@@ -18,7 +18,8 @@ class Tax(Row, frozen=True, kw_only=True):
     tax_class: Name = "standard"
     party: str | None = None
     """The ISP or BSP that owes it, or "network"; every one where none is named."""
-    percent: Percent
+    percent: Share
+    """What is added to prices; 0 says that nothing is, where another row would."""
     first_day: Day | None = None
     """The day from which it holds; None is from always."""
     zone: Zone | None = None
@@ -33,8 +34,8 @@ class Product(Row, frozen=True, kw_only=True):
     price: Money
     """Tax included, in the BSP's currency."""
     tax_class: Name = "standard"
-    isp_commission: Percent | None = None
-    network_fee: Percent | None = None
+    isp_commission: Share | None = None
+    network_fee: Share | None = None
     """What is None is as the BSP has it."""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from config.problems import Finding, nearest
-from config.quantities import micro_of, per_myriad_of
+from config.quantities import micro_of, part_of
 
 _REFERENCES = (
     ("product", "bsp", ("bsp",)),
@@ -88,7 +88,7 @@ def _taxes_twice(document: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _percent(row: Mapping[str, Any], key: str) -> int:
     try:
-        return per_myriad_of(row[key]) if isinstance(row.get(key), str) else 0
+        return part_of(row[key]) if isinstance(row.get(key), str) else 0
     except ValueError:
         return 0
 

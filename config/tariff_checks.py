@@ -69,6 +69,12 @@ def _sides(
     if version.get("topup"):
         message = "is for retail: nobody buys a top-up but an ISP's subscriber"
         yield Finding((*path, "topup"), message)
+    for at, rate in _rows(version, "rate"):
+        message = "is for retail: all of an ISP's sessions are too many to be kept"
+        if rate.get("counted") == "session":
+            yield Finding((*path, "rate", at, "counted"), message)
+        if str(rate.get("connect_fee", "")).strip("0."):
+            yield Finding((*path, "rate", at, "connect_fee"), message)
     for at, quota in _rows(version, "quota"):
         if quota.get("action", "none") != "none":
             message = "is for retail: nobody carries it out for all of an ISP's use"

@@ -25,8 +25,8 @@ from rating.tariff import CompiledTariff, CompiledVersion, Cut
 
 SESSIONS_REMEMBERED = 4096
 """A period's sessions whose own totals are kept, where a rate goes by them: a line
-that reconnects each ten minutes all month. Of more, the oldest are forgotten, and what
-they still report counts as a new session's."""
+that reconnects each ten minutes all month. Of more, those that have not reported for
+longest are forgotten, and what they still report counts as a new session's."""
 
 _USAGE, _INCLUDED, _BEYOND = RatingTag
 _new_charge = tuple.__new__
@@ -223,12 +223,13 @@ class Balance:
     def _use_by_session(
         self, usage: RatableUsage, shares: Sequence[tuple[int, Totals]]
     ) -> None:
-        own = self.sessions.get(usage.session_id)
-        if own is None:
-            own = self.sessions[usage.session_id] = [0] * len(self.totals)
+        own = self.sessions.pop(usage.session_id, None)
+        is_new = own is None
+        own = self.sessions[usage.session_id] = own or [0] * len(self.totals)
+        if is_new:
             self._connect(usage.session_started_at)
             if len(self.sessions) > SESSIONS_REMEMBERED:
-                del self.sessions[min(self.sessions)]
+                del self.sessions[next(iter(self.sessions))]
         rates = [
             (at, rate)
             for at, rate in enumerate(self.version.rates)

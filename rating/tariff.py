@@ -201,10 +201,10 @@ class CompiledTariff:
         day = self.calendar.day_of(start)
         while start < end:
             spans = self._days.get(day) or self._spans_of(day)
-            if not spans:
+            if spans is None:
                 return None
             found += [s for s in spans if s.start < end and s.end > start]
-            start = max(start, spans[-1].end)
+            start = max(start, spans[-1].end if spans else start)
             day += _DAY
         return found
 
@@ -213,10 +213,12 @@ class CompiledTariff:
         spans = self.spans(at, at + 1)
         return spans[0] if spans else None
 
-    def _spans_of(self, day: date) -> list[Span]:
+    def _spans_of(self, day: date) -> list[Span] | None:
+        """Cut a day; None before the first version, nothing of a day that was skipped
+        as a zone crossed the date line."""
         version = self.version_on(day)
         if version is None:
-            return []
+            return None
         kinds = [DayKind(d.weekday(), d in version.holidays) for d in (day, day - _DAY)]
         wall = stretches(version.config.window, *kinds)
         cut = self.cut_of(day)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from config.quantities import day_of, per_myriad_of, zone_of
+from config.quantities import day_of, part_of, zone_of
 from config.settlement import Tax
 from rating.pricing import WHOLE, share_of
 
@@ -55,7 +55,7 @@ class Taxes:
     def _spans_of(self, tax_class: str, party: str, zone: str) -> list[TaxSpan]:
         begun = [
             sorted(
-                (_begins_at(row, zone), per_myriad_of(row.percent))
+                (_begins_at(row, zone), part_of(row.percent))
                 for row in self._rows.get((tax_class, whom), ())
             )
             for whom in (party, None)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from config.network import Network
 from config.offers import Service
 from config.parties import Bsp
-from config.quantities import micro_of, per_myriad_of
+from config.quantities import micro_of, part_of
 from config.settlement import Product
 from rating.entry import MAX_AMOUNT
 from rating.purchase import Denial, Terms
@@ -135,4 +135,4 @@ def _price(seller: Bsp, sold: Product | None, amount: int | None) -> int | Denia
 
 
 def _percent(text: str | None) -> int:
-    return 0 if text is None else per_myriad_of(text)
+    return 0 if text is None else part_of(text)

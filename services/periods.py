@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 
 from config.network import Network
 from config.parties import Bsp
-from config.quantities import per_myriad_of
+from config.quantities import part_of
 from rating.entry import Book, Kind, Posting, Source
 from rating.levies import (
     Basis,
@@ -238,7 +238,7 @@ def _cut(bsp: Bsp | None, tax: int) -> Cut:
     if bsp is None:
         return Cut(tax)
     given = (bsp.isp_commission, bsp.network_fee)
-    commission, fee = (0 if g is None else per_myriad_of(g) for g in given)
+    commission, fee = (0 if g is None else part_of(g) for g in given)
     return Cut(tax, commission, fee)
 
 

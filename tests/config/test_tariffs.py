@@ -350,3 +350,16 @@ def test_a_currency_is_three_capital_letters(written: str) -> None:
     (message,) = refused({"rate": [rate("data")]}, currency=written)
     assert message.startswith("tariff[0].currency: ")
     assert f"{written!r} is no currency such as EUR" in message
+
+
+def test_what_an_isp_pays_by_has_nothing_of_single_sessions() -> None:
+    """More of them than are remembered would be charged for twice."""
+    rates = [
+        rate("a", window="day", connect_fee="0.01"),
+        rate("b", counted="session", connect_fee="0.00"),
+    ]
+    version = {"valid_from": "2026-01-01", "window": [DAY], "rate": rates}
+    tariff = {"name": "access", "currency": "EUR", "zone": "UTC", "version": [version]}
+    assert [("rate", 0, "connect_fee"), ("rate", 1, "counted")] == [
+        finding.path[4:] for finding in find_conflicts({"tariff": [tariff]})
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
@@ -22,6 +23,7 @@ from tariffs_made import (
 )
 
 from config.network import Network
+from rating.balance import SESSIONS_REMEMBERED
 from rating.charge import RatableUsage, RatingTag
 from rating.rater import Rater, StoredBalance, Unrated
 
@@ -211,6 +213,31 @@ def test_a_session_is_rounded_once_however_many_interims_report_it(
     rng.shuffle(records)
     assert expected == money(rated(rater_of(made), records))
     assert 50_000 * len(sessions) <= sum(expected.values())
+
+
+def test_a_session_that_goes_on_is_not_forgotten_for_those_that_ended() -> None:
+    """One reports all the time beside more short ones than are kept: each pays its
+    connect fee once."""
+    version = {"rate": [rate(name="data", connect_fee="1")]}
+    short = range(2, SESSIONS_REMEMBERED + 10)
+    start = STARTS[0]
+    records = [
+        usage(start + nth, start + nth + 1, session_id=each, session_started_at=start)
+        for nth in short
+        for each in (1, nth)
+    ]
+    charges = rated(rater_of(network(version)), records)
+    assert (1 + len(short)) * 1_000_000 == sum(money(charges).values())
+
+
+def test_a_day_that_a_zone_skipped_has_no_use_and_loses_none() -> None:
+    """Samoa had no 30 December 2011: a record goes on from the 29th to the 31st."""
+    made = network(
+        {"valid_from": "2011-01-01", "rate": [rate(name="data")]}, zone="Pacific/Apia"
+    )
+    last = int(datetime(2011, 12, 30, 10, tzinfo=UTC).timestamp())
+    charges = rated(rater_of(made), [usage(last - 60, last + 60, 0, 2 * GB)])
+    assert 200_000 == sum(charge.amount for charge in charges)
 
 
 def test_use_before_the_first_version_is_kept_and_not_rated() -> None:

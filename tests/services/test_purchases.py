@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from settlement_network import DECEMBER, NOVEMBER, UNIT, network
 from taking_turns import second_of
 
+from config.checker import find_mistakes
 from config.offers import Component
 from config.parties import Bsp
-from config.settlement import Product, SpendingLimit
+from config.settlement import Product, SpendingLimit, Tax
 from rating.entry import Kind
 from rating.purchase import Action, Denial, State, Terms, given_back, split
 from services.catalogue import Catalogue
@@ -91,6 +92,27 @@ def test_refunds_of_any_parts_restore_everything(
         sums = [a + b for a, b in zip(sums, legs, strict=True)]
         before += part
     assert [0] * 5 == sums
+
+
+def test_who_is_exempt_and_what_has_no_share_are_said_so(database: Database) -> None:
+    """A rate of 0 for one BSP goes before everyone's, until its day; a product without
+    a commission is not its BSP's other ones'."""
+    taxes = (
+        Tax(name="vat", percent="25"),
+        Tax(name="small", party="filmhouse", percent="0"),
+        Tax(name="grown", party="filmhouse", percent="20", first_day="2026-12-01"),
+    )
+    film = Product(name="film", bsp="filmhouse", price="12.00", isp_commission="0")
+    assert [] == [*find_mistakes(Tax, msgspec.to_builtins(taxes[1]))]
+    assert [] == [*find_mistakes(Product, msgspec.to_builtins(film))]
+    catalogue = Catalogue(network(tax=taxes, product=(film,)))
+    for reference, now in (("P-1", NOVEMBER), ("P-2", DECEMBER)):
+        buy(database, reference=reference, now=now, catalogue=catalogue)
+    with database.read.connect() as connection:
+        assert [
+            (-12_000_000, 0, 11_400_000, 600_000, 0),
+            (-12_000_000, 0, 9_500_000, 500_000, 2_000_000),
+        ] == [e.posting[1:6] for e, _ in list_entries(connection, EntryFilter())]
 
 
 def test_refunds_give_back_no_more_than_there_was(database: Database) -> None:
