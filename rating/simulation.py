@@ -212,4 +212,5 @@ def _lines(charges: Iterable[Charge]) -> list[Line]:
         for (period, version, element, unit, tag), (quantity, amount) in sorted(
             sums.items()
         )
+        if quantity or amount  # a top-up may have taken all of a line back
     ]
