@@ -113,7 +113,8 @@ class Figures:
     def empty(self, block: Block) -> bool:
         """Whether nothing is leased, offered or waiting in a block."""
         if self.terms.holders[block.holder].kind == "reserve":
-            return True
+            # Converted once, it may have clients of a pool that is gone.
+            return not (self._space.block_live(block) and self.live(block))
         if self._space.block_live(block):
             return False
         usage = self._space.block_usage(block)

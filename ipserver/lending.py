@@ -268,6 +268,8 @@ class Lending:
                 return
             if event is _E.STOP_BINDING:
                 moved_away.add(loan.borrower)
+                # At once: it may be found empty in the same step.
+                self._space.hold_block(block, loan.lease_seconds)
                 if not loan.cause:
                     deadline = deadline_of(loan, "term", draft.now, policy)
                     loan = self._ending(draft, loan, "term", deadline)

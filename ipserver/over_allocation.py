@@ -48,7 +48,7 @@ from ipserver.pressure import (
 )
 from ipserver.requests import Requests
 from ipserver.set_back import set_back
-from ipserver.space import Space
+from ipserver.space import Effect, Space
 
 STEPS_MAX: Final = 64
 """Steps that may wait to be durable; with more, nothing new is begun."""
@@ -110,7 +110,7 @@ class OverAllocation:
         for block in self.state.blocks.values():
             if block.lent or block.converted:
                 self.space.hand_over(block)
-                effect(self.state, block).tell(self.space)
+                self._tell(effect(self.state, block))
         pools = {pool.name for pool in self.figures.terms.pools()}
         for name in self._watches.keys() - pools:
             del self._watches[name]
@@ -191,7 +191,7 @@ class OverAllocation:
             known = self.state.blocks.get(each.block.first)
             # Its prefix may be gone by now, or cut anew.
             if known is not None and known.last == each.block.last:
-                each.tell(self.space)
+                self._tell(each)
         for number in step.connecting:
             self._connecting(number, now)
         for pool, request in list(self._granting.items()):
@@ -220,6 +220,13 @@ class OverAllocation:
         """Name the pools that need what local relief there is."""
         names = (pool.name for pool in self.figures.terms.pools())
         return [name for name in names if self._level(name) is Level.CRITICAL]
+
+    def _tell(self, told: Effect) -> None:
+        """Tell the allocation what becomes of a block."""
+        if told.block.state is BlockState.QUARANTINE and self.figures.live(told.block):
+            # A start at an earlier time counts leases again that were over: they end.
+            told = told._replace(condition="drain")
+        told.tell(self.space)
 
     def _connecting(self, number: int, now: float) -> None:
         request = self.state.requests.get(number)

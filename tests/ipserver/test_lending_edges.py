@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from leasing import Leasing, network, pool
 
 from config.network import Network
+from ipserver.answer import Ack
 from ipserver.block import BlockState
 from ipserver.holdings import terms_of
 from ipserver.over_allocation_command import Action, Result
@@ -246,3 +248,85 @@ def test_a_lease_is_as_long_as_its_area_says_where_its_pool_does_not() -> None:
     holders = terms_of(net).holders
     assert 86_400 == holders["a"].lease_seconds
     assert 3600 == terms_of(network()).holders["a"].lease_seconds
+
+
+def test_nobody_comes_into_a_block_that_is_found_empty_before_that_is_durable() -> None:
+    """An old client is late, a new one comes, while the record is on its way to the
+    disk: the block is closed afterwards, with nobody in it.
+    """
+    server = one_lender()
+    server.fill("a", OWN + 5)
+    (number,) = server.state.loans
+    loan = server.state.loans[number]
+    inside = range(loan.first, loan.last + 1)
+    late = [line for line, lease in server.leases.items() if lease[0] in inside]
+    for line in set(server.bound("a")) - set(late):
+        server.release(line)
+    assert Result.DONE == server.do(Action.RECALL, "borealis", target=number)
+    server.jump(loan.lease_seconds + 1)
+    server.manager.tick(server.now)
+    assert BlockState.QUARANTINE is server.state.loans[number].state
+    assert not isinstance(server.renew(late[0]), Ack)
+    server.fill("a", OWN + 5)
+    assert not {server.leases[line][0] for line in server.bound("a")} & {*inside}
+    server.commit()
+    assert [] == server.allocation.audit()
+
+
+def test_a_converted_block_of_a_pool_that_is_gone_is_lent_when_it_is_empty() -> None:
+    """It is the reserve's again, and its clients have their leases for a while."""
+    pools = [
+        pool("a", "aurora", "10.0.0.0/26", burst=96),
+        pool("c", "cirrus", "10.0.3.0/26", burst=96),
+    ]
+    rows: dict[str, Any] = {
+        "isp": [{"name": "aurora"}, {"name": "cirrus"}],
+        "reserve": [{"name": "r", "prefixes": ["10.0.2.0/28"]}],
+        "over_allocation": policy(emergency_percent=0, rationing_percent=0),
+    }
+    server = Leasing(network(pool=pools, **rows))
+    server.fill("c", OWN + 5)
+    (number,) = server.state.loans
+    assert Result.DONE == server.do(Action.CONVERT, "network", target=number)
+    change(server, network(pool=pools[:1], **rows))
+    assert OWN == server.fill("a", OWN + 1)
+    server.tick(3)
+    assert {} == server.state.loans
+    let(server, 8 * 3600)
+    assert OWN + 1 == server.fill("a", OWN + 1)
+    assert ["a"] == [loan.borrower for loan in server.state.loans.values()]
+
+
+@pytest.mark.parametrize("borrower", [True, False])
+def test_a_block_at_rest_survives_a_clock_set_back_and_another_prefix(
+    borrower: bool,
+) -> None:
+    """After such a start leases that were over may count again: nobody extends them,
+    and the block goes home when they have ended.
+    """
+    server = one_lender()
+    server.fill("a", OWN + 5)
+    (number,) = server.state.loans
+    block = server.state.blocks[server.state.loans[number].first]
+    server.now += 2000
+    assert Result.DONE == server.do(Action.RECALL, "borealis", target=number)
+    server.tick(2)
+    assert BlockState.QUARANTINE is server.state.loans[number].state
+    server.now -= 5000
+    server.restart()
+    assert server.allocation.block_usage(block).leased
+    net = lender_network()
+    rows = [
+        msgspec.structs.replace(row, prefixes=("10.0.1.0/27", "10.0.1.32/27"))
+        for row in net.pool
+        if row.name == "b"
+    ]
+    kept = [row for row in net.pool if row.name == "a" and borrower]
+    services = [s for s in net.service if borrower or s.isp != "aurora"]
+    net = msgspec.structs.replace(net, pool=(*kept, *rows), service=tuple(services))
+    change(server, net)
+    assert server.fill("b", OWN) <= OWN - 16
+    let(server, 3 * 3600)
+    assert number not in server.state.loans
+    assert 64 == server.state.tally("b").capacity
+    assert [] == server.allocation.audit()
