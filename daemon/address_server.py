@@ -26,6 +26,7 @@ from ipserver.over_allocation_change import KIND, decode
 from ipserver.over_allocation_request import TERMINAL
 from ipserver.records import bodies, frame
 from ipserver.server import DhcpServer
+from ipserver.walled_gardens import WalledGardens
 from storage.database import Database
 from storage.journal import JournalError
 from storage.over_allocation import load_state
@@ -45,6 +46,7 @@ class AddressServer:
         self._settings = settings
         self._clock = LeaseClock(clock.now(), clock.monotonic())
         self._ticked = 0.0
+        self.gardens = WalledGardens()
         self._position = 1
         self._loader: LeaseLoader | None = None
         self.network = network
@@ -146,6 +148,7 @@ class AddressServer:
             self.over_allocation.tick(now)
             address_metrics.OVER_ALLOCATION_SECONDS.observe(clock.monotonic() - began)
             self._relieve(now)
+            self.gardens.look(self.network, self.allocation, now)
         self.step()
         return more
 

@@ -12,12 +12,17 @@ from typing import Any
 
 from netaddr import IPAddress
 
+from config.addresses import Pool
 from daemon.address_server import AddressServer
+from ipserver.address_space import PoolUsage
 from ipserver.block import BlockState
+from ipserver.decision import NETWORK
+from ipserver.holdings import Holder
 from ipserver.loan import Loan
 from ipserver.over_allocation import OverAllocation
 from ipserver.over_allocation_command import Command
 from ipserver.over_allocation_request import TERMINAL, RequestState
+from ipserver.pressure import Level, Pressure
 from storage.database import Database, StorageError
 from storage.over_allocation_inbox import pending
 from telemetry import address_metrics
@@ -77,41 +82,55 @@ def answer(addresses: AddressServer, question: dict[str, Any]) -> dict[str, Any]
     """
     match question.get("about"):
         case "pools":
-            return {"pools": pools(addresses.over_allocation)}
+            return {"pools": pools(addresses)}
         case "why":
             return why(addresses, str(question.get("line", "")))
         case other:
             return {"error": f"unknown question {other!r}"}
 
 
-def pools(over_allocation: OverAllocation) -> list[dict[str, Any]]:
-    """Show each part of each pool, in addresses, and how long it will last."""
-    found = []
-    for pool, pressure, level in over_allocation.pools():
-        usage = over_allocation.space.pool_usage(pool.name)
-        left = pressure.seconds_left
-        found.append(
-            {
-                "pool": pool.name,
-                "tenant": pool.tenant,
-                "area": pool.area,
-                "level": level.name.lower(),
-                "leased": usage.leased,
-                "offered": usage.offered,
-                "declined": usage.declined,
-                "cooling": usage.cooling,
-                "lent": pressure.lent,
-                "borrowed": pressure.borrowed,
-                "free": pressure.free,
-                "owned": pressure.owned,
-                "capacity": pressure.capacity,
-                "guaranteed": pressure.guaranteed,
-                "burst_cap": pressure.burst_cap,
-                "utilisation": round(pressure.utilisation, 4),
-                "seconds_left": None if math.isinf(left) else int(left),
-            }
-        )
-    return found
+def pools(addresses: AddressServer) -> list[dict[str, Any]]:
+    """Show each part of each pool, in addresses, and how long it will last; walled
+    gardens last, which have no marks and so no level."""
+    allocation = addresses.allocation
+    found = [
+        _parts(pool, pool.tenant, level, allocation.pool_usage(pool.name), pressure)
+        for pool, pressure, level in addresses.over_allocation.pools()
+    ]
+    return found + [
+        _parts(garden.pool, NETWORK, None, garden.usage, garden.pressure)
+        for garden in addresses.gardens.show(addresses.network, allocation)
+    ]
+
+
+def _parts(
+    pool: Holder | Pool,
+    tenant: str,
+    level: Level | None,
+    usage: PoolUsage,
+    pressure: Pressure,
+) -> dict[str, Any]:
+    left = pressure.seconds_left
+    return {
+        "pool": pool.name,
+        "tenant": tenant,
+        "area": pool.area,
+        "walled_garden": level is None,
+        "level": None if level is None else level.name.lower(),
+        "leased": usage.leased,
+        "offered": usage.offered,
+        "declined": usage.declined,
+        "cooling": usage.cooling,
+        "lent": pressure.lent,
+        "borrowed": pressure.borrowed,
+        "free": pressure.free,
+        "owned": pressure.owned,
+        "capacity": pressure.capacity,
+        "guaranteed": pressure.guaranteed,
+        "burst_cap": pressure.burst_cap,
+        "utilisation": round(pressure.utilisation, 4),
+        "seconds_left": None if math.isinf(left) else int(left),
+    }
 
 
 def why(addresses: AddressServer, text: str) -> dict[str, Any]:
@@ -133,7 +152,7 @@ def why(addresses: AddressServer, text: str) -> dict[str, Any]:
     if "address" in shown:
         shown["loan"] = _loan(over_allocation, int(IPAddress(shown["address"])))
     names = policy["pools"] if policy else []
-    shown["pools"] = [r for r in pools(over_allocation) if r["pool"] in names]
+    shown["pools"] = [r for r in pools(addresses) if r["pool"] in names]
     shown["requests"] = [
         {
             "number": request.number,

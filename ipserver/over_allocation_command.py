@@ -102,7 +102,8 @@ class Commands:
         if pool is None or pool.kind != "pool":
             return _Outcome(Result.UNKNOWN, f"there is no pool {command.pool!r}")
         if command.tenant not in (NETWORK, pool.tenant):
-            return _Outcome(Result.FORBIDDEN, f"the pool is not {command.tenant}'s")
+            message = f"pool {pool.name!r} is of {pool.tenant}, not of {command.tenant}"
+            return _Outcome(Result.FORBIDDEN, message)
         request = self._requests.raise_for(
             draft,
             pool,
@@ -113,8 +114,13 @@ class Commands:
         )
         if request is None:
             until = draft.state.memory(pool.name).denied_until
-            seconds = max(0, until - draft.now)
-            return _Outcome(Result.BACKING_OFF, f"ask again in {seconds} s")
+            seconds = until - draft.now
+            message = f"pool {pool.name!r} was denied a moment ago: ask again in"
+            if seconds > 0:
+                return _Outcome(Result.BACKING_OFF, f"{message} {seconds} s")
+            message = f"{pool.tenant} has as many open requests as it may"
+            how = "wait for an answer, or withdraw one"
+            return _Outcome(Result.BACKING_OFF, f"{message}: {how}")
         return _Outcome(Result.DONE, f"request {request.number}", request.number)
 
     def _request(self, draft: Draft, command: Command) -> Request | _Outcome:
@@ -122,7 +128,7 @@ class Commands:
         if request is not None:
             return request
         if 0 < command.target <= draft.state.last_request:
-            message = f"request {command.target} has ended"
+            message = f"request {command.target} has ended, and waits for no word"
             return _Outcome(Result.OVER, message, command.target)
         return _Outcome(Result.UNKNOWN, f"there is no request {command.target}")
 
@@ -134,6 +140,7 @@ class Commands:
             return _unknown_to(command, "request")
         if not self._requests.cancel(draft, request, command.reason or "withdrawn"):
             message = f"request {request.number} is {request.state}"
+            message = f"{message}, and cannot be withdrawn any more"
             return _Outcome(Result.OVER, message, request.number)
         return _Outcome(Result.DONE, "cancelled", request.number)
 
@@ -145,6 +152,8 @@ class Commands:
             message = f"nobody is asked about request {request.number} now"
             return _Outcome(Result.OVER, message, request.number)
         asked = {party for option in request.options for party in option.parties}
+        # Who said no is in none of the options that are left, but knows of it.
+        asked |= {w.party for w in draft.state.approvals.get(request.number, ())}
         if command.tenant not in {*asked, request.tenant, NETWORK}:
             return _unknown_to(command, "request")
         approval = Approval(
@@ -160,7 +169,7 @@ class Commands:
         )
         after = self._requests.say(draft, request, approval)
         if after is None:
-            message = f"{command.tenant} has no word in request {request.number}"
+            message = _not_asked(draft, request, command.tenant)
             return _Outcome(Result.NOT_ASKED, message, request.number)
         return _Outcome(Result.DONE, f"{after.state}", request.number)
 
@@ -170,14 +179,16 @@ class Commands:
         loan = draft.state.loans.get(command.target)
         if loan is None:
             if 0 < command.target <= draft.state.last_loan:
-                message = f"loan {command.target} is over"
+                message = f"loan {command.target} is over, and stays so"
                 return _Outcome(Result.OVER, message, command.target)
             return _Outcome(Result.UNKNOWN, f"there is no loan {command.target}")
         held = self._as_held(draft, loan)
         if command.tenant not in {held.lender_tenant, held.borrower_tenant, NETWORK}:
             return _unknown_to(command, "loan")
         if command.tenant not in parties(held):
-            message = f"{command.tenant} cannot {command.action} loan {loan.number}"
+            who = " and ".join(sorted(parties(held)))
+            what = f"{command.action} loan {loan.number}"
+            message = f"{command.tenant} cannot {what}: {who} can"
             return _Outcome(Result.FORBIDDEN, message, loan.number)
         return loan
 
@@ -200,30 +211,33 @@ class Commands:
         if isinstance(loan, _Outcome):
             return loan
         done = self._lending.recall(draft, [loan.number], "recall")
-        return self._moved(loan, done[0] if done else None)
+        return self._moved(command, loan, done[0] if done else None)
 
     def _return(self, draft: Draft, command: Command) -> _Outcome:
         loan = self._loan(draft, command, lambda each: {each.borrower_tenant, NETWORK})
         if isinstance(loan, _Outcome):
             return loan
-        return self._moved(loan, self._lending.give_back(draft, loan, "return"))
+        return self._moved(
+            command, loan, self._lending.give_back(draft, loan, "return")
+        )
 
     def _extend(self, draft: Draft, command: Command) -> _Outcome:
         loan = self._loan(draft, command, lambda each: {each.lender_tenant})
         if isinstance(loan, _Outcome):
             return loan
-        return self._moved(loan, self._lending.extend(draft, loan))
+        return self._moved(command, loan, self._lending.extend(draft, loan))
 
     def _convert(self, draft: Draft, command: Command) -> _Outcome:
         loan = self._loan(draft, command, lambda _: {NETWORK})
         if isinstance(loan, _Outcome):
             return loan
-        return self._moved(loan, self._lending.convert(draft, loan))
+        return self._moved(command, loan, self._lending.convert(draft, loan))
 
     @staticmethod
-    def _moved(loan: Loan, after: Loan | None) -> _Outcome:
+    def _moved(command: Command, loan: Loan, after: Loan | None) -> _Outcome:
         if after is None:
-            message = f"loan {loan.number} is {loan.state}"
+            where = f"loan {loan.number} is {loan.state}"
+            message = f"{where}, from where {command.action} does nothing"
             return _Outcome(Result.OVER, message, loan.number)
         return _Outcome(Result.DONE, f"{after.state}", loan.number)
 
@@ -231,6 +245,18 @@ class Commands:
 def _unknown_to(command: Command, kind: str) -> _Outcome:
     # Who has no part in it is not told that it exists.
     return _Outcome(Result.UNKNOWN, f"there is no {kind} {command.target}")
+
+
+def _not_asked(draft: Draft, request: Request, tenant: str) -> str:
+    given = draft.state.approvals.get(request.number, ())
+    for word in given:
+        if word.party == tenant:
+            said = f"{tenant} has said {word.answer} to request {request.number}"
+            return f"{said} already: its first word counts"
+    spoken = {word.party for word in given}
+    asked = {party for option in request.options for party in option.parties}
+    who = " and ".join(sorted(asked - spoken))
+    return f"{tenant} is not asked in request {request.number}: it waits for {who}"
 
 
 _ANSWERS: Final = {

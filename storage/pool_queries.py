@@ -7,13 +7,18 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from config.addresses import Pool
 from config.network import Network
+from config.values import prefix_of
+from ipserver.decision import NETWORK
 from ipserver.holdings import terms_of
 from ipserver.pressure import Level
+from ipserver.walled_gardens import capacity_of, gardens_of
 from storage.lease_tables import address_quarantine, lease
 from storage.over_allocation import load_state
 
@@ -50,6 +55,7 @@ def pool_parts(
                 "pool": pool.name,
                 "tenant": pool.tenant,
                 "area": pool.area,
+                "walled_garden": False,
                 "level": Level(state.memory(pool.name).level).name.lower(),
                 "leased": leased.get(pool.name, 0),
                 "offered": None,
@@ -66,4 +72,35 @@ def pool_parts(
                 "seconds_left": None,
             }
         )
-    return found
+    return found + [
+        _garden(pool, leased.get(pool.name, 0), connection.scalars(standing).all())
+        for pool in gardens_of(network)
+    ]
+
+
+def _garden(pool: Pool, leased: int, quarantined: Sequence[int]) -> dict[str, Any]:
+    prefixes = [prefix_of(text) for text in pool.prefixes]
+    spans = [(p.first, p.last) for p in prefixes if p.version == 4]
+    declined = sum(
+        any(first <= address <= last for first, last in spans)
+        for address in quarantined
+    )
+    capacity, used = capacity_of(pool), leased + declined
+    nothing = dict.fromkeys(("offered", "cooling", "seconds_left", "level"))
+    return {
+        "pool": pool.name,
+        "tenant": NETWORK,
+        "area": pool.area,
+        "walled_garden": True,
+        **nothing,
+        "leased": leased,
+        "declined": declined,
+        "lent": 0,
+        "borrowed": 0,
+        "free": max(0, capacity - used),
+        "owned": capacity,
+        "capacity": capacity,
+        "guaranteed": 0,
+        "burst_cap": capacity,
+        "utilisation": round(used / capacity, 4) if capacity else 1.0,
+    }

@@ -95,8 +95,10 @@ def carry_out(
     elif sent.result is None:
         kept = f"command {sent.number} waits for the address server"
         click.echo(f"{kept}, which carries it out when it runs", err=True)
-    else:
+    elif sent.result == Result.DONE:
         click.echo(f"{sent.result}: {sent.message}")
+    else:
+        fail(f"{sent.message} ({sent.result})")
     raise SystemExit(0 if sent.result == Result.DONE else 1)
 
 

@@ -37,8 +37,8 @@ def command(configuration: Path | None, isp: str | None, as_json: bool) -> None:
     """Show how full each pool is, in addresses, and how long it will last.
 
     What is neither leased, offered, declined, cooling nor free is kept: networks,
-    broadcasts, routers, relays and what the pool reserves. Walled gardens lend and
-    borrow nothing and are not listed; the metric fairlane_pool_addresses has them.
+    broadcasts, routers, relays and what the pool reserves. Walled gardens are the
+    Network Provider's; they lend and borrow nothing, and have no level.
     """
     plan = load_or_exit(configuration)
     answer = ask_role(plan, about="pools")

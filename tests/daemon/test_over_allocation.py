@@ -11,6 +11,7 @@ from access_network import network as access_network
 from leasing import GIADDR, network
 from msgspec import structs
 
+from config.addresses import Pool
 from config.schema import LeaseSettings
 from daemon.address_server import AddressServer
 from daemon.commands.pools import for_people
@@ -19,6 +20,7 @@ from daemon.over_allocation import answer
 from ipserver.answer import Ack, Offer
 from ipserver.ask import Agent, Ask, Message
 from storage.database import migrate, open_database
+from storage.pool_queries import pool_parts
 
 PARTS = ("leased", "offered", "declined", "cooling", "free")
 
@@ -48,6 +50,49 @@ def test_the_parts_of_a_pool_add_up(addresses: AddressServer) -> None:
     why = answer(addresses, {"about": "why", "line": "a-7"})
     assert ("offer", "granted_own", "a") == (why["answer"], why["reason"], why["pool"])
     assert ["a"] == [row["pool"] for row in why["pools"]]
+
+
+def test_a_walled_garden_is_shown_as_other_pools_are(
+    addresses: AddressServer, tmp_path: Path
+) -> None:
+    """Each part, utilisation, and how long it lasts while it fills; from the stores as
+    well, but for what is in memory alone."""
+    garden = Pool(
+        name="garden", area="harbour", walled_garden=True, prefixes=("10.9.0.0/24",)
+    )
+    known = network()
+    whole = structs.replace(known, pool=(*known.pool, garden))
+    began = addresses.now()
+    addresses.network = whole
+    addresses.allocation.change_network(whole, began)
+    addresses.over_allocation.agree(whole, began)
+    for second in range(0, 30, 10):
+        for number in range(second, second + 10):
+            ask = Ask(
+                *(Message.DISCOVER, "harbour", GIADDR, GIADDR),
+                *(Agent(circuit_id=b"none-%d" % number), b""),
+                *(b"\x01\x02\x00\x00\x00\x00" + bytes([number]), 0, 0, False),
+            )
+            addresses.allocation.answer(ask, began + second)
+        addresses.gardens.look(whole, addresses.allocation, began + second)
+    *_, row = answer(addresses, {"about": "pools"})["pools"]
+    assert ("garden", "network", True, None) == tuple(
+        row[key] for key in ("pool", "tenant", "walled_garden", "level")
+    )
+    assert (256, 30) == (row["capacity"], row["offered"])
+    assert row["utilisation"] == round(30 / (30 + row["free"]), 4)
+    assert 0 < row["seconds_left"] < 100_000
+    shown = for_people(row)
+    assert f"{row['utilisation']:.1%}" == shown["utilisation"]
+    assert shown["seconds_left"].endswith((" s", " min", " h", " d"))
+    database = open_database("sqlite", tmp_path)
+    with database.read.connect() as connection:
+        *_, stored = pool_parts(connection, whole, int(began))
+    database.close()
+    assert row.keys() == stored.keys()
+    assert ("garden", 0, None, 256, None) == tuple(
+        stored[key] for key in ("pool", "leased", "offered", "free", "seconds_left")
+    )
 
 
 RUNGS = {
