@@ -16,7 +16,7 @@ from config.tariffs import PercentileRate
 from rating.charge import Charge, RatingTag
 from rating.pricing import share_of
 from rating.samples import SAMPLE_SECONDS, percentile
-from rating.tariff import CompiledTariff
+from rating.tariff import CompiledTariff, Cut
 
 _MEGABIT = 1_000_000
 
@@ -61,8 +61,10 @@ def wholesale_charges(
     samples: Sequence[tuple[int, int]],
     sessions: Iterable[tuple[int, int]],
     loans: Iterable[Loan],
+    part: Cut | None = None,
 ) -> list[Charge]:
-    """Give what an ISP owes for the period of a day, as the version of it has it.
+    """Give what an ISP owes for the period of a day, as the version of it has it; or
+    for the ``part`` of it in which the tariff was the ISP's.
 
     ``samples`` are octets in and out of the cut's 5-minute samples, those of 0 may be
     left out; ``sessions`` starts and ends. ``span_of`` says which times are meant. The
@@ -71,8 +73,8 @@ def wholesale_charges(
     version = tariff.version_on(day)
     if version is None:
         return []
-    cut = tariff.cut_of(day)
-    start, end = span_of(tariff, day)
+    cut = part or tariff.cut_of(day)
+    start, end = span_of(tariff, day, part)
     config = version.config
     found: list[tuple[str, int, str, int]] = []
     for rate in config.percentile:
@@ -114,9 +116,24 @@ def wholesale_charges(
     ]
 
 
-def span_of(tariff: CompiledTariff, day: date) -> tuple[int, int]:
-    """Give the instants at which the period of a day begins and ends."""
-    cut = tariff.cut_of(day)
+def part_of(
+    tariff: CompiledTariff, day: date, since: int | None, until: int | None
+) -> Cut | None:
+    """Give the part of the period of a day in which an ISP paid by a tariff, that it
+    came to and left at some moments; None when that is no day of it."""
+    cut, day_of = tariff.cut_of(day), tariff.calendar.day_of
+    first = cut.first if since is None else max(cut.first, day_of(since))
+    next_ = cut.next if until is None else min(cut.next, day_of(until))
+    if first >= next_:
+        return None
+    return Cut(first.isoformat(), first, next_, cut.of_days)
+
+
+def span_of(
+    tariff: CompiledTariff, day: date, part: Cut | None = None
+) -> tuple[int, int]:
+    """Give the instants at which the period of a day, or its part, begins and ends."""
+    cut = part or tariff.cut_of(day)
     return tariff.calendar.midnight(cut.first), tariff.calendar.midnight(cut.next)
 
 

@@ -30,8 +30,15 @@ from rating.entry import NETWORK
 from rating.fees import fees_of
 from rating.posting import Poster
 from rating.pricing import share_of
-from rating.tariff import CompiledTariff
-from rating.wholesale import Loan, address_seconds, span_of, wholesale_charges
+from rating.tariff import CompiledTariff, Cut
+from rating.wholesale import (
+    Loan,
+    address_seconds,
+    part_of,
+    span_of,
+    wholesale_charges,
+)
+from services.wholesale_held import wholesale_held
 from storage.balances import samples_of
 from storage.database import Database
 from storage.entries import lock_head, post, read_closed
@@ -40,6 +47,7 @@ from storage.periodic_charges import (
     PeriodicCharge,
     charges_of,
     charges_of_isp,
+    charges_of_shape,
     end_charges,
     insert_charges,
     services_charged,
@@ -51,6 +59,12 @@ SETTLED_AFTER_SECONDS: Final = 6 * 3600
 
 _PERIODS_BACK: Final = 3
 """Ended periods whose shape is looked at: the daemon may have been down that long."""
+
+_LOOK_BACK_SECONDS: Final = (_PERIODS_BACK + 1) * 31 * 86_400
+"""A tariff that an ISP left longer ago has no such period any more."""
+
+_MONTH: Final = timedelta(days=31)
+"""No period is longer."""
 
 _AMOUNT: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
 _DAY: Final = timedelta(days=1)
@@ -101,13 +115,21 @@ class PeriodicCharges:
 
     def charge_isps(self, database: Database, now: int) -> None:
         """Charge the ISPs for the shape of their use in periods that have ended."""
-        for isp, name in self._wholesale_of.items():
-            if name is None:
-                continue
-            for day in self._ended(self._tariffs[name], now):
-                with database.write.begin() as connection:
-                    due = self._shape(connection, isp, name, day, now)
-                    self._post(connection, due, now)
+        since = now - _LOOK_BACK_SECONDS
+        with database.read.connect() as connection:
+            held = wholesale_held(connection, self._wholesale_of, since)
+        for isp, tariffs in held.items():
+            for name, begun, ended in tariffs:
+                tariff = self._tariffs.get(name)
+                if tariff is None:
+                    continue  # it has left the network, with its prices
+                for day in self._ended(tariff, now):
+                    part = part_of(tariff, day, begun, ended)
+                    if part is None:
+                        continue
+                    with database.write.begin() as connection:
+                        due = self._shape(connection, isp, tariff, part, now)
+                        self._post(connection, due, now)
 
     def _post(self, connection: Connection, due: Sequence[_Due], now: int) -> None:
         if not due:
@@ -255,14 +277,15 @@ class PeriodicCharges:
         self,
         connection: Connection,
         isp: str,
-        name: str,
-        day: date,
+        tariff: CompiledTariff,
+        part: Cut,
         now: int,
     ) -> list[_Due]:
-        tariff = self._tariffs[name]
-        start, end = span_of(tariff, day)
-        charged = charges_of_isp(connection, isp, name, tariff.cut_of(day).key)
-        if any(row.service == "" for row in charged):
+        day = part.first
+        start, end = span_of(tariff, day, part)
+        whole = tariff.cut_of(day)
+        charged = charges_of_isp(connection, isp, tariff.name, whole.key)
+        if self._is_charged(connection, isp, part):
             return []
         samples = list(samples_of(connection, isp, start, end))
         loans = loans_to(connection, isp, start, end)
@@ -275,23 +298,38 @@ class PeriodicCharges:
             if lent_by.lender == NETWORK
             for loan in some
         ]
-        charges = wholesale_charges(tariff, day, samples, sessions, own)
+        charges = wholesale_charges(tariff, day, samples, sessions, own, part)
+        days = part.first.isoformat(), part.next.isoformat()
         return [
-            _Due(charge, _row(isp, charge, None, now), wholesale=True, is_new=True)
+            _Due(charge, _row(isp, charge, None, now, days), True, is_new=True)
             for charge in charges
         ] + [
-            _Due(charge, _row(isp, charge, None, now), False, True, lender)
-            for lender, charge in _lent(tariff, day, loans)
+            _Due(charge, _row(isp, charge, None, now, days), False, True, lender)
+            for lender, charge in _lent(tariff, part, loans)
         ]
+
+    def _is_charged(self, connection: Connection, isp: str, part: Cut) -> bool:
+        """Say whether the shape of an ISP's use was charged for some day of a part, by
+        whichever tariff: of a charge that does not say its days, for its period."""
+        since = (part.first - _MONTH).isoformat()
+        for row in charges_of_shape(connection, isp, since):
+            tariff, first = self._tariffs.get(row.tariff), day_of(row.period)
+            if row.last_day is not None:
+                next_ = day_of(row.last_day)
+            else:
+                next_ = first + _DAY if tariff is None else tariff.cut_of(first).next
+            if first < part.next and part.first < next_:
+                return True
+        return False
 
 
 def _lent(
-    tariff: CompiledTariff, day: date, loans: Mapping[LentBy, Sequence[Loan]]
+    tariff: CompiledTariff, part: Cut, loans: Mapping[LentBy, Sequence[Loan]]
 ) -> Iterator[tuple[str, Charge]]:
     """Give what other ISPs are owed for their addresses, at the price of the loan: an
     amount for an address and hour. Other words are an agreement that is not ours."""
-    start, end = span_of(tariff, day)
-    version = tariff.version_on(day)
+    start, end = span_of(tariff, part.first, part)
+    version = tariff.version_on(part.first)
     assert version is not None
     for (lender, price), some in loans.items():
         if lender == NETWORK or not _AMOUNT.fullmatch(price):
@@ -304,7 +342,7 @@ def _lent(
                 tariff.name,
                 version.name,
                 f"addresses of {lender} at {price}",
-                tariff.cut_of(day).key,
+                part.key,
                 RatingTag.USAGE,
                 lent,
                 "address_seconds",
@@ -335,7 +373,13 @@ def _is_wholesale(tariff: CompiledTariff) -> bool:
     return tariff.config.isp is None
 
 
-def _row(tenant: str, charge: Charge, first: date | None, now: int) -> PeriodicCharge:
+def _row(
+    tenant: str,
+    charge: Charge,
+    first: date | None,
+    now: int,
+    days: tuple[str, str] | None = None,
+) -> PeriodicCharge:
     return PeriodicCharge(
         tenant,
         charge.service,
@@ -343,8 +387,8 @@ def _row(tenant: str, charge: Charge, first: date | None, now: int) -> PeriodicC
         charge.period,
         charge.element,
         charge.version,
-        None if first is None else first.isoformat(),
-        None,
+        days[0] if days else None if first is None else first.isoformat(),
+        days[1] if days else None,
         charge.amount,
         now,
     )

@@ -67,6 +67,17 @@ def charges_of_isp(
     return [PeriodicCharge(*row) for row in connection.execute(query)]
 
 
+def charges_of_shape(
+    connection: Connection, tenant: str, since: str
+) -> list[PeriodicCharge]:
+    """Give what an ISP was charged for all of its services together, of periods that
+    begin on a day or later."""
+    query = select(periodic_charge).where(
+        _ROWS.tenant == tenant, _ROWS.service == "", _ROWS.period >= since
+    )
+    return [PeriodicCharge(*row) for row in connection.execute(query)]
+
+
 def charge_behind(
     connection: Connection, key: tuple[str, str, str, str, str], day: str
 ) -> PeriodicCharge | None:
@@ -135,5 +146,6 @@ def sessions_between(
         columns.started_at < end,
         columns.last_seen_at > start,
     )
-    for row in connection.execution_options(yield_per=10_000).execute(query):
+    # As the statement's option: as the connection's it would be every statement's.
+    for row in connection.execute(query, execution_options={"yield_per": 10_000}):
         yield row.started_at, row.last_seen_at

@@ -9,18 +9,24 @@ from typing import Any
 from sqlalchemy import insert
 
 from config.loader import load_network
-from config.network import Network
+from config.network import Network, bodies
 from config.offers import Service
+from config.parties import Isp
 from config.settlement import Tax
-from config.tariffs import Fee, PercentileRate, Tariff, Version
+from config.tariffs import Fee, PeakRate, PercentileRate, Tariff, Version
 from rating.entry import Source
+from rating.pricing import share_of
 from services.corrections import Correction, Refusal, take_back
 from services.periodic_charges import PeriodicCharges
 from services.periods import levy_month
 from storage.balances import add_samples
 from storage.database import Database
 from storage.entry_queries import EntryFilter, list_entries
+from storage.network import Change, apply, has_object
 from storage.overallocation_tables import address_loan
+from storage.periodic_charges import PeriodicCharge, insert_charges
+from storage.sessions import insert_sessions
+from storage.tables import SESSION_COLUMNS
 
 DEMO = load_network(Path(__file__).parents[2] / "config" / "demo-network.toml")
 EURO = 1_000_000
@@ -300,6 +306,101 @@ def test_the_shape_of_a_period_is_charged_when_it_has_ended(
     assert [] == charged(database, network, at(12, 1, 5))
     assert [("2026-11", 0, 4 * EURO)] == charged(database, network, at(12, 1, 7))
     assert [] == charged(database, network, at(12, 2))
+
+
+def shaped(name: str, price: str, sessions: str) -> Tariff:
+    """A wholesale tariff with a percentile, and a price of simultaneous sessions."""
+    version = Version(
+        valid_from="2026-01-01",
+        percentile=(PercentileRate(name="transit", measure="sum", price=price),),
+        peak=(PeakRate(name="sessions", price=sessions),),
+    )
+    return Tariff(name=name, currency="EUR", zone="UTC", version=(version,))
+
+
+def moved(database: Database, now: int, wholesale: str) -> Network:
+    """Have aurora pay by another tariff from now on, in the change feed as well."""
+    tariffs = (shaped("slow", "2.00", "1.00"), shaped("fast", "4.00", "3.00"))
+    others = tuple(t for t in DEMO.tariff if t.isp is not None)
+    isps = (Isp(name="aurora", wholesale=wholesale), Isp(name="borealis"))
+    network = site(tariff=(*others, *tariffs), isp=isps)
+    body = bodies(network)["isp", "aurora"]
+    with database.write.begin() as connection:
+        known = has_object(connection, "isp", "aurora")
+        changes = [Change("modify" if known else "add", "isp", "aurora", body)]
+        apply(connection, changes, now)
+    return network
+
+
+def add_use(database: Database, month: int, day: int, mbit: int, sessions: int) -> None:
+    """Traffic of aurora all day, and sessions at once for an hour of it."""
+    octets = 300 * 125_000 * mbit
+    midnight = at(month, day, 0)
+    samples = {("aurora", midnight + 300 * n): [octets, 0] for n in range(288)}
+    row: dict[str, Any] = dict.fromkeys(SESSION_COLUMNS)
+    row |= dict.fromkeys(
+        ("input_octets", "output_octets", "input_packets", "output_packets"), 0
+    )
+    row |= {"nas": "bng1", "nas_identity": "bng1", "seconds": 3600, "points": b""}
+    row |= {"state": "closed", "started_derived": "reported", "tenant": "aurora"}
+    row |= {"started_at": at(month, day), "last_seen_at": at(month, day) + 3600}
+    row |= {"last_arrival_at": at(month, day) + 3600}
+    with database.write.begin() as connection:
+        add_samples(connection, samples)
+        first = 1000 * month + 20 * day
+        rows = [
+            tuple((row | {"id": n, "acct_session_id": str(n)}).values())
+            for n in range(first, first + sessions)
+        ]
+        insert_sessions(connection, rows)
+
+
+def test_an_isp_that_comes_to_another_tariff_pays_each_for_its_own_days(
+    database: Database,
+) -> None:
+    """Ten days of November by one tariff, and twenty by another: percentile and peak
+    of each are those of its days, at that share of its price; once, and December is
+    the new tariff's alone. Back and forth, each day is paid by the tariff it had."""
+    moved(database, at(1, 1), "slow")
+    for day in range(1, 11):
+        add_use(database, 11, day, mbit=3, sessions=2)
+    network = moved(database, at(11, 11), "fast")
+    for day in range(11, 31):
+        add_use(database, 11, day, mbit=6, sessions=5)
+    slow = (3 * 2 * EURO // 3, share_of(2 * 1 * EURO, 1, 3))
+    fast = (6 * 4 * EURO * 2 // 3, 5 * 3 * EURO * 2 // 3)
+    expected = sorted(("2026-11", 0, amount) for amount in (*slow, *fast))
+    assert [] == charged(database, network, at(12, 1, 5))
+    assert expected == charged(database, network, at(12, 1, 7))
+    add_use(database, 12, 1, mbit=1, sessions=3)
+    assert [] == charged(database, network, at(12, 9))
+    network = moved(database, at(12, 11), "slow")
+    network = moved(database, at(12, 21), "fast")
+    for day in range(11, 21):
+        add_use(database, 12, day, mbit=31, sessions=1)
+    found = [amount for _, _, amount in charged(database, network, at(1, 2) + YEAR)]
+    months = (4 * 1, 3 * 3, 2 * 31, 1 * 1)  # Mbit/s and sessions, at each their prices
+    assert sorted(share_of(euros * EURO, 10, 31) for euros in months) == sorted(found)
+    assert [] == charged(database, network, at(1, 3) + YEAR)
+
+
+def test_a_month_that_was_charged_whole_is_not_charged_again_in_parts(
+    database: Database,
+) -> None:
+    """As it was before each tariff had its own days: by the new one, all of it."""
+    moved(database, at(1, 1), "slow")
+    network = moved(database, at(11, 11), "fast")
+    add_use(database, 11, 5, mbit=3, sessions=2)
+    whole = PeriodicCharge(
+        *("aurora", "", "fast", "2026-11-01", "transit", "2026-01-01"),
+        *(None, None, 12 * EURO, at(12, 1, 7)),
+    )
+    with database.write.begin() as connection:
+        insert_charges(connection, [whole])
+    assert [] == charged(database, network, at(12, 2))
+
+
+YEAR = 365 * 86_400
 
 
 def test_addresses_lent_are_paid_by_the_hour(database: Database) -> None:
