@@ -31,6 +31,7 @@ from rating.bsp_usage import (
 from rating.entry import UnbalancedError
 from rating.posting import Poster
 from rating.rater import Rater, Unrated
+from services.buyers import Buyers
 from services.catalogue import Catalogue
 from storage import balances as stored
 from storage import bsp_usage as repository
@@ -91,11 +92,11 @@ def recycle(
             rows = repository.records_in(
                 connection, UsageState.REJECTED, after, _SLICE, bsp
             )
+            buyers = Buyers(connection, catalogue, now)
             for row in rows:
                 after = row.id
-                values = _checked(
-                    catalogue, row.bsp, msgspec.json.decode(row.body), now
-                )
+                record = msgspec.json.decode(row.body)
+                values = _checked(catalogue, buyers, row.bsp, record, now)
                 taken += values["state"] == UsageState.GUIDED
                 repository.change_record(connection, row.id, updated_at=now, **values)
         if len(rows) < _SLICE:
@@ -169,6 +170,7 @@ def _receive(
         row.event_id: (row.body, row.state, row.reason)
         for row in repository.known_bodies(connection, bsp, ids).values()
     }
+    buyers = Buyers(connection, catalogue, now)
     rows: list[dict[str, Any]] = []
     receipts = []
     for record, body, event_id in zip(records, bodies, ids, strict=True):
@@ -177,7 +179,7 @@ def _receive(
             same = Outcome.DUPLICATE if its_body == body else Outcome.CONFLICT
             receipts.append(Receipt(event_id, same, state, reason))
             continue
-        values = _checked(catalogue, bsp, record, now)
+        values = _checked(catalogue, buyers, bsp, record, now)
         known[event_id] = body, values["state"], values["reason"]
         rows.append(
             {"bsp": bsp, "event_id": event_id, "body": body, "aggregate_id": None}
@@ -201,7 +203,7 @@ def _event_id(record: object, body: str) -> str:
 
 
 def _checked(
-    catalogue: Catalogue, bsp: str, record: object, now: int
+    catalogue: Catalogue, buyers: Buyers, bsp: str, record: object, now: int
 ) -> dict[str, Any]:
     """The columns of a record that follow from what it says and the network."""
     values: dict[str, Any] = dict.fromkeys(
@@ -211,7 +213,7 @@ def _checked(
     event = read_event(record, now)
     if isinstance(event, Rejected):
         return values | {"reason": event.value}
-    found = _guide(catalogue, bsp, event)
+    found = _guide(catalogue, buyers, bsp, event)
     if isinstance(found, Rejected):
         return values | {"reason": found.value}
     return values | {
@@ -225,11 +227,13 @@ def _checked(
     }
 
 
-def _guide(catalogue: Catalogue, bsp: str, event: UsageEvent) -> Service | Rejected:
+def _guide(
+    catalogue: Catalogue, buyers: Buyers, bsp: str, event: UsageEvent
+) -> Service | Rejected:
     meter = catalogue.meters.get(event.meter)
     if meter is None or meter.bsp != bsp:
         return Rejected.UNKNOWN_METER
-    service = catalogue.service_of(event.user)
+    service = buyers.service_of(event.user, event.started_at)
     if service is None:
         return Rejected.UNKNOWN_USER
     seller = catalogue.bsps[bsp]

@@ -67,7 +67,7 @@ class Catalogue:
     def offer(
         self,
         bsp: str,
-        user: str,
+        service: Service | None,
         product: str,
         amount: int | None,
         currency: str,
@@ -75,10 +75,11 @@ class Catalogue:
     ) -> Offer | Denial:
         """Price what a subscriber buys at a BSP at a time, or say why it cannot be.
 
-        ``amount`` is the BSP's own price in micro-units, None for the catalogue's.
+        ``service`` is the subscriber's, None where nobody has that name
+        (``services.buyers``); ``amount`` is the BSP's own price in micro-units, None
+        for the catalogue's.
         """
         seller = self.bsps.get(bsp)
-        service = self.service_of(user)
         if service is None:
             return Denial.UNKNOWN_USER
         if seller is None or (seller.isps and service.isp not in seller.isps):

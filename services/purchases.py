@@ -27,6 +27,7 @@ from rating.purchase import (
     split,
     untimely,
 )
+from services.buyers import Buyers
 from services.catalogue import Catalogue, Offer
 from storage import purchases as repository
 from storage.database import Database
@@ -109,9 +110,13 @@ def recycle(database: Database, catalogue: Catalogue, now: int) -> list[Answer]:
     while True:
         with database.write.begin() as connection:
             rows = repository.pending(connection, after, _RECYCLED_AT_ONCE)
+            buyers = Buyers(connection, catalogue, now)
             for row in rows:
                 event = msgspec.json.decode(row.body, type=Event)
-                answers.append(_sell_again(connection, catalogue, row, event, now))
+                service = buyers.service_of(event.user, event.at)
+                offer = catalogue.offer(row.bsp, service, event.product, event.amount,
+                                  event.currency, event.at)  # fmt: skip
+                answers.append(_sell_again(connection, row, event, offer, now))
                 after = row.id
         if len(rows) < _RECYCLED_AT_ONCE:
             return answers
@@ -136,7 +141,8 @@ def _begin(
     offer: Offer | Denial | None = untimely(event.at, now)
     at = now if offer else event.at  # what cannot be a time is in the event's body
     if offer is None:
-        offer = catalogue.offer(bsp, event.user, event.product, event.amount,
+        service = Buyers(connection, catalogue, now).service_of(event.user, at)
+        offer = catalogue.offer(bsp, service, event.product, event.amount,
                           event.currency, at)  # fmt: skip
     denial = offer if isinstance(offer, Denial) else None
     if isinstance(offer, Offer):
@@ -179,10 +185,12 @@ def _begin(
 
 
 def _sell_again(
-    connection: Connection, catalogue: Catalogue, row: Row[Any], event: Event, now: int
+    connection: Connection,
+    row: Row[Any],
+    event: Event,
+    offer: Offer | Denial,
+    now: int,
 ) -> Answer:
-    offer = catalogue.offer(row.bsp, event.user, event.product, event.amount,
-                      event.currency, event.at)  # fmt: skip
     if isinstance(offer, Denial):
         repository.change_purchase(
             connection, row.id, reason=offer.value, updated_at=now

@@ -166,7 +166,7 @@ def changes_since(
 def last_bodies(
     connection: Connection, kind: str, names: Sequence[str]
 ) -> dict[str, Mapping[str, Any]]:
-    """Give the last body that objects had, deleted or not; it reads the whole feed."""
+    """Give the last body that objects had, deleted or not."""
     found: dict[str, Mapping[str, Any]] = {}
     for first in range(0, len(names), _NAMES_AT_ONCE):
         columns = change.c
@@ -195,6 +195,39 @@ def bodies_of_modified(
     rows = connection.execute(query.order_by(columns.name, columns.number))
     for name, some in groupby(rows, lambda row: row.name):
         yield name, [(row.at, row.body) for row in some]
+
+
+States = list[tuple[int, Mapping[str, Any] | None]]
+"""What an object was, from when (epoch seconds) on, in order; None is not there."""
+
+
+def touched_since(connection: Connection, kind: str, since: int) -> dict[str, int]:
+    """Give the objects of a kind that were modified or deleted since a time (epoch
+    seconds), each with when last."""
+    columns = change.c
+    query = select(columns.name, func.max(columns.at)).where(
+        columns.kind == kind,
+        columns.action.in_(("modify", "delete")),
+        columns.at >= since,
+    )
+    rows = connection.execute(query.group_by(columns.name))
+    return {row[0]: row[1] for row in rows}
+
+
+def states_of(
+    connection: Connection, kind: str, names: Sequence[str]
+) -> dict[str, States]:
+    """Give all that objects of a kind ever were, by name."""
+    found: dict[str, States] = {}
+    columns = change.c
+    for first in range(0, len(names), _NAMES_AT_ONCE):
+        some = names[first : first + _NAMES_AT_ONCE]
+        query = select(columns.name, columns.at, columns.body).where(
+            columns.kind == kind, columns.name.in_(some)
+        )
+        for name, at, body in connection.execute(query.order_by(columns.number)):
+            found.setdefault(name, []).append((at, body))
+    return found
 
 
 def has_object(connection: Connection, kind: str, name: str) -> bool:

@@ -167,6 +167,9 @@ change: Final = Table(
     sqlite_autoincrement=True,
 )
 
+Index("change_by_name", change.c.kind, change.c.name)
+Index("change_by_time", change.c.kind, change.c.action, change.c.at)
+
 # One row: the highest id of usage that was rolled up, or was looked at for it.
 rollup_position: Final = Table(
     "rollup_position",
