@@ -82,13 +82,6 @@ class _Observer:
             )
             self._drops[endpoint] = drops
 
-    def pools(self, addresses: AddressServer) -> None:
-        for pool in addresses.network.pool:
-            usage = addresses.allocation.pool_usage(pool.name)
-            for state in ("leased", "offered", "declined", "cooling", "free"):
-                count = getattr(usage, state)
-                address_metrics.POOL_ADDRESSES.labels(pool.name, state).set(count)
-
 
 class _Tracer:
     """Shows each datagram that a live trace asks for, and what became of it."""
@@ -202,7 +195,7 @@ async def run(role: RoleContext) -> None:
     role.beat()
     await _load(role, addresses, database, log)
 
-    observer = _Observer()
+    observer, gauges = _Observer(), over_allocation.Gauges()
     writer = await open_journal(role, log)
     commits = GroupCommit(writer, monotonic=clock.monotonic, observe=observer.commit)
     endpoints = [DatagramSocket(sock) for sock in role.sockets.get("dhcp", ())]
@@ -230,8 +223,7 @@ async def run(role: RoleContext) -> None:
             if clock.monotonic() - published >= 1.0:
                 published = clock.monotonic()
                 observer.publish(server.statistics, endpoints)
-                observer.pools(addresses)
-                over_allocation.publish(addresses.over_allocation)
+                gauges.publish(addresses)
                 metrics.JOURNAL_QUEUE_RECORDS.set(server.queued)
             _say_health(role, commits, feed, server)
             await role.stopped_within(0.001 if more else _TURN_SECONDS)

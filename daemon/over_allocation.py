@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from typing import Any
+from typing import Any, Final
 
 from netaddr import IPAddress
 
@@ -57,21 +57,45 @@ def _pending(database: Database, after: int) -> list[Command]:
         return pending(connection, after)
 
 
-def publish(over_allocation: OverAllocation) -> None:
-    """Set the gauges to what there is."""
-    state = over_allocation.state
-    requests = Counter(request.state for request in state.requests.values())
-    for name in RequestState:
-        if name not in TERMINAL:
-            address_metrics.OVER_ALLOCATION_REQUESTS.labels(name).set(requests[name])
-    loans = Counter(loan.state for loan in state.loans.values())
-    for stage in BlockState:
-        address_metrics.ADDRESS_LOANS.labels(stage).set(loans[stage])
-    for pool, pressure, _ in over_allocation.pools():
-        for part in ("lent", "borrowed", "capacity"):
-            count = getattr(pressure, part)
-            address_metrics.POOL_ADDRESSES.labels(pool.name, part).set(count)
-        address_metrics.POOL_UTILISATION.labels(pool.name).set(pressure.utilisation)
+class Gauges:
+    """Sets the gauges to what there is, and to 0 those of a pool that is gone: a gauge
+    of one process among several keeps its last value.
+    """
+
+    def __init__(self) -> None:
+        self._pools: set[str] = set()
+
+    def publish(self, addresses: AddressServer) -> None:
+        """Set all of them."""
+        over_allocation = addresses.over_allocation
+        state = over_allocation.state
+        requests = Counter(request.state for request in state.requests.values())
+        for standing in set(RequestState) - TERMINAL:
+            gauge = address_metrics.OVER_ALLOCATION_REQUESTS.labels(standing)
+            gauge.set(requests[standing])
+        loans = Counter(loan.state for loan in state.loans.values())
+        for stage in BlockState:
+            address_metrics.ADDRESS_LOANS.labels(stage).set(loans[stage])
+        before, self._pools = self._pools, {p.name for p in addresses.network.pool}
+        for name in self._pools:
+            _set(name, _USED, addresses.allocation.pool_usage(name))
+        for pool, pressure, _ in over_allocation.pools():
+            _set(pool.name, _HELD, pressure)
+            utilisation = address_metrics.POOL_UTILISATION.labels(pool.name)
+            utilisation.set(pressure.utilisation)
+        for name in before - self._pools:
+            _set(name, (*_USED, *_HELD), None)
+            address_metrics.POOL_UTILISATION.labels(name).set(0)
+
+
+_USED: Final = ("leased", "offered", "declined", "cooling", "free")
+_HELD: Final = ("lent", "borrowed", "capacity")
+
+
+def _set(pool: str, parts: tuple[str, ...], figures: object) -> None:
+    for part in parts:
+        count = getattr(figures, part) if figures is not None else 0
+        address_metrics.POOL_ADDRESSES.labels(pool, part).set(count)
 
 
 def answer(addresses: AddressServer, question: dict[str, Any]) -> dict[str, Any]:

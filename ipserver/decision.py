@@ -2,8 +2,9 @@
 
 The snapshot has everything that counts, policy included, and is stored with the
 decision: computing it again gives the same, which an audit does. The order of the ways
-is the order in which they hurt: what the pool has lent, the reserve, a lender that
-agreed beforehand, somebody who must be asked, what is coming back, no.
+is the order in which they hurt: what the pool has lent, its ISP's own elsewhere, the
+reserve, a lender that agreed beforehand, somebody who must be asked, what is coming
+back, no.
 """
 
 from __future__ import annotations
@@ -148,7 +149,11 @@ def decide(snapshot: Snapshot) -> Decision:
         return _deny(snapshot, Reason.CAP)
     if below:
         return _entitled(snapshot, blocks, recalls)
-    automatic = _from_reserve(snapshot, blocks) or _from_lender(snapshot, blocks)
+    automatic = (
+        _from_own(snapshot, blocks)
+        or _from_reserve(snapshot, blocks)
+        or _from_lender(snapshot, blocks)
+    )
     if automatic is not None:
         reason, option = automatic
         return Decision(Outcome.GRANT, reason, chosen=option, recalls=recalls)
@@ -210,8 +215,9 @@ def _entitled(snapshot: Snapshot, blocks: int, recalls: tuple[int, ...]) -> Deci
     still = short - snapshot.coming_back
     more, size = _recall(others, still) if still > 0 else ((), still)
     lacking = -(-(still - size) // snapshot.block)
-    lent = _from_lender(snapshot, min(blocks, lacking)) if lacking > 0 else None
-    if lent is None:
+    some = min(blocks, lacking)
+    lent = _from_own(snapshot, some) or _from_lender(snapshot, some)
+    if lacking <= 0 or lent is None:
         return _wait(snapshot, (*recalls, *more))
     return Decision(Outcome.GRANT, lent[0], chosen=lent[1], recalls=(*recalls, *more))
 
@@ -243,10 +249,12 @@ def _from_reserve(snapshot: Snapshot, blocks: int) -> tuple[Reason, Option] | No
     return None if best is None else (Reason.FROM_RESERVE, best)
 
 
-def _from_lender(snapshot: Snapshot, blocks: int) -> tuple[Reason, Option] | None:
+def _from_own(snapshot: Snapshot, blocks: int) -> tuple[Reason, Option] | None:
     own = _best([(s, _spare(snapshot, s, blocks)) for s in _kind(snapshot, "own")])
-    if own is not None:
-        return Reason.FROM_OWN, own
+    return None if own is None else (Reason.FROM_OWN, own)
+
+
+def _from_lender(snapshot: Snapshot, blocks: int) -> tuple[Reason, Option] | None:
     if snapshot.borrow_policy != "auto":
         return None
     lenders = [s for s in _kind(snapshot, "isp") if s.consent == "auto"]

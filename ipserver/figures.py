@@ -63,12 +63,8 @@ class Figures:
         )
 
     def burst_cap(self, pool: Holder) -> int:
-        """B: the most a pool may have; what it owns is always its to use, and a
-        guarantee is kept in whole blocks.
-        """
-        owned, size = self._state.tally(pool.name).owned, self.block_size()
-        whole = owned + -(-max(0, pool.guaranteed - owned) // size) * size
-        return max(whole, pool.guaranteed + pool.burst)
+        """B: the most a pool may have."""
+        return pool.burst_cap(self._state.tally(pool.name).owned, self.block_size())
 
     def slack(self, lender: Holder) -> int:
         """How many addresses a lender can do without, its promises kept."""
@@ -127,7 +123,7 @@ class Figures:
 
     def block_size(self) -> int:
         """How many addresses change hands at once."""
-        return 1 << (32 - self.terms.policy.block_prefix_length)
+        return self.terms.block_size
 
     def sources(self, pool: Holder, most: int) -> tuple[Source, ...]:
         """List who could give blocks to a pool: reserves and its ISP's own first, which

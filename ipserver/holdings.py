@@ -50,12 +50,24 @@ class Holder(NamedTuple):
             return False
         return other.tenant not in self.never_lend_to
 
+    def burst_cap(self, owned: int, block: int) -> int:
+        """The most that a pool may have: what it owns is always its to use, and a
+        guarantee is kept in whole blocks.
+        """
+        whole = owned + -(-max(0, self.guaranteed - owned) // block) * block
+        return max(whole, self.guaranteed + self.burst)
+
 
 class Terms(NamedTuple):
     """The parties' terms at one time; ``holders`` by name."""
 
     holders: dict[str, Holder]
     policy: OverAllocation
+
+    @property
+    def block_size(self) -> int:
+        """How many addresses change hands at once."""
+        return 1 << (32 - self.policy.block_prefix_length)
 
     def blocks(self) -> Iterable[Block]:
         """Cut every IPv4 prefix into blocks at home, in the order of the holders."""

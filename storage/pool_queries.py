@@ -67,7 +67,7 @@ def pool_parts(
                 "owned": tally.owned,
                 "capacity": capacity,
                 "guaranteed": pool.guaranteed,
-                "burst_cap": max(tally.owned, pool.guaranteed + pool.burst),
+                "burst_cap": pool.burst_cap(tally.owned, terms.block_size),
                 "utilisation": round(used / capacity, 4) if capacity else 1.0,
                 "seconds_left": None,
             }

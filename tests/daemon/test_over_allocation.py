@@ -16,11 +16,12 @@ from config.schema import LeaseSettings
 from daemon.address_server import AddressServer
 from daemon.commands.pools import for_people
 from daemon.commands.why import facts
-from daemon.over_allocation import answer
+from daemon.over_allocation import Gauges, answer
 from ipserver.answer import Ack, Offer
 from ipserver.ask import Agent, Ask, Message
 from storage.database import migrate, open_database
 from storage.pool_queries import pool_parts
+from telemetry import metrics
 
 PARTS = ("leased", "offered", "declined", "cooling", "free")
 
@@ -93,6 +94,26 @@ def test_a_walled_garden_is_shown_as_other_pools_are(
     assert ("garden", 0, None, 256, None) == tuple(
         stored[key] for key in ("pool", "leased", "offered", "free", "seconds_left")
     )
+
+
+def test_the_gauges_of_a_pool_that_is_gone_say_nothing(
+    addresses: AddressServer,
+) -> None:
+    """No alarm goes on for a pool that there is no more."""
+    gauges = Gauges()
+    gauges.publish(addresses)
+    free = ("fairlane_pool_addresses", {"pool": "b", "state": "free"})
+    capacity = ("fairlane_pool_addresses", {"pool": "b", "state": "capacity"})
+    assert metrics.REGISTRY.get_sample_value(*free)
+    assert 64 == metrics.REGISTRY.get_sample_value(*capacity)
+    served = addresses.network
+    kept = tuple(row for row in served.pool if row.name == "a")
+    addresses.network = structs.replace(served, pool=kept)
+    addresses.allocation.change_network(addresses.network, addresses.now())
+    addresses.over_allocation.agree(addresses.network, addresses.now())
+    gauges.publish(addresses)
+    assert 0 == metrics.REGISTRY.get_sample_value(*free)
+    assert 0 == metrics.REGISTRY.get_sample_value(*capacity)
 
 
 RUNGS = {

@@ -73,6 +73,8 @@ def decided(*sources: Source, **changes: Any) -> Decision:
         ([isp(lendable=16), isp("cirrus", 32)], {"need": 32}, "granted_borrowed", None),
         # Its own pool elsewhere before another's, and without anybody's policy.
         ([isp(), isp("aurora")], {"borrow_policy": "never"}, "granted_own", None),
+        # And before the reserve, which is everybody's.
+        ([reserve(320), isp("aurora")], {}, "granted_own", ("aurora-pool", 1)),
         # Below its guarantee: at once, from the last twentieth as well.
         ([reserve(16)], {"guaranteed": 80}, "granted_emergency", ("r", 1)),
         (
