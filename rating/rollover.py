@@ -30,21 +30,27 @@ def roll(older: Balance, newer: Balance) -> None:
 def take_back(older: Balance, newer: Balance) -> bool:
     """Give use beyond an allowance what rolled out of it and can be spared; say whether
     there was any. The older one is to be settled then."""
-    is_any = False
     remaining = newer.remaining()
-    for at, place in _alike(older, newer):
-        beyond = sum(
-            older.quantities[rate] - older.included[rate]
-            for rate in older.version.allowances[at].rates
-        )
-        back = min(older.moved[at], newer.rolled[place], beyond, remaining[place])
-        if back > 0:
-            older.moved[at] -= back
-            newer.rolled[place] -= back
-            is_any = True
-    if is_any:
-        older.grant()
-        newer.grant()
+    spare = [
+        (at, place, min(older.moved[at], newer.rolled[place], remaining[place]))
+        for at, place in _alike(older, newer)
+    ]
+    if not any(part for _, _, part in spare):
+        return False
+    # With all of it back, what is left then was not needed: allowances share rates, so
+    # one that is used up can want another one's.
+    for at, _, part in spare:
+        older.moved[at] -= part
+    older.grant()
+    left = older.left_now()
+    is_any = False
+    for at, place, part in spare:
+        kept = min(left[at], part)
+        older.moved[at] += kept
+        newer.rolled[place] -= part - kept
+        is_any = is_any or kept < part
+    older.grant()
+    newer.grant()
     return is_any
 
 

@@ -180,6 +180,48 @@ def test_what_rolls_over_makes_no_use_dearer_by_coming_late(
         assert balance is None or min(balance.granted) >= 0
 
 
+SHARED_RATES: dict[str, Any] = {
+    "rate": [
+        {"name": "up", "measure": "in", "price": "1", "per": "1 GB"},
+        {"name": "down", "measure": "out", "price": "1", "per": "1 GB"},
+    ],
+    "allowance": [
+        {"name": "first", "quantity": "2 GB", "rates": ["up"], "priority": 1},
+        {"name": "both", "quantity": "4 GB", "rates": ["up", "down"]},
+    ],
+}
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=4),
+    st.lists(st.sampled_from(["1 GB", "2 GB", "4 GB"]), min_size=2, max_size=2),
+)
+def test_an_allowance_comes_back_for_another_one_s_sake(
+    november: list[tuple[int, int]], rollovers: list[str]
+) -> None:
+    """Use in and out goes by an allowance of its own and one that both share: what
+    rolled out of the first comes back to late use, too, where the shared one is used up
+    by what it would have been for; so the money is as in order of time."""
+    allowances = [
+        a | {"rollover": r}
+        for a, r in zip(SHARED_RATES["allowance"], rollovers, strict=True)
+    ]
+    made = network(SHARED_RATES | {"allowance": allowances})
+    records = [
+        usage(START + n * 600, START + n * 600 + 600, i * GB, o * GB, usage_id=n)
+        for n, (i, o) in enumerate(november)
+    ]
+    sums = []
+    for december_is_open in (False, True):
+        rater = rater_of(made)
+        for month in (0, 1)[: 1 + december_is_open]:
+            at = record(0, 0, month).started_at
+            rater.adopt(rater.open_period(SERVICE, at))
+            rater.open_period(SERVICE, at)
+        sums.append(money(rated(rater, records)))
+    assert sums[0] == sums[1]
+
+
 def test_a_record_over_a_period_s_end_uses_what_is_left_before_it_rolls_over() -> None:
     """As two records would, if its NAS had cut it there: 10 GB are left and no more
     than 4 may go, of which the 8 before midnight leave 2."""
