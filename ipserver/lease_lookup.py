@@ -62,6 +62,12 @@ class LeaseLookup(BlockLeasing):
         self._decisions: dict[LineId, Decision] = {}
         self._older_decisions: dict[LineId, Decision] = {}
 
+    def pool_leasing(self, address: int) -> str:
+        """Name the pool that leases an address, borrowed ones included; "" for none."""
+        block = self._space.block_at(address)
+        number = self._space.pool[block] if block != NONE else NONE
+        return self._space.pools[number].name if number != NONE else ""
+
     def by_address(self, address: int, now: float) -> KnownLease | None:
         """Find the live lease of an address."""
         slot = self._table.slot_of.get(address, NONE)

@@ -69,25 +69,22 @@ class NetworkOptions:
             if (address := IPAddress(relay.giaddr)).version == 4
         )
         self._pools: dict[str, dict[int, bytes]] = {}
-        subnets: list[tuple[Subnet, str]] = []
+        self._subnets: list[Subnet] = []
         for pool in network.pool:
             area = areas.get(pool.area)
             options = dict(_encoded(area)) if area is not None else {}
             options |= _encoded(pool)
             self._pools[pool.name] = options
             routers = pool.routers or (area.routers if area is not None else ())
-            subnets += [
-                (_subnet(prefix, routers, relays), pool.name)
-                for prefix in _prefixes(pool.prefixes)
+            self._subnets += [
+                _subnet(prefix, routers, relays) for prefix in _prefixes(pool.prefixes)
             ]
-        subnets += [
-            (_subnet(prefix, (), relays), "")
+        self._subnets += [
+            _subnet(prefix, (), relays)
             for reserve in network.reserve
             for prefix in _prefixes(reserve.prefixes)
         ]
-        subnets.sort()
-        self._subnets = [subnet for subnet, _ in subnets]
-        self._owners = [pool for _, pool in subnets]
+        self._subnets.sort()
         self._firsts = [subnet.first for subnet in self._subnets]
         self._tails: dict[tuple[str, int, bytes], bytes] = {}
 
@@ -119,11 +116,6 @@ class NetworkOptions:
         if _ROUTER in codes:
             codes = [_MASK, *codes]
         return [found.pop(code) for code in codes if code in found]
-
-    def pool_at(self, address: int) -> str:
-        """Name the pool whose prefix an address is in; "" for none."""
-        place = self._place(address)
-        return self._owners[place] if place is not None else ""
 
     def covers(self, address: int) -> bool:
         """Tell whether an address is one of this network's."""

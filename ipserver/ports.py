@@ -56,3 +56,6 @@ class Answers(Protocol):
 
     def answer(self, ask: Ask, now: float) -> Answer:
         """Decide."""
+
+    def pool_leasing(self, address: int) -> str:
+        """Name the pool that leases an address, borrowed ones included; "" for none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from ipserver.agent import encode
@@ -111,10 +112,17 @@ class Replies:
         )
         return self._whole(question, content, "", 0), self._target(question, source)
 
-    def inform(self, question: Question, source: bytes, came_to: bytes) -> Addressed:
+    def inform(
+        self,
+        question: Question,
+        pool_of: Callable[[int], str],
+        source: bytes,
+        came_to: bytes,
+    ) -> Addressed:
         """Answer a DHCPINFORM: no address and no lease time (RFC 2131 section 4.3.5).
 
-        It goes to ciaddr; without one through the relay, by broadcast.
+        It goes to ciaddr; without one through the relay, by broadcast. ``pool_of``
+        names the pool that leases an address, whose options they are.
         """
         octets, options = question.query.octets, question.query.options
         client, relay = octets[12:16], question.relay
@@ -126,7 +134,7 @@ class Replies:
             client=client,
             broadcast=client == _NOWHERE,
         )
-        whole = self._whole(question, content, self._options.pool_at(address), address)
+        whole = self._whole(question, content, pool_of(address), address)
         if client == _NOWHERE or self._to_source:
             return whole, self._target(question, source)
         return whole, sockaddr(client, CLIENT_PORT)

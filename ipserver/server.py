@@ -243,7 +243,8 @@ class DhcpServer:
     def _tell(self, arrival: Arrival, question: Question, came_to: bytes) -> None:
         """Answer what is only a question: INFORM and LEASEQUERY."""
         if question.query.type == MessageType.INFORM:
-            reply = self._replies.inform(question, arrival.source, came_to)
+            pool_of = self._answers.pool_leasing
+            reply = self._replies.inform(question, pool_of, arrival.source, came_to)
             self._reply(arrival, reply, "ack", "inform")
             return
         source = arrival.source

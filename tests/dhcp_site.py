@@ -78,6 +78,10 @@ class Scripted:
         self.asks.append(ask)
         return self.answers.pop(0)
 
+    def pool_leasing(self, address: int) -> str:
+        """Nobody leases."""
+        return ""
+
 
 class Site:
     """A server on an access network (``access_network.network``)."""

@@ -38,6 +38,7 @@ from dhcp_site import (
 from config.plant import Area, Relay
 from ipserver.answer import Ack, Lease, Nak, Offer, Park, Silence
 from ipserver.ask import Message
+from ipserver.block import Block
 from ipserver.outcomes import Drop
 
 LEASE = Lease(number("100.64.0.9"), "aurora-harbour", 3600, 1800, 3150, "granted_own")
@@ -369,6 +370,23 @@ def test_an_inform_gets_options_and_no_lease_rfc_2131_section_4_3_5(site: Site) 
     assert ip("255.255.255.192") == ack.options[1]
     assert not {51, 58, 59} & ack.options.keys()
     assert sockaddr("100.64.0.9", 68) == target
+
+
+def test_an_inform_from_a_lent_block_gets_its_borrower_s_options(
+    tmp_path: Path,
+) -> None:
+    """As with the lease: mask and router of the subnet, servers of who leases there."""
+    known = network(pool={"dns_servers": ("192.0.2.53",)})
+    site = Site(tmp_path, known)
+    first = number("100.65.0.0")
+    lent = Block(first, first + 63, "borealis-harbour", "aurora-harbour", 1)
+    site.allocation.close_block(lent)
+    site.allocation.open_block(lent, "aurora-harbour", 900)
+    datagram = message(INFORM, giaddr="0.0.0.0", ciaddr="100.65.0.9")
+    (ack,) = site.ask(datagram, source="100.65.0.9")
+    assert ip("192.0.2.53") == ack.options[6]
+    assert ip("255.255.255.192") == ack.options[1]
+    site.close()
 
 
 def test_a_relayed_inform_without_an_address_goes_through_the_relay(site: Site) -> None:
