@@ -96,6 +96,8 @@ def _fee_behind(connection: Connection, entry: Entry) -> PeriodicCharge | None:
     if book.source != Source.FEE or not lines:
         return None
     [line] = lines
+    if line.started_at == line.ended_at:
+        return None  # a top-up, which may be called like a fee
     tariff = (book.tariff or book.wholesale_tariff).rpartition("@")[0]
     key = book.tenant, posting.service or "", tariff, line.period, line.element
     day = datetime.fromtimestamp(posting.at, ZoneInfo(book.zone)).date().isoformat()

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from config.network import Network
 from rating.posting import Poster
 from rating.rater import Rater, Unrated
+from rating.tariff import CompiledTariff
 from storage.balances import (
     balances_rewritten,
     begun_rows,
@@ -28,6 +29,18 @@ from storage.entries import lock_head, post, read_closed
 from storage.quota_events import insert_quota_events
 
 _UNBOUNDED: Final = 2**62
+
+
+def sold_to(network: Network, service: str, at: int) -> list[str]:
+    """Name the top-ups that a service's tariff sells at a time, in epoch seconds."""
+    offerings = {offering.name: offering.tariff for offering in network.offering}
+    wanted = {offerings.get(s.offering) for s in network.service if s.name == service}
+    found: list[str] = []
+    for tariff in network.tariff:
+        compiled = CompiledTariff(tariff) if tariff.name in wanted else None
+        version = compiled and compiled.version_on(compiled.calendar.day_of(at))
+        found += version.topups if version else ()
+    return found
 
 
 def buy(

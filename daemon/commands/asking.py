@@ -24,6 +24,7 @@ from ipserver.decision import NETWORK
 from ipserver.over_allocation_command import Result
 from services.overallocation import CommandRefusedError, Sent, outcome
 from storage.database import Database
+from storage.network import has_object
 
 Function = TypeVar("Function", bound=Callable[..., object])
 Answer = TypeVar("Answer")
@@ -76,6 +77,8 @@ def carry_out(
     try:
         with opened(plan) as database:
             with database.write.begin() as connection:
+                if options["isp"] and not has_object(connection, "isp", tenant):
+                    fail(f"the network has no isp called {tenant!r} to act for")
                 sent = send(
                     connection,
                     tenant=tenant,
@@ -85,7 +88,8 @@ def carry_out(
                     now=int(clock.now()),
                     **values,
                 )
-            sent = _result(database, tenant, sent)
+            if sent.result is None and ask_role(plan, about="pools") is not None:
+                sent = _result(database, tenant, sent)
     except CommandRefusedError as error:
         fail(str(error))
     except StoreError as error:

@@ -107,7 +107,9 @@ def topup(service: str, name: str, configuration: Path | None) -> None:
             bought = topups.buy(connection, network, service, name, at=now, now=now)
         if not bought:
             _check_known(network, service)
-            fail(f"no top-up {name!r} is sold to {service!r}")
+            names = ", ".join(map(repr, topups.sold_to(network, service, now)))
+            sold = f"there is {names or 'none'}"
+            fail(f"no top-up {name!r} is sold to {service!r}; {sold}")
     click.echo("bought")
 
 

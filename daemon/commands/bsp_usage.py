@@ -21,7 +21,7 @@ from daemon.commands.options import (
     fail,
     json_option,
 )
-from daemon.commands.stored import database_of, network_in
+from daemon.commands.stored import database_of, network_in, note_unknown
 from services import bsp_usage
 from services.catalogue import Catalogue
 from storage.bsp_usage import ages_of_rejected, list_rejected
@@ -111,14 +111,15 @@ def rejected(
         if as_json:
             for row in rows:
                 click.echo(msgspec.json.encode(row))
-        else:
-            print_table(rows, columns)
+        elif not print_table(rows, columns):
+            note_unknown(connection, bsp=bsp)
 
 
 @command.command()
 @configuration_option
 @click.option("--bsp", help="Only of this BSP.")
-def recycle(configuration: Path | None, bsp: str | None) -> None:
+@json_option
+def recycle(configuration: Path | None, bsp: str | None, *, as_json: bool) -> None:
     """Check rejected records again after a fix, and rate what is right now."""
     now = int(clock.now())
     with database_of(configuration) as database:
@@ -126,7 +127,13 @@ def recycle(configuration: Path | None, bsp: str | None) -> None:
             network = network_in(connection)
         taken = bsp_usage.recycle(database, Catalogue(network), now, bsp)
         rated = bsp_usage.rate_guided(database, network, now)
-    click.echo(f"{taken} recycled; {rated} rated")
+        if not taken:
+            with database.read.connect() as connection:
+                note_unknown(connection, bsp=bsp)
+    if as_json:
+        click.echo(msgspec.json.encode({"recycled": taken, "rated": rated}))
+    else:
+        click.echo(f"{taken} recycled; {rated} rated")
 
 
 def _records(file: Path) -> Iterator[object]:

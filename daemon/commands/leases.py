@@ -62,7 +62,8 @@ def command(
                     click.echo(msgspec.json.encode(row))
                 return
             if not (count := print_table(found, COLUMNS)):
-                note_unknown(connection, isp=wanted.isp, pool=wanted.pool)
+                names = {"isp": wanted.isp, "pool": wanted.pool, "line": wanted.line}
+                note_unknown(connection, **names)
     except StoreError as error:
         fail(str(error))
     if limit is None and count == TABLE_ROWS:

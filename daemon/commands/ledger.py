@@ -24,11 +24,13 @@ from daemon.commands.options import (
 from daemon.commands.refusals import CLOSING, correction_refused
 from daemon.commands.stored import database_of, network_in, note_unknown
 from rating.entry import Entry, Kind
+from rating.months import span_of
 from services import periods
 from services.corrections import MAX_REASON, Refusal, take_back
 from services.statements import settlement_of
 from storage.entry_queries import EntryFilter, find_entry, list_entries, reversed_by
 from storage.ledger_proof import prove
+from storage.network import has_object
 
 COLUMNS = (
     "entry",
@@ -80,6 +82,10 @@ def entries(configuration: Path | None, *, as_json: bool, **options: Any) -> Non
                 click.echo(msgspec.json.encode(row))
         elif not (count := print_table(found, COLUMNS)):
             note_unknown(connection, isp=wanted.tenant, service=wanted.service)
+            if wanted.party is not None and not has_object(
+                connection, "isp", wanted.party
+            ):
+                note_unknown(connection, bsp=wanted.party)
         elif count == TABLE_ROWS and not given:
             click.echo(f"the newest {count}; --limit or --json shows more", err=True)
 
@@ -183,31 +189,46 @@ def _not_taken_back(connection: Connection, refusal: Refusal, number: int) -> st
 @configuration_option
 @click.argument("month", type=Month())
 @click.option("--isp", help="Only of this ISP.")
-def levy(configuration: Path | None, month: str, isp: str | None) -> None:
+@json_option
+def levy(
+    configuration: Path | None, month: str, isp: str | None, *, as_json: bool
+) -> None:
     """Post tax and commissions on a month so far, such as 2026-11."""
     with database_of(configuration) as database:
         with database.read.connect() as connection:
             network = network_in(connection)
         count = periods.levy_month(database, network, month, int(clock.now()), isp)
     _check_booked(isp, month, some=count > 0 or isp in {i.name for i in network.isp})
-    click.echo(f"{count} entries")
+    click.echo(
+        msgspec.json.encode({"entries": count}) if as_json else f"{count} entries"
+    )
 
 
 @command.command()
 @configuration_option
 @click.argument("month", type=Month())
 @click.option("--isp", help="Only of this ISP.")
-def close(configuration: Path | None, month: str, isp: str | None) -> None:
+@json_option
+def close(
+    configuration: Path | None, month: str, isp: str | None, *, as_json: bool
+) -> None:
     """Close a month that is over, such as 2026-11; later use goes into the next."""
     with database_of(configuration) as database:
         with database.read.connect() as connection:
             network = network_in(connection)
-        closings = periods.close_months(database, network, month, int(clock.now()), isp)
-    _check_booked(isp, month, some=bool(closings))
+        now = int(clock.now())
+        closings = periods.close_months(database, network, month, now, isp)
+    known = isp in {one.name for one in network.isp}
+    _check_booked(isp, month, some=bool(closings) or known)
     if not closings:
-        click.echo(f"nothing is booked in {month}")
+        if any(now < span_of(z, month).ends_at for z in periods.zones_of(network)):
+            fail(f"{month} is not over ({periods.Refusal.NOT_OVER})")
+        click.echo(f"nothing is booked in {month}", err=as_json)
     for closing in closings:
         refusal = closing.refusal
+        if as_json:
+            click.echo(msgspec.json.encode(closing._asdict()))
+            continue
         what = f"{CLOSING[refusal]} ({refusal})" if refusal else "closed"
         click.echo(f"{closing.tenant} {closing.zone} {closing.month}: {what}")
     if any(closing.refusal for closing in closings):

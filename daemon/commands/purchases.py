@@ -73,23 +73,30 @@ def list_command(configuration: Path | None, *, as_json: bool, **options: Any) -
 
 @command.command()
 @configuration_option
-def recycle(configuration: Path | None) -> None:
+@json_option
+def recycle(configuration: Path | None, *, as_json: bool) -> None:
     """Price pending sales again, after the catalogue was mended."""
     with database_of(configuration) as database:
         with database.read.connect() as connection:
             catalogue = Catalogue(network_in(connection))
         answers = purchases.recycle(database, catalogue, int(clock.now()))
     for answer in answers:
+        if as_json:
+            fact = {"id": answer.purchase, "state": answer.state}
+            click.echo(msgspec.json.encode(fact | {"denial": answer.denial}))
+            continue
         click.echo(f"{answer.purchase}: {answer.denial or answer.state}")
 
 
 @command.command()
 @configuration_option
-def expire(configuration: Path | None) -> None:
+@json_option
+def expire(configuration: Path | None, *, as_json: bool) -> None:
     """Let go of authorisations that were not captured in time."""
     with database_of(configuration) as database:
         count = purchases.expire(database, int(clock.now()))
-    click.echo(f"{count} expired")
+    fact = msgspec.json.encode({"expired": count})
+    click.echo(fact if as_json else f"{count} expired")
 
 
 def _object(row: Any) -> dict[str, Any]:

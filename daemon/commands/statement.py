@@ -74,6 +74,9 @@ def list_command(
     else:
         columns = ("month", "role", "recipient", "state", "lines", "sha256", "note")
         print_table(iter(rows), columns)
+        if not rows and recipient is not None:
+            with database_of(configuration) as database:
+                _recipient(database, recipient, month or "")
 
 
 @command.command("open")
@@ -131,6 +134,8 @@ def show(
 
     Amounts of lines are in micro-units. An issued statement is shown as it was issued.
     """
+    if as_csv and as_json:
+        raise click.UsageError("give either --csv or --json")
     with database_of(configuration) as database:
         whose = _recipient(database, recipient, month)
         with database.read.connect() as connection:

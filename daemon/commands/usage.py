@@ -41,6 +41,10 @@ RATING = ("service", "status", "reason")
 def command(configuration: Path | None, *, recycle: bool, **options: Any) -> None:
     """List usage records, the newest last."""
     if recycle:
+        if any(v for name, v in options.items() if name != "as_json"):
+            raise click.UsageError(
+                "--recycle is for all rejected usage: it has no filter"
+            )
         with (
             database_of(configuration) as database,
             database.write.begin() as connection,

@@ -86,8 +86,8 @@ def test_more_is_bought_by_hand(site: Site, folder: Path) -> None:
     """It is there at once, and what is not sold is refused by name."""
     site.use(1)
     refused = run(folder, "topup", "aurora-101", "a lot")
-    said = "fairlane: no top-up 'a lot' is sold to 'aurora-101'\n"
-    assert (1, said) == (refused.exit_code, refused.stderr)
+    said = "no top-up 'a lot' is sold to 'aurora-101'; there is '100 GB more'"
+    assert (1, f"fairlane: {said}\n") == (refused.exit_code, refused.stderr)
     assert "bought\n" == run(folder, "topup", "aurora-101", "100 GB more").stdout
     (bucket,) = json.loads(run(folder, "show", "aurora-101", "--json").stdout)[
         "buckets"

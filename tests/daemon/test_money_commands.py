@@ -579,3 +579,75 @@ def test_a_month_that_was_rolled_up_is_not_rated_again(site: MoneySite) -> None:
     said = f"fairlane: usage of {MONTH} was rolled up: it keeps its price\n"
     assert (1, said) == (shown.exit_code, shown.stderr)
     assert [] == site.facts("ledger", "entries")
+
+
+def test_a_month_without_money_is_closed_when_it_is_over(site: MoneySite) -> None:
+    """Of every ISP, or of one; the month that is not over is not, and nor is one of an
+    ISP that nobody knows."""
+    words = "nothing is booked in 2024-02\n"
+    assert words == site.out("ledger", "close", "2024-02", "--isp", "aurora")
+    assert [] == site.facts("ledger", "close", "2024-02")
+    result = site.run("ledger", "close", "2999-01")
+    said = "fairlane: 2999-01 is not over (month_not_over)\n"
+    assert (1, said) == (result.exit_code, result.stderr)
+    result = site.run("ledger", "close", "2024-02", "--isp", "radio")
+    assert (1, True) == (result.exit_code, "nothing of 'radio'" in result.stderr)
+
+
+def test_what_money_commands_do_they_tell_as_json_too(site: MoneySite) -> None:
+    """Levies, closings, what expired, what was recycled: one object a line."""
+    site.out("rerate", MONTH, "--apply")
+    assert [{"entries": 2}] == site.facts("ledger", "levy", MONTH)
+    [closed] = site.facts("ledger", "close", MONTH)
+    assert {
+        "tenant": "aurora",
+        "zone": "UTC",
+        "month": MONTH,
+        "refusal": None,
+    } == closed
+    assert [{"expired": 0}] == site.facts("purchases", "expire")
+    assert [{"recycled": 0, "rated": 0}] == site.facts("bsp-usage", "recycle")
+    site.sell_film(catalogue(site), "aurora-102")
+    [waits] = site.facts("purchases", "recycle")
+    assert ("pending", "unknown_user") == (waits["state"], waits["denial"])
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (
+            ("statement", "list", "--recipient", "radio"),
+            "no ISP or BSP is called 'radio'",
+        ),
+        (("bsp-usage", "rejected", "--bsp", "radio"), "no bsp called 'radio'"),
+        (("bsp-usage", "recycle", "--bsp", "radio"), "no bsp called 'radio'"),
+        (("ledger", "entries", "--party", "radio"), "no bsp called 'radio'"),
+        (("leases", "--line", "radio"), "no line called 'radio'"),
+        (
+            ("balances", "topup", "aurora-101", "more"),
+            "sold to 'aurora-101'; there is none",
+        ),
+        (("statement", "show", "aurora", MONTH, "--csv", "--json"), "either --csv or"),
+        (("usage", "--recycle", "--state", "open"), "it has no filter"),
+        (
+            ("overallocation", "approve", "1", "--isp", "radio"),
+            "the network has no isp called 'radio' to act for",
+        ),
+    ],
+)
+def test_what_cannot_be_meant_is_said(
+    site: MoneySite, command: tuple[str, ...], words: str
+) -> None:
+    """A name that nobody has, options that exclude each other."""
+    assert words in site.run(*command).stderr
+
+
+def test_a_command_waits_for_no_address_server_that_does_not_run(
+    site: MoneySite,
+) -> None:
+    """It is kept, with its number, and carried out when the server runs."""
+    result = site.run("overallocation", "deny", "1", "--key", "k")
+    said = "command 1 waits for the address server, which carries it out when it runs\n"
+    assert (1, said) == (result.exit_code, result.stderr)
+    again = site.run("overallocation", "deny", "1", "--key", "k", "--json")
+    assert (1, None) == (again.exit_code, json.loads(again.stdout)["result"])
