@@ -29,6 +29,7 @@ from radius.report_layouts import ReportReader
 from rating.counters import Gigawords
 from rating.mediation import Key, Mediator
 from rating.session import GuidedSession, Nas, Patience, Session, Usage, nas_of
+from services.earlier_states import EarlierStates
 from services.session_guiding import SessionGuiding
 from services.usage_rating import RatedUsage, UsageRating, Whose
 from storage import sessions as repository
@@ -98,8 +99,9 @@ class Mediation:
         self._nas: dict[str, Nas] = {}
         self._records = RecordReader()
         self._read = ReportReader(settings.max_clock_skew_seconds).read
-        self._guiding = SessionGuiding(class_key)
-        self._rating = UsageRating(lambda: self._wait_for(self._number))
+        self._states = EarlierStates()
+        self._guiding = SessionGuiding(class_key, self._states)
+        self._rating = UsageRating(self._states, lambda: self._wait_for(self._number))
         self._written = 0
         self._number = 0
         self.decisions: list[Decision] | None = None
@@ -117,6 +119,7 @@ class Mediation:
         """Take the network, and its objects by kind and name: counters of each NAS,
         services, tariffs."""
         self._nas = nas_rules(objects)
+        self._states.know(objects)
         self._guiding.know(network, objects)
         self._rating.know(network, objects)
 

@@ -14,6 +14,7 @@ from config.network import Network
 from rating.balance import Balance
 from rating.rates import DirectRate
 from rating.tariff import CompiledTariff
+from rating.taxes import changes_of
 
 STATE_MARK: Final = "\t"
 """Behind it in a service's name is which of its earlier states is meant; no name that
@@ -48,7 +49,7 @@ class Meter:
         self.balance: Balance | None = None
         self.slot = self.base = 0
         self.direct: tuple[DirectRate, ...] | None = None
-        self.sampled = any(v.config.percentile for v in tariff.versions)
+        self.sampled = tariff.sampled
 
     def forget(self) -> None:
         """Look the balance up again at the next record."""
@@ -73,33 +74,57 @@ class Plan(NamedTuple):
         return Plan(self.service, self.isp, *both)
 
 
-def plans_of(
-    network: Network, tariffs: Mapping[str, CompiledTariff]
-) -> dict[str, Plan]:
-    """Make the plan of every service of the network, by its name."""
-    offerings = {offering.name: offering.tariff for offering in network.offering}
-    wholesale = {
-        isp.name: Meter(isp.name, f"isp/{isp.name}", tariffs[isp.wholesale])
-        for isp in network.isp
-        if isp.wholesale is not None
-    }
-    accounts: dict[tuple[str, str, str], Meter] = {}
-    plans = {}
-    for service in network.service:
-        name = offerings[service.offering]
-        retail = None
-        if name is not None:
-            tariff = tariffs[name]
-            shared = any(version.shared for version in tariff.versions)
-            if shared and service.account is not None:
-                key = (service.isp, service.account, name)
+class Plans(dict[str, Plan]):
+    """The plan of every service of a network, by its name."""
+
+    def __init__(self, network: Network, tariffs: Mapping[str, CompiledTariff]) -> None:
+        super().__init__()
+        self._tariffs = tariffs
+        self._offerings: dict[str, CompiledTariff | None] = {}
+        self._wholesale: dict[str, Meter] = {}
+        self._accounts: dict[tuple[str, str, str], Meter] = {}
+        self.add(network)
+
+    def add(self, network: Network) -> None:
+        """Add ISPs, offerings and services, whose tariffs are there."""
+        tariffs, offerings = self._tariffs, self._offerings
+        for offering in network.offering:
+            name = offering.tariff
+            offerings[offering.name] = None if name is None else tariffs[name]
+        wholesale, accounts = self._wholesale, self._accounts
+        for isp in network.isp:
+            if isp.wholesale is not None:
+                tariff = tariffs[isp.wholesale]
+                wholesale[isp.name] = Meter(isp.name, f"isp/{isp.name}", tariff)
+        for service in network.service:
+            own, isp_name, account = service.name, service.isp, service.account
+            by, retail = offerings[service.offering], None
+            if by is not None and account is not None and by.shared:
+                key = (isp_name, account, by.name)
                 retail = accounts.get(key)
                 if retail is None:
-                    retail = Meter(service.isp, f"account/{service.account}", tariff)
+                    retail = Meter(isp_name, f"account/{account}", by)
                     accounts[key] = retail
-            else:
-                holder = f"service/{service.name.partition(STATE_MARK)[0]}"
-                retail = Meter(service.isp, holder, tariff)
-        meter = wholesale.get(service.isp)
-        plans[service.name] = Plan(service.name, service.isp, retail, meter)
-    return plans
+            elif by is not None:
+                retail = Meter(isp_name, f"service/{name_of(own)}", by)
+            self[own] = Plan(own, isp_name, retail, wholesale.get(isp_name))
+
+
+def name_of(state: str) -> str:
+    """Give the name of the service that this is a state of, or that it is."""
+    return state.partition(STATE_MARK)[0]
+
+
+def compiled(
+    network: Network, known: Mapping[str, CompiledTariff]
+) -> dict[str, CompiledTariff]:
+    """Compile a network's tariffs by their names; those that are as they were known
+    are the same."""
+    found = {}
+    for config in network.tariff:
+        changes = tuple(changes_of(network.tax, config.tax_class, config.zone))
+        tariff = known.get(config.name)
+        if tariff is None or tariff.config != config or tariff.tax_changes != changes:
+            tariff = CompiledTariff(config, changes)
+        found[config.name] = tariff
+    return found

@@ -15,18 +15,20 @@ from enum import StrEnum
 from itertools import groupby
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from config.network import Network
+from config.settlement import Tax
 from rating.balance import Balance, BalanceKey
 from rating.charge import Charge, RatableUsage
 from rating.fees import topup_charge
-from rating.plans import Meter, Plan, plans_of
+from rating.plans import Meter, Plan, Plans, compiled
 from rating.quota import QuotaEvent
 from rating.rates import COUNTERS, Totals
 from rating.rollover import roll, take_back
 from rating.samples import Samples, add_to_samples
 from rating.shares import figures, shared_out, taxed_apart
 from rating.tariff import CompiledTariff, CompiledVersion, Cut, Span
-from rating.taxes import changes_of
 
 _DAY = timedelta(days=1)
 
@@ -73,7 +75,8 @@ class Rater:
         self._again = again
         self._next_balance_id = next_balance_id
         self._tariffs: dict[str, CompiledTariff] = {}
-        self._plans: dict[str, Plan] = {}
+        self._tax: tuple[Tax, ...] = ()
+        self._plans = Plans(Network(), self._tariffs)
         self._balances: dict[BalanceKey, Balance | None] = {}
         self._begun: dict[int, Balance] = {}
         self._counted: dict[int, Balance] = {}
@@ -85,23 +88,20 @@ class Rater:
 
         Gives whether the balances had to be let go, as ``start_again`` does.
         """
-        known = self._tariffs
-        self._tariffs = {}
-        for config in network.tariff:
-            changes = tuple(changes_of(network.tax, config.tax_class, config.zone))
-            tariff = known.get(config.name)
-            if (
-                tariff is None
-                or tariff.config != config
-                or tariff.tax_changes != changes
-            ):
-                tariff = CompiledTariff(config, changes)
-            self._tariffs[config.name] = tariff
+        known, self._tax = self._tariffs, network.tax
+        self._tariffs = compiled(network, known)
         changed = any(known[name] is not self._tariffs.get(name) for name in known)
         if changed:
             self._balances.clear()  # they refer to what they were compiled by
-        self._plans = plans_of(network, self._tariffs)
+        self._plans = Plans(network, self._tariffs)
         return changed
+
+    def know_more(self, more: Network) -> None:
+        """Take what services were as well, with what they refer to that the network
+        does not have, until the network changes."""
+        more = replace(more, tax=self._tax)
+        self._tariffs.update(compiled(more, self._tariffs))
+        self._plans.add(more)
 
     def plan(self, service: str) -> Plan | None:
         """Give the plan of a service, None when the network has none of that name."""

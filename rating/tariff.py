@@ -165,6 +165,8 @@ class CompiledTariff:
         self.tax_class = config.tax_class
         self.calendar = Calendar(zone_of(config.zone), config.anchor_day)
         self.versions = sorted(map(CompiledVersion, config.version), key=_first)
+        self.shared = any(version.shared for version in self.versions)
+        self.sampled = any(v.config.percentile for v in self.versions)
         self._firsts = [version.first for version in self.versions]
         self._days: dict[date, list[Span]] = {}
         self._cuts: dict[date, Cut] = {}

@@ -76,7 +76,7 @@ def _tariffs(
     ended = former_services(connection, objects, sorted(services))
     found = {}
     for name in services:
-        body = objects.get(("service", name)) or ended.get(("service", name), {})
+        body = objects.get(("service", name)) or ended.get(name, {})
         tariff = tariffs.get(of_offering.get(body.get("offering", "")) or "")
         if tariff is not None:
             found[name] = tariff

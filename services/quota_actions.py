@@ -42,6 +42,11 @@ class QuotaActions:
         self._class_key = class_key
         self._services = {service.name: service for service in network.service}
         self._offerings = {offering.name: offering for offering in network.offering}
+        self._shared = {
+            tariff.name
+            for tariff in network.tariff
+            if any(a.shared for version in tariff.version for a in version.allowance)
+        }
 
     def carry_out(
         self, connection: Connection, numbered: NumberedQuotaEvent, now: int
@@ -99,6 +104,8 @@ class QuotaActions:
         event = numbered.event
         if event.kind is Kind.RESTORED or event.topup is None:
             return Effect.NOT_VISIBLE
+        if all(one.name != event.service for one in self._holders(numbered)):
+            return Effect.NOT_VISIBLE
         bought = buy(
             connection,
             self._network,
@@ -150,17 +157,22 @@ class QuotaActions:
         return self._offerings[service.offering].tariff != tariff
 
     def _holders(self, numbered: NumberedQuotaEvent) -> list[Service]:
-        """Give the services of whoever's allowance it is."""
+        """Give the services whose allowance it is now: use that comes late may have
+        been of another one, which a service had before."""
         event = numbered.event
         what, _, name = event.holder.partition("/")
-        if what == "account":
-            return [
-                service
-                for service in self._network.service
-                if service.account == name and service.isp == event.tenant
-            ]
-        own = self._services.get(event.service)
-        return [] if own is None else [own]
+        services = self._network.service
+        if what != "account":
+            own = self._services.get(event.service)
+            services = () if own is None else (own,)
+        return [
+            service
+            for service in services
+            if service.isp == event.tenant
+            and self._offerings[service.offering].tariff == event.tariff
+            and (service.account if event.tariff in self._shared else None)
+            == (name if what == "account" else None)
+        ]
 
     def _until(self, numbered: NumberedQuotaEvent) -> int:
         event = numbered.event

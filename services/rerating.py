@@ -26,7 +26,7 @@ from rating.plans import STATE_MARK
 from rating.posting import Poster
 from rating.posting import Row as PostingRow
 from rating.rater import Rated, Rater
-from services.earlier_states import Earlier, with_earlier_states
+from services.earlier_states import Earlier, of_service, with_earlier_states
 from services.former_services import with_former_services
 from services.rerated_usage import ServiceOf, Times, UsageReader, times_of
 from storage.balances import (
@@ -188,7 +188,7 @@ def apply(
             break
     else:
         raise StorageError(f"usage of {month} keeps coming: rate it again later")
-    zones = {tariff.name: tariff.zone for tariff in network.tariff}
+    zones = {tariff.name: tariff.zone for tariff in whole.tariff}
     rater = _rater(whole)
     wanted = {
         service.name
@@ -354,13 +354,5 @@ def _rated(
             rated = rater.rate(usage, times.within(usage.started_at))
             if isinstance(rated, Rated):
                 if STATE_MARK in usage.service:
-                    rated = _of_service(rated)
+                    rated = of_service(rated)
                 yield usage, isps[usage.service], rated
-
-
-def _of_service(rated: Rated) -> Rated:
-    """Give what an earlier state of a service came to as the service's."""
-    return Rated._make(
-        [c._replace(service=c.service.partition(STATE_MARK)[0]) for c in charges]
-        for charges in rated
-    )

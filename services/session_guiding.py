@@ -19,6 +19,7 @@ from radius.accounting import Description
 from rating.guiding import Guide, Guided
 from rating.mediation import Changes
 from rating.session import Session
+from services.earlier_states import EarlierStates
 from storage.lease_lines import any_lease, line_at
 from storage.rerating import sessions_by_id
 
@@ -29,11 +30,13 @@ class SessionGuiding:
     """Guides sessions; what it says of one is written by who calls.
 
     ``class_key`` is what ``radius.class_token`` signs with; without one no Class is
-    taken for ours.
+    taken for ours. A session is the ISP's that its service had when it began.
     """
 
-    def __init__(self, class_key: bytes | None = None) -> None:
+    def __init__(self, class_key: bytes | None, states: EarlierStates) -> None:
         self._class_key = class_key
+        self._states = states
+        self._read: Connection | None = None
         self._connection: Connection | None = None
         self._network_number = 0
         self._any_service = False
@@ -113,11 +116,13 @@ class SessionGuiding:
             by_id = {session.id: session for session in late}
             for row in sessions_by_id(connection, sorted(by_id)):
                 self.guide_one(by_id[row.id], description_of(row))
-        self._connection = None
+        self._connection = self._read = None
         return list(by_id.values())
 
     def look_up_in(self, connection: Connection) -> None:
-        """Look leases up in a transaction, if there are any."""
+        """Look up in a transaction what services were, and leases if there are any."""
+        self._states.follow(connection)
+        self._read = connection
         leases = self._any_service and any_lease(connection)
         self._connection = connection if leases else None
 
@@ -126,7 +131,11 @@ class SessionGuiding:
         session.tried = self._network_number
         found = self._guide.guide(session.nas, description, session.started_at)
         if isinstance(found, Guided):
-            session.service, session.tenant = found.service, found.isp
+            assert self._read is not None
+            session.service = found.service
+            session.tenant = self._states.isp_at(
+                self._read, found.service, session.started_at + 1, found.isp
+            )
             session.guided_by = found.by.value
         else:
             session.guided_by = found.value

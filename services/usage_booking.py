@@ -18,6 +18,7 @@ from rating.charge import RatableUsage
 from rating.entry import Book
 from rating.quota import Effect, effect, event_of
 from rating.session import Session
+from services.earlier_states import EarlierStates
 from services.session_guiding import SessionGuiding, description_of
 from services.usage_rating import RatedUsage, UsageRating, Whose, ratable
 from storage.balances import (
@@ -51,7 +52,8 @@ class UsageBooking:
     """
 
     def __init__(self, class_key: bytes | None = None) -> None:
-        self._guiding = SessionGuiding(class_key)
+        self._states = EarlierStates()
+        self._guiding = SessionGuiding(class_key, self._states)
         self._network: tuple[Network, Mapping[tuple[str, str], Mapping[str, Any]]]
         self._network = Network(), {}
         self._rating: UsageRating | None = None
@@ -62,6 +64,7 @@ class UsageBooking:
         self, network: Network, objects: Mapping[tuple[str, str], Mapping[str, Any]]
     ) -> None:
         """Take the network, and its objects by kind and name, between two batches."""
+        self._states.know(objects)
         self._guiding.know(network, objects)
         self._network = network, objects
         self._rating = None
@@ -88,6 +91,7 @@ class UsageBooking:
                 )
         if self._awaited:
             self._look_for_effects(connection, ratable(usage, whose))
+        write_tenants(connection, rated.tenants)
         insert_unrated(connection, rated.waiting)
         self._write(connection, rated, now)
 
@@ -113,12 +117,6 @@ class UsageBooking:
                 guiding.guide_one(session, description_of(row))
                 found.append(session)
         update_guided(connection, [guided_row(session) for session in found])
-        strange = {
-            row.session_id: of_id[row.session_id].tenant
-            for row in rows
-            if of_id[row.session_id].tenant != row.tenant
-        }
-        write_tenants(connection, strange)
         before = {w.usage_id: w for w in waiting}
         usages, left = [], []
         for row in rows:
@@ -128,7 +126,11 @@ class UsageBooking:
                 left.append(before[row.id]._replace(reason=reason))
             else:
                 usages.append(_ratable(row, session.service, session.started_at))
-        for unrated in self._rate_now(connection, usages, now):
+        unrated_now, isps = self._rate_now(connection, usages, now)
+        tenants = {row.id: of_id[row.session_id].tenant for row in rows} | isps
+        strange = {r.id: tenants[r.id] for r in rows if tenants[r.id] != r.tenant}
+        write_tenants(connection, strange)
+        for unrated in unrated_now:
             received_at = before[unrated.usage_id].received_at
             left.append(unrated._replace(received_at=received_at))
         forget_unrated(connection, list(before))
@@ -144,17 +146,24 @@ class UsageBooking:
 
     def _rate_now(
         self, connection: Connection, usages: Sequence[RatableUsage], now: int
-    ) -> list[UnratedUsage]:
-        """Rate and post usage that waited; give what could not be rated."""
+    ) -> tuple[list[UnratedUsage], dict[int, str]]:
+        """Rate and post usage that waited; give what could not be rated, and whose the
+        usage is."""
         if not usages:  # most rounds: nothing of it has a service yet
-            return []
+            return [], {}
         lock_balances(connection)
-        rated = self._rating_again().rate(lambda: nullcontext(connection), usages, now)
+        rating = self._rating_again()
+        rated = rating.rate(lambda: nullcontext(connection), usages, now)
         if rated.counted or rated.begun:
             balances_rewritten(connection)
         self._look_for_effects(connection, usages)
         self._write(connection, rated, now)
-        return [UnratedUsage._make(row) for row in rated.waiting]
+        isps = {
+            usage.usage_id: isp
+            for usage in usages
+            if (isp := rating.isp_at(usage.service, usage.ended_at)) is not None
+        }
+        return [UnratedUsage._make(row) for row in rated.waiting], isps
 
     def follow_quotas(self, connection: Connection) -> None:
         """Learn which quota events were carried out, whose effect is to be looked for
@@ -191,7 +200,7 @@ class UsageBooking:
     def _rating_again(self) -> UsageRating:
         """Give a rating that starts from what the database has."""
         if self._rating is None:
-            self._rating = UsageRating()
+            self._rating = UsageRating(self._states)
             self._rating.know(*self._network)
         self._rating.start_again()
         return self._rating

@@ -5,6 +5,9 @@ Network Provider's, and what that comes to is made into rows. What cannot be rat
 is kept with its reason: no record ever stops the others. Balances in memory go on from
 batch to batch, written or not; like the mediator's sessions they are only ever a copy.
 
+Use of before a service was changed is rated by what the service was then
+(``services.earlier_states``): it may come late.
+
 Others write balances too (a top-up, a rerating), and close months. Each batch says what
 it was made from; who writes it sees whether that still holds
 (``services.usage_booking``).
@@ -18,15 +21,17 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from config.network import Network, network_of
+from config.network import Network
 from rating.charge import RatableUsage
 from rating.entry import NETWORK
 from rating.months import Closed
+from rating.plans import STATE_MARK, name_of
 from rating.posting import Poster
 from rating.quota import plain
 from rating.rater import Rated, Rater
 from rating.samples import Samples
-from services.former_services import former_services
+from services.earlier_states import EarlierStates, of_service
+from services.former_services import former_services, of_then, payer
 from storage.balances import (
     Rows,
     begun_rows,
@@ -64,7 +69,8 @@ class RatedUsage(NamedTuple):
     """What a batch's usage came to, as rows to write, of plain values all through.
 
     ``waiting`` is what could not be rated, as ``UnratedUsage`` has it; ``begun`` and
-    ``counted`` are balances, ``events`` those of quotas. It may only be written while
+    ``counted`` are balances, ``events`` those of quotas. ``tenants`` has the ISP of
+    usage that is another's than its row says, by its id. It may only be written while
     the database has its ``basis``, unless no balance was changed.
     """
 
@@ -75,6 +81,7 @@ class RatedUsage(NamedTuple):
     samples: Samples
     events: Rows
     postings: list[tuple[tuple[str, ...], Rows]]
+    tenants: dict[int, str]
 
 
 class UsageRating:
@@ -84,7 +91,10 @@ class UsageRating:
     each is before the next.
     """
 
-    def __init__(self, settle: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self, states: EarlierStates, settle: Callable[[], object] = lambda: None
+    ) -> None:
+        self._states = states
         self._settle = settle
         self._rater = Rater(next_balance_id=1)
         self._basis: Basis | None = None
@@ -102,7 +112,11 @@ class UsageRating:
         """Take the network, and its objects by kind and name, between two batches."""
         self._objects = objects
         self._looked_for = set()
-        self._rate_by(network)
+        if self._rater.know(network):
+            self._basis = None
+        self._isps = {service.name: service.isp for service in network.service}
+        self._zones = {tariff.name: tariff.zone for tariff in network.tariff}
+        self._poster = Poster(self._zones, self._closed)
 
     def start_again(self) -> None:
         """Let go of every balance before the next batch."""
@@ -125,23 +139,43 @@ class UsageRating:
             for row, (service, _, reason) in zip(usage, whose, strict=True)
             if service is None
         )
+        until, isps = self._states.until, self._isps
+        for row, (service, _, _) in zip(usage, whose, strict=True) if until else ():
+            last = -1 if service is None else until.get(service, -1)
+            if (
+                service is None
+                or last < 0
+                or (row[3] > last and isps.get(service) == row[-1])
+            ):
+                continue
+            isp = self.isp_at(service, row[3])
+            if isp is not None and isp != row[-1]:
+                rated.tenants[row[0]] = isp
         return rated
+
+    def isp_at(self, service: str, at: int) -> str | None:
+        """Give whose a service's usage is that was rated and ended at a time; None for
+        a service that there never was."""
+        return self._isps.get(self._states.at(service, at))
 
     def rate(self, read: Read, usages: Sequence[RatableUsage], now: int) -> RatedUsage:
         """Rate usage that has services."""
         if not usages:
-            return RatedUsage((0, 0), [], [], [], {}, [], [])
-        self._prepare(read, usages)
+            return RatedUsage((0, 0), [], [], [], {}, [], [], {})
+        usages = self._prepare(read, usages)
         rate, isps, post = self._rater.rate, self._isps, self._poster.usage
         waiting: Rows = []
         for usage in usages:
             service = usage[0]
             outcome = rate(usage)
             if type(outcome) is Rated:
+                if STATE_MARK in service:
+                    outcome = of_service(outcome)
                 post(isps[service], *outcome, usage[4])
             else:
                 tenant, reason = isps.get(service, NETWORK), str(outcome)
-                waiting.append((usage[1], tenant, service, GUIDED, reason, now, now, 1))
+                name = name_of(service)
+                waiting.append((usage[1], tenant, name, GUIDED, reason, now, now, 1))
         changes = self._rater.changes()
         self._rater.next_batch()
         self._changed = self._changed or bool(changes.begun or changes.counted)
@@ -152,18 +186,27 @@ class UsageRating:
             begun_rows(changes.begun),
             counted_rows(changes.counted),
             changes.samples,
-            [plain(event) for event in changes.events],
+            [
+                plain(event._replace(service=name_of(event.service)))
+                for event in changes.events
+            ],
             [(book[:], rows) for book, rows in self._poster.take().items()],
+            {},
         )
 
-    def _prepare(self, read: Read, usages: Sequence[RatableUsage]) -> None:
-        """See to it that memory has what the usage needs, as the database has it."""
+    def _prepare(
+        self, read: Read, usages: Sequence[RatableUsage]
+    ) -> Sequence[RatableUsage]:
+        """See to it that memory has what the usage needs, as the database has it; give
+        the usage, each by the name of what its service was then."""
+        with read() as connection:
+            basis = _basis(connection)
+            self._states.follow(connection)
+        usages = self._as_it_was(read, usages)
         strange = {usage[0] for usage in usages} - self._isps.keys() - self._looked_for
         if strange:
             with read() as connection:
-                self._know_former(connection, strange)
-        with read() as connection:
-            basis = _basis(connection)
+                self._know_more(connection, strange)
         if basis != self._basis or len(self._rater) > BALANCES_KEPT:
             if self._changed:
                 self._settle()
@@ -178,21 +221,38 @@ class UsageRating:
         if missing:
             with read() as connection:
                 self._rater.adopt(missing, load_balances(connection, missing))
+        return usages
 
-    def _rate_by(self, network: Network) -> None:
-        if self._rater.know(network):
-            self._basis = None
-        self._isps = {service.name: service.isp for service in network.service}
-        self._zones = {tariff.name: tariff.zone for tariff in network.tariff}
-        self._poster = Poster(self._zones, self._closed)
+    def _as_it_was(
+        self, read: Read, usages: Sequence[RatableUsage]
+    ) -> Sequence[RatableUsage]:
+        until, states = self._states.until, self._states
+        if not until:
+            return usages
+        late = {usage[0] for usage in usages if usage[5] <= until.get(usage[0], -1)}
+        if not late:
+            return usages
+        with read() as connection:
+            states.look_up(connection, late)
+        return [
+            usage._replace(service=states.at(usage[0], usage[5]))
+            if usage[0] in late
+            else usage
+            for usage in usages
+        ]
 
-    def _know_former(self, connection: Connection, names: set[str]) -> None:
-        """Take services that ended as they last were, once for each network."""
+    def _know_more(self, connection: Connection, names: set[str]) -> None:
+        """Take earlier states, and services that ended as they last were, once for each
+        network."""
         self._looked_for |= names
-        former = former_services(connection, self._objects, sorted(names))
-        if former:
-            self._objects = {**self._objects, **former}
-            self._rate_by(network_of(self._objects))
+        services = [self._states.named(name) for name in names if STATE_MARK in name]
+        own = sorted(name for name in names if STATE_MARK not in name)
+        former = former_services(connection, self._objects, own)
+        services += [payer(name, body) for name, body in former.items()]
+        more = of_then(connection, self._objects, services)
+        self._rater.know_more(more)
+        self._isps.update((service.name, service.isp) for service in more.service)
+        self._zones.update((tariff.name, tariff.zone) for tariff in more.tariff)
 
 
 def ratable(

@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Any, Final, Literal, NamedTuple
 
 import sqlalchemy
-from sqlalchemy import Connection, bindparam, delete, func, select
+from sqlalchemy import Connection, and_, bindparam, delete, func, or_, select
 
 from storage import at_once
 from storage.at_once import Rows
@@ -180,14 +180,37 @@ def last_bodies(
     return found
 
 
+States = list[tuple[int, Mapping[str, Any] | None]]
+"""What an object was, from when (epoch seconds) on, in order; None is not there."""
+
+
+_OWN: Final = change.alias("own")
+_AGAIN: Final = (
+    select(_OWN.c.number)
+    .where(
+        _OWN.c.kind == change.c.kind,
+        _OWN.c.name == change.c.name,
+        _OWN.c.number < change.c.number,
+    )
+    .correlate(change)
+    .exists()
+)
+_MODIFIED: Final = or_(
+    change.c.action == "modify", and_(change.c.action == "add", _AGAIN)
+)
+"""A change by which an object is not as it was: added again, it may be another."""
+
+
 def bodies_of_modified(
     connection: Connection, kind: str, since: int
 ) -> Iterator[tuple[str, list[tuple[int, Mapping[str, Any]]]]]:
     """Give the objects of a kind that were modified since a time (epoch seconds): each
     with the bodies that it ever had, from when on, in order."""
     columns = change.c
-    modified = select(columns.name).where(
-        columns.kind == kind, columns.action == "modify", columns.at >= since
+    modified = (
+        select(columns.name)
+        .where(columns.kind == kind, columns.at >= since, _MODIFIED)
+        .correlate(None)
     )
     query = select(columns.name, columns.at, columns.body).where(
         columns.kind == kind, columns.name.in_(modified), columns.action != "delete"
@@ -197,8 +220,15 @@ def bodies_of_modified(
         yield name, [(row.at, row.body) for row in some]
 
 
-States = list[tuple[int, Mapping[str, Any] | None]]
-"""What an object was, from when (epoch seconds) on, in order; None is not there."""
+def modified_behind(connection: Connection, kind: str, number: int) -> dict[str, int]:
+    """Give the names of a kind's objects that were modified behind a change's number,
+    each with the latest time; for all of the feed it reads all of it."""
+    columns = change.c
+    query = select(columns.name, func.max(columns.at)).where(
+        columns.number > number, columns.kind == kind, _MODIFIED
+    )
+    rows = connection.execute(query.group_by(columns.name))
+    return {row[0]: row[1] for row in rows}
 
 
 def touched_since(connection: Connection, kind: str, since: int) -> dict[str, int]:

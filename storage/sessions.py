@@ -153,11 +153,11 @@ def update_guided(
 
 
 def write_tenants(connection: Connection, tenants: Mapping[int, str]) -> None:
-    """Write whose the usage of sessions is, by the sessions' ids."""
+    """Write whose usage is, by its ids."""
     if tenants:
         marks = ("%s", "%s") if is_postgresql(connection) else "??"
         connection.exec_driver_sql(
-            "UPDATE usage SET tenant = {} WHERE session_id = {}".format(*marks),
+            "UPDATE usage SET tenant = {} WHERE id = {}".format(*marks),
             [(tenant, number) for number, tenant in tenants.items()],
         )
 
