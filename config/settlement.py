@@ -12,7 +12,8 @@ from config.values import Name
 
 
 class Tax(Row, frozen=True, kw_only=True):
-    """A tax rate from a day on. What no row is for is not taxed."""
+    """A tax rate from a day on. Where no row is for a party or a day there is none, but
+    each class that is named has a row, if there is any."""
 
     name: Name
     tax_class: Name = "standard"

@@ -29,6 +29,7 @@ def find_settlement_conflicts(document: Mapping[str, Any]) -> list[Finding]:
         *_dangling(document),
         *_reserved_names(document),
         *_taxes_twice(document),
+        *_tax_classes(document),
         *_shares(document),
         *_own_prices(document),
         *_sellers(document),
@@ -84,6 +85,19 @@ def _taxes_twice(document: Mapping[str, Any]) -> Iterator[Finding]:
         if first.setdefault(key, place) != place:
             message = f"tax[{first[key]}] is for the same class, party and day already"
             yield Finding(("tax", place), message)
+
+
+def _tax_classes(document: Mapping[str, Any]) -> Iterator[Finding]:
+    """Say what would go untaxed without anybody saying so, where anything is taxed."""
+    named = [row.get("tax_class", "standard") for _, row in _rows(document, "tax")]
+    taxed = {name for name in named if isinstance(name, str)}
+    for kind in ("tariff", "product", "bsp") if taxed else ():
+        for place, row in _rows(document, kind):
+            name = row.get("tax_class", "standard")
+            if isinstance(name, str) and name not in taxed:
+                path = (kind, place, *(["tax_class"] if "tax_class" in row else []))
+                message = f"no tax is for class {name!r}: one of 0 says none is due"
+                yield Finding(path, message, nearest(name, taxed))
 
 
 def _percent(row: Mapping[str, Any], key: str) -> int:

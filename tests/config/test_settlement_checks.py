@@ -38,6 +38,20 @@ ISP = {"name": "aurora"}
             "tax[0] is for the same class, party and day already",
         ),
         (
+            {
+                "tax": [{"tax_class": "reduced"}, {"percent": "20"}],
+                "tariff": [{}, {"tax_class": "reducd"}],
+                "bsp": [BSP],
+            },
+            ("tariff", 1, "tax_class"),
+            "no tax is for class 'reducd': one of 0 says none is due",
+        ),
+        (
+            {"tax": [{"tax_class": "reduced"}], "bsp": [BSP]},
+            ("bsp", 0),
+            "no tax is for class 'standard': one of 0 says none is due",
+        ),
+        (
             {"bsp": [{**BSP, "isp_commission": "60", "network_fee": "41"}]},
             ("bsp", 0),
             "isp_commission and network_fee are more than 100 together",
