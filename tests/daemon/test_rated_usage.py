@@ -15,10 +15,12 @@ from config.schema import AccountingSettings
 from config.settlement import Tax
 from config.tariffs import Tariff
 from daemon.ledger import Ledger
+from daemon.usage_files import read_usage
 from radius import class_token
 from radius.packet import attribute
 from rating.entry import Source
 from rating.quota import Action, Effect, Kind
+from rating.simulation import simulate
 from services.periods import close_months, levy_month
 from services.rerated_usage import own_service
 from services.rerating import RolledUpError, dry_run
@@ -80,6 +82,30 @@ def test_money_does_not_depend_on_batches_or_restarts(database: Database) -> Non
     retail, wholesale = (sum(e[place] for e in site.entries()) for place in (2, 5))
     assert (-3_000_000, 5_300_000) == (retail, wholesale)
     assert [] == difference(site)
+
+
+def test_a_simulation_of_the_usage_that_is_listed_costs_what_was_booked(
+    database: Database,
+) -> None:
+    """Two sessions into the night, one of them corrected by a late report: what
+    `fairlane usage --json` prints costs by both tariffs what the ledger has."""
+    site = Site(database)
+    site.use(300, 500, 520, 900)
+    for step, total in ((30, 0), (62, 60 * GB), (61, 59 * GB), (72, 200 * GB)):
+        site.report(interim(step, total, session="S-2"))
+    with database.read.connect() as connection:
+        listed = [
+            msgspec.json.encode(u).decode() for u in list_usage(connection, Filter())
+        ]
+    booked = [sum(entry[place] for entry in site.entries()) for place in (2, 5)]
+    simulated = []
+    for name in ("aurora-home", "open-access"):
+        (tariff,) = (t for t in site.network.tariff if t.name == name)
+        rates = {rate.name for version in tariff.version for rate in version.rate}
+        bill = simulate(tariff, read_usage(listed))
+        simulated.append(sum(li.amount for li in bill.lines if li.element in rates))
+    assert [-booked[0], booked[1]] == simulated
+    assert min(simulated) > 0
 
 
 def test_a_class_of_ours_goes_before_the_user_name(database: Database) -> None:
