@@ -20,8 +20,9 @@ _MARKS = (
     ("critical_clear_percent", "critical_percent"),
     ("warn_percent", "high_percent"),
     ("high_percent", "critical_percent"),
+    ("lease_seconds_min", "loan_seconds"),
 )
-"""Percentages of which the first must be below the second."""
+"""Figures of which the first must be below the second; no lease outlasts its loan."""
 
 _LOW_TO_HIGH = 10
 """A block that goes back fills the pool by less than this, or it would come again."""

@@ -105,8 +105,28 @@ class Requests:
         size = max(size, request.size)
         if (urgent, size) == (request.urgent, request.size) and not request.calm_since:
             return request
-        return draft.put_request(
-            structs.replace(request, urgent=urgent, size=size, calm_since=0)
+        amended = structs.replace(request, urgent=urgent, size=size, calm_since=0)
+        answered = draft.state.approvals.get(request.number)
+        if size > request.size and request.state in WITH_PEOPLE and not answered:
+            # They are asked for all of it, and have no more time for that; who has said
+            # its word said it of less.
+            decision, decided = self._decide(draft, amended)
+            if decision.outcome is Outcome.ASK and not decision.recalls:
+                draft.decided(decided)
+                amended = structs.replace(
+                    amended,
+                    options=decision.options,
+                    inputs=decided.inputs,
+                    policy=decided.policy,
+                )
+        return draft.put_request(amended)
+
+    def _decide(self, draft: Draft, request: Request) -> tuple[Decision, Decided]:
+        snapshot = self._figures.snapshot(request, draft.now)
+        decision, inputs = decide(snapshot), snapshot.digest()
+        policy = policy_digest(snapshot.policy)
+        return decision, Decided(
+            request.number, draft.now, snapshot, decision, inputs, policy
         )
 
     def _size(self, draft: Draft, pool: Holder) -> int:
@@ -169,18 +189,14 @@ class Requests:
     def _evaluate(self, draft: Draft, request: Request) -> None:
         if request.state is not _S.EVALUATING:
             request = draft.move(request, _E.EVALUATE)
-        snapshot = self._figures.snapshot(request, draft.now)
-        decision = decide(snapshot)
-        inputs, policy = snapshot.digest(), policy_digest(snapshot.policy)
+        decision, decided = self._decide(draft, request)
         same = request.reason == decision.reason and decision.outcome is Outcome.QUEUE
         if not same or decision.recalls:
-            draft.decided(
-                Decided(request.number, draft.now, snapshot, decision, inputs, policy)
-            )
+            draft.decided(decided)
         request = structs.replace(
             request,
-            inputs=inputs,
-            policy=policy,
+            inputs=decided.inputs,
+            policy=decided.policy,
             reason=decision.reason,
             retry_after=decision.retry_after,
             evaluated_at=draft.now,

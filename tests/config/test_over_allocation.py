@@ -48,10 +48,12 @@ def test_a_reserve_stands_for_a_guarantee_in_whole_blocks() -> None:
         {"high_percent": 97},
         {"critical_clear_percent": 97},
         {"high_clear_percent": 70},
+        {"loan_seconds": 600},
     ],
 )
 def test_marks_that_would_flap_are_found(row: dict[str, int]) -> None:
-    """A mark is cleared below itself, and the low one is well below the high one."""
+    """A mark is cleared below itself, the low one is well below the high one, and a
+    loan's term is not shorter than its leases."""
     assert found(over_allocation=[row])
     assert [] == found(over_allocation=[{}])
 

@@ -330,3 +330,23 @@ def test_a_block_at_rest_survives_a_clock_set_back_and_another_prefix(
     assert number not in server.state.loans
     assert 64 == server.state.tally("b").capacity
     assert [] == server.allocation.audit()
+
+
+def test_who_is_asked_is_asked_for_all_that_a_request_grew_to() -> None:
+    """Its time to answer stays; who has answered has answered for what it was asked."""
+    server = Leasing(asked_only(0))
+    server.fill("a", OWN)
+    server.bind("a-90")
+    (request,) = server.state.requests.values()
+    assert (16, 1) == (request.size, request.options[0].blocks)
+    server.tick(100)
+    assert Result.DONE == server.do(Action.RAISE, "aurora", pool="a", size=32)
+    (amended,) = server.state.requests.values()
+    assert (32, 2) == (amended.size, amended.options[0].blocks)
+    assert (request.since, request.state) == (amended.since, amended.state)
+    assert amended.inputs != request.inputs
+    server.do(Action.APPROVE, "network", target=request.number)
+    assert (32, 32) == (
+        server.ended(request.number).granted,
+        server.state.tally("a").borrowed,
+    )
