@@ -176,8 +176,9 @@ def _network(tariff: Tariff, services: Iterable[str]) -> Network:
 def _sessions(records: Iterable[RatableUsage]) -> list[tuple[int, int]]:
     found: dict[int, tuple[int, int]] = {}
     for usage in records:
-        start, end = found.get(usage.session_id, (usage.started_at, usage.ended_at))
-        begun, ended = min(start, usage.started_at), max(end, usage.ended_at)
+        began = min(usage.session_started_at, usage.started_at)
+        start, end = found.get(usage.session_id, (began, usage.ended_at))
+        begun, ended = min(start, began), max(end, usage.ended_at)
         found[usage.session_id] = begun, ended
     return list(found.values())
 
