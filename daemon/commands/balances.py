@@ -19,7 +19,7 @@ from daemon.commands.options import (
     fail,
     json_option,
 )
-from daemon.commands.stored import database_of, network_in
+from daemon.commands.stored import database_of, network_in, note_unknown
 from services import topups
 from services.live_balances import LiveBalance, balance_of
 from storage.quota_events import NumberedQuotaEvent, quota_events_since
@@ -140,6 +140,8 @@ def events(
             number = some[-1].number
             rows += [_object(e) for e in some if service in (None, e.event.service)]
             rows = rows if most is None else rows[-most:]
+        if not rows:
+            note_unknown(connection, isp=tenant, service=service)
     if as_json:
         for row in rows:
             click.echo(msgspec.json.encode(row))

@@ -99,6 +99,9 @@ def show(
     """Print the rows that match: as JSON all of them, as a table the newest."""
     as_json = options.pop("as_json")
     limit = options.pop("limit")
+    since, until = options["since"], options["until"]
+    if None not in (since, until) and until < since:
+        raise click.UsageError("--until is before --since: nothing is between them")
     wanted = Filter(limit=limit or (None if as_json else TABLE_ROWS), **options)
     plan = load_or_exit(configuration)
     try:

@@ -85,6 +85,8 @@ def command(
     """
     if (file is None) == (at is None):
         raise click.UsageError("give either --usage or --at")
+    if at is not None and (billed_from or billed_until or topups or loans):
+        raise click.UsageError("--at says which rule applies: the rest is for --usage")
     tariff = _tariff(_network(configuration, network), name)
     if at is not None:
         rule = rule_at(tariff, at)

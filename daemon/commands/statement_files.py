@@ -48,7 +48,7 @@ class StatementLine(NamedTuple):
 
 def statement_lines(path: Path) -> Iterator[StatementLine]:
     """Read a statement; raises FileError."""
-    for place, row in _rows(path):
+    for place, row in _rows(path, needed=("amount", *LEGS)):
         if row.get("object") == "summary":
             continue
         try:
@@ -72,7 +72,7 @@ def _micro(row: dict[str, Any], name: str) -> int:
     if isinstance(value, str) and _WHOLE.fullmatch(value):
         value = int(value)
     if type(value) is not int or not -_LARGEST <= value <= _LARGEST:
-        shown = repr(value)
+        shown = repr(value) if value not in (None, "") else "nothing"
         shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
         raise _CellError(f"{name}: {shown} is no whole number of micro-units")
     return value
@@ -89,7 +89,9 @@ def own_records(path: Path) -> Iterator[tuple[str, int]]:
             raise FileError(f"{path}:{place}: {error}") from error
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _rows(
+    path: Path, needed: tuple[str, ...] = ()
+) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             first = file.read(1)
@@ -106,6 +108,9 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                     yield place, row
                 return
             reader = csv.DictReader(file)
+            for name in needed:
+                if name not in (reader.fieldnames or ()):
+                    raise FileError(f"{path}:1: there is no column {name}")
             for row in reader:
                 yield reader.line_num, row
     except (OSError, UnicodeDecodeError, csv.Error) as error:

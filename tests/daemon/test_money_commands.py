@@ -560,13 +560,18 @@ def test_what_is_no_number_in_a_statement_is_named_by_line_and_column(
 
 
 def test_a_column_that_a_statement_lacks_is_named(booked: MoneySite) -> None:
-    """By its name, in the first line that lacks it."""
+    """By its name; an empty file is no statement, and does not hold."""
     shown = booked.run("statement", "show", "aurora", MONTH, "--csv").stdout_bytes
     file = booked.folder / "statement.csv"
     file.write_bytes(shown.replace(b",tax_amount,", b",taxes,", 1))
     result = bare("statement", "verify", str(file))
-    said = f"fairlane: {file}:2: there is no column tax_amount\n"
+    said = f"fairlane: {file}:1: there is no column tax_amount\n"
     assert (1, said) == (result.exit_code, result.stderr)
+    for text in ("", "bng1\n"):
+        file.write_text(text)
+        result = bare("statement", "verify", str(file))
+        said = f"fairlane: {file}:1: there is no column amount\n"
+        assert (1, said) == (result.exit_code, result.stderr)
 
 
 def test_a_month_that_was_rolled_up_is_not_rated_again(site: MoneySite) -> None:
@@ -629,6 +634,8 @@ def test_what_money_commands_do_they_tell_as_json_too(site: MoneySite) -> None:
         ),
         (("statement", "show", "aurora", MONTH, "--csv", "--json"), "either --csv or"),
         (("usage", "--recycle", "--state", "open"), "it has no filter"),
+        (("usage", "--since", "5m", "--until", "1h"), "--until is before --since"),
+        (("balances", "events", "--service", "radio"), "no service called 'radio'"),
         (
             ("overallocation", "approve", "1", "--isp", "radio"),
             "the network has no isp called 'radio' to act for",

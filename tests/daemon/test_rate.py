@@ -102,6 +102,8 @@ def test_the_rule_that_applies_at_a_time_is_told(tmp_path: Path) -> None:
         "until": "2026-10-25T05:00:00Z",
     } == msgspec.json.decode(night.stdout)
     assert "data by day" in rate("--at", "2026-10-25T05:30:00").stdout
+    more = rate("--at", "2026-10-25", "--topup", "2026-10-25", "100 GB more")
+    assert (2, True) == (more.exit_code, "the rest is for --usage" in more.stderr)
     early = rate("--at", "2020-01-01")
     assert (1, "fairlane: tariff 'aurora-home' is not in force then\n") == (
         early.exit_code,
