@@ -30,6 +30,7 @@ from rating.bsp_usage import (
 )
 from rating.entry import UnbalancedError
 from rating.posting import Poster
+from rating.purchase import LATE_SECONDS
 from rating.rater import Rater, Unrated
 from services.buyers import Buyers
 from services.catalogue import Catalogue
@@ -92,7 +93,8 @@ def recycle(
             rows = repository.records_in(
                 connection, UsageState.REJECTED, after, _SLICE, bsp
             )
-            buyers = Buyers(connection, catalogue, now)
+            told = min((row.received_at for row in rows), default=now)
+            buyers = Buyers(connection, catalogue, told - LATE_SECONDS)
             for row in rows:
                 after = row.id
                 record = msgspec.json.decode(row.body)
@@ -170,7 +172,7 @@ def _receive(
         row.event_id: (row.body, row.state, row.reason)
         for row in repository.known_bodies(connection, bsp, ids).values()
     }
-    buyers = Buyers(connection, catalogue, now)
+    buyers = Buyers(connection, catalogue, now - LATE_SECONDS)
     rows: list[dict[str, Any]] = []
     receipts = []
     for record, body, event_id in zip(records, bodies, ids, strict=True):

@@ -14,24 +14,28 @@ import msgspec
 from sqlalchemy import Connection
 
 from config.offers import Service
-from rating.purchase import LATE_SECONDS
 from services.catalogue import Catalogue
 from storage.network import States, states_of, touched_since
 
 _HOUR: Final = 3600
+_NEVER: Final = 2**62
 
 
 class Buyers:
     """The subscribers of a catalogue as they were, in one transaction.
 
-    What is told later than ``rating.purchase.LATE_SECONDS`` is of who is there now.
+    What is of before ``oldest`` (epoch seconds) is of who is there now; a sale is never
+    told so late (``rating.purchase.LATE_SECONDS``).
     """
 
-    def __init__(self, connection: Connection, catalogue: Catalogue, now: int) -> None:
+    def __init__(
+        self, connection: Connection, catalogue: Catalogue, oldest: int = 0
+    ) -> None:
         self._connection = connection
         self._catalogue = catalogue
-        self._oldest = now - LATE_SECONDS
-        self._since = now + LATE_SECONDS
+        self._oldest = oldest
+        self._since = _NEVER
+        self._added: Mapping[str, int] = {}
         self._touched: Mapping[str, int] = {}
         self._states: dict[str, States] = {}
 
@@ -43,16 +47,23 @@ class Buyers:
         if at < self._since:
             # Records come in about the order of their times: it is asked seldom.
             self._since = at - at % _HOUR
-            self._touched = touched_since(self._connection, "service", self._since)
-        name = None if present is None else present.name
-        if name is not None and self._touched.get(name, at) <= at:
+            self._added, self._touched = (
+                touched_since(self._connection, "service", self._since, actions)
+                for actions in (("add",), ("modify", "delete"))
+            )
+        own = [] if present is None else [present.name]
+        changed = self._added, self._touched
+        if own and all(some.get(own[0], at) <= at for some in changed):
             return present
-        names = [name] if name is not None else []
-        others = (other for other, last in self._touched.items() if last > at)
-        for some in (names, others):
+        others = [name for name, last in self._touched.items() if last > at]
+        for some in (own, others):
             for body in self._then(some, at):
                 if _has(body, user):
                     return msgspec.convert(body, Service)
+        # Nobody had it then.
+        first = self._states[present.name][0][1] if present is not None else None
+        if first is not None and _has(first, user):
+            return msgspec.convert(first, Service)
         return present
 
     def _then(self, names: Iterable[str], at: int) -> Iterator[Mapping[str, Any]]:
@@ -60,11 +71,9 @@ class Buyers:
         unknown = [name for name in wanted if name not in self._states]
         self._states |= states_of(self._connection, "service", unknown)
         for name in wanted:
-            states = self._states[name]
-            began = [body for since, body in states if since <= at]
-            body = began[-1] if began else states[0][1]
-            if body is not None:
-                yield body
+            began = [body for since, body in self._states[name] if since <= at]
+            if began and began[-1] is not None:
+                yield began[-1]
 
 
 def _has(body: Mapping[str, Any], user: str) -> bool:

@@ -110,7 +110,7 @@ def recycle(database: Database, catalogue: Catalogue, now: int) -> list[Answer]:
     while True:
         with database.write.begin() as connection:
             rows = repository.pending(connection, after, _RECYCLED_AT_ONCE)
-            buyers = Buyers(connection, catalogue, now)
+            buyers = Buyers(connection, catalogue)
             for row in rows:
                 event = msgspec.json.decode(row.body, type=Event)
                 service = buyers.service_of(event.user, event.at)
@@ -141,7 +141,7 @@ def _begin(
     offer: Offer | Denial | None = untimely(event.at, now)
     at = now if offer else event.at  # what cannot be a time is in the event's body
     if offer is None:
-        service = Buyers(connection, catalogue, now).service_of(event.user, at)
+        service = Buyers(connection, catalogue).service_of(event.user, at)
         offer = catalogue.offer(bsp, service, event.product, event.amount,
                           event.currency, at)  # fmt: skip
     denial = offer if isinstance(offer, Denial) else None

@@ -231,13 +231,15 @@ def modified_behind(connection: Connection, kind: str, number: int) -> dict[str,
     return {row[0]: row[1] for row in rows}
 
 
-def touched_since(connection: Connection, kind: str, since: int) -> dict[str, int]:
-    """Give the objects of a kind that were modified or deleted since a time (epoch
+def touched_since(
+    connection: Connection, kind: str, since: int, actions: Sequence[Action]
+) -> dict[str, int]:
+    """Give the objects of a kind that any of these was done to since a time (epoch
     seconds), each with when last."""
     columns = change.c
     query = select(columns.name, func.max(columns.at)).where(
         columns.kind == kind,
-        columns.action.in_(("modify", "delete")),
+        columns.action.in_(actions),
         columns.at >= since,
     )
     rows = connection.execute(query.group_by(columns.name))

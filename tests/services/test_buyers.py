@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from config.network import Network
 from config.offers import Service
+from config.settlement import Product
 from rating.purchase import LATE_SECONDS, Action, Denial, State
 from services.buyers import Buyers
 from services.catalogue import Catalogue
@@ -42,7 +43,7 @@ def who(
 ) -> list[tuple[str, str] | None]:
     """Which service, of which ISP, had a name at each time."""
     with database.read.connect() as connection:
-        buyers = Buyers(connection, Catalogue(made), NOVEMBER)
+        buyers = Buyers(connection, Catalogue(made), NOVEMBER - LATE_SECONDS)
         found = [buyers.service_of(user, at) for at in times]
     return [None if one is None else (one.name, one.isp) for one in found]
 
@@ -79,6 +80,29 @@ def test_who_changed_the_isp_was_the_former_one_s_until_then(
     assert ["borealis", "borealis", "aurora", "aurora"] == [
         one and one[1] for one in who(database, now_with(moved), USER, *times)
     ]
+
+
+def test_a_sale_that_waited_long_is_of_who_bought(database: Database) -> None:
+    """It was told in time and had no price: four months later another has the name."""
+    with database.write.begin() as connection:
+        changed(connection, NOVEMBER - 90 * DAY, "add", "a-1", user_names=[USER])
+    common = {"line": "l", "offering": "home-500", "user_names": (USER,)}
+    first = now_with(Service(name="a-1", isp="aurora", **common))
+    event = Event(event_id="E", action=Action.SALE, reference="P", at=NOVEMBER,
+                  user=USER, product="book")  # fmt: skip
+    answer = handle(database, Catalogue(first), "filmhouse", event, NOVEMBER)
+    assert Denial.UNKNOWN_PRODUCT == answer.denial
+    with database.write.begin() as connection:
+        changed(connection, NOVEMBER + DAY, "delete", "a-1")
+        changed(connection, NOVEMBER + 2 * DAY, "add", "a-2", user_names=[USER])
+    book = Product(name="book", bsp="filmhouse", price="6")
+    second = Service(name="a-2", isp="borealis", **common)
+    priced = Catalogue(network(service=(second,), product=(book,)))
+    (captured,) = recycle(database, priced, NOVEMBER + 120 * DAY)
+    assert State.CAPTURED == captured.state
+    with database.read.connect() as connection:
+        ((entry, _),) = list_entries(connection, EntryFilter())
+    assert ("aurora", "a-1") == (entry.book.tenant, entry.posting.service)
 
 
 def test_a_user_name_was_whose_it_was_then(database: Database) -> None:
