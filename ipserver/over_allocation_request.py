@@ -6,6 +6,7 @@ will end: the same step, the approvals' time-out, the queue's, or the network st
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -232,3 +233,15 @@ def remaining(
     """Give the options that no party has refused."""
     against = {word.party for word in approvals if word.answer is Answer.DENY}
     return tuple(option for option in options if not against & set(option.parties))
+
+
+def still_stand(
+    options: tuple[Option, ...], tenants: Mapping[str, str], borrower: str
+) -> bool:
+    """Whether a source of these options is there, and none belongs to others by now
+    than to who is asked. ``tenants`` are those of all pools and reserves.
+    """
+    there = [option for option in options if option.source in tenants]
+    return bool(there) and all(
+        {*option.parties} <= {borrower, tenants[option.source]} for option in there
+    )

@@ -34,6 +34,7 @@ from ipserver.over_allocation_request import (
     RequestState,
     agreed,
     remaining,
+    still_stand,
 )
 from ipserver.pressure import Level, size_of_ask
 
@@ -367,9 +368,10 @@ class Requests:
             else policy.approval_normal_seconds
         )
         if waited < patience:
-            holders = self._figures.terms.holders
-            if not any(option.source in holders for option in request.options):
-                draft.move(request, _E.EVALUATE, options=())
+            tenants = {h.name: h.tenant for h in self._figures.terms.holders.values()}
+            tenant = tenants[request.pool]
+            if not still_stand(request.options, tenants, tenant):
+                draft.move(request, _E.EVALUATE, options=(), tenant=tenant)
         elif request.state is _S.PENDING_APPROVAL:
             draft.move(request, _E.TIME_OUT)
         elif not (

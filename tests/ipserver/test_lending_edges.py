@@ -350,3 +350,18 @@ def test_who_is_asked_is_asked_for_all_that_a_request_grew_to() -> None:
         server.ended(request.number).granted,
         server.state.tally("a").borrowed,
     )
+
+
+def test_who_sold_a_pool_that_it_was_asked_about_has_no_word_any_more() -> None:
+    """I10: its heir is asked instead."""
+    server = one_lender(lend_policy="ask")
+    server.fill("a", OWN)
+    server.bind("a-90")
+    (number,) = server.state.requests
+    sold = lender_network("cirrus")
+    isps = tuple(msgspec.structs.replace(row, lend_policy="ask") for row in sold.isp)
+    change(server, msgspec.structs.replace(sold, isp=isps))
+    server.tick(2)
+    assert Result.UNKNOWN == server.do(Action.APPROVE, "borealis", target=number)
+    assert Result.DONE == server.do(Action.APPROVE, "cirrus", target=number)
+    assert ["cirrus"] == [x.lender_tenant for x in server.state.loans.values()]
