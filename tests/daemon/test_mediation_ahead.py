@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from radius_packets import octets, packet
@@ -26,6 +27,7 @@ from services.live_balances import balance_of
 from services.periods import close_months
 from services.rerated_usage import own_service
 from services.rerating import dry_run
+from storage import network as feed
 from storage.balances import balances_rewritten
 from storage.database import SQLITE_FILE, Database, open_database
 from storage.entry_queries import EntryFilter, list_entries
@@ -205,6 +207,54 @@ def test_use_that_was_rated_ahead_is_rated_again_when_a_topup_came_first(
         (bucket,) = live.buckets
         assert 9 * 10**9 == bucket.granted - bucket.remaining
         assert 100 * 10**9 == bucket.topped_up
+        database.close()
+
+
+def test_a_change_of_offering_holds_from_its_second_on_however_far_ahead_it_is_rated(
+    sqlite_template: Path,
+) -> None:
+    """It is made while batches wait, a top-up has them rated again, and the network is
+    known only behind the next ones: each use is by the offering of when it ended."""
+    with tempfile.TemporaryDirectory() as folder:
+        database = _database(sqlite_template, folder)
+        early = _Ahead(database)
+        other = msgspec.structs.replace(
+            NETWORK,
+            service=tuple(
+                msgspec.structs.replace(one, offering="start-500")
+                if one.name == "aurora-101"
+                else one
+                for one in NETWORK.service
+            ),
+        )
+        new, was = (bodies(each)["service", "aurora-101"] for each in (NETWORK, other))
+        begun, *used = _blocks([[("A", 3, n, USER, None)] for n in range(1, 7)])
+        with database.write.begin() as connection:
+            feed.apply(
+                connection, [feed.Change("add", "service", "aurora-101", was)], NOON
+            )
+        early.ledger.know(bodies(other))
+        early.apply(begun, 0)
+        for blocks in used[:2]:
+            early.apply(blocks, 4)
+        change = feed.Change("modify", "service", "aurora-101", new)
+        with database.write.begin() as connection:
+            feed.apply(connection, [change], NOON + 1800)
+            balances_rewritten(connection)
+        for blocks in used[2:4]:
+            early.apply(blocks, 4)
+        early.ledger.know(bodies(NETWORK))
+        early.apply(used[4], 0)
+        assert [] == dry_run(database, NETWORK, own_service, "2026-11").differences()
+        with database.read.connect() as connection:
+            lives = [
+                balance_of(connection, network, "aurora-101", NOON)
+                for network in (other, NETWORK)
+            ]
+        used_up = [
+            b.granted - b.remaining for live in lives if live for b in live.buckets
+        ]
+        assert [3 * 10**9, 3 * 10**9] == used_up
         database.close()
 
 

@@ -22,10 +22,12 @@ from config.restrictions import KIND
 from config.schema import AccountingSettings
 from config.tariffs import Allowance, Quota, Rate, Tariff, TopUp, Version
 from daemon.ledger import Ledger
+from services.periods import close_months
 from services.quota_actions import QuotaActions
 from services.rerated_usage import own_service
 from services.rerating import apply as rerate
 from services.rerating import dry_run
+from services.topups import buy
 from storage import network as feed
 from storage.database import SQLITE_FILE, Database, open_database
 from storage.quota_events import due, quota_events_since
@@ -447,13 +449,15 @@ _step = st.one_of(
     st.tuples(st.just("unnamed"), st.just(SERVICE), _hours, _gigabytes),
     st.tuples(st.just("end"), _service, st.none(), _told),
     st.tuples(st.just("anew"), st.none(), st.none(), st.none()),
+    st.tuples(st.just("buy"), _service, st.none(), st.none()),
+    st.tuples(st.just("close"), st.none(), st.none(), st.none()),
 )
 _SLOT = 3 * HOUR
 """The time of a step: some hundred of them are over the end of the month."""
 
 
 @given(
-    st.lists(st.tuples(_step, st.booleans()), min_size=1, max_size=30),
+    st.lists(st.tuples(_step, st.booleans()), min_size=1, max_size=20),
     st.integers(0, 7),
 )
 def test_a_month_rated_again_is_the_same_whatever_changed_and_came_late(
@@ -461,12 +465,13 @@ def test_a_month_rated_again_is_the_same_whatever_changed_and_came_late(
 ) -> None:
     """Services are changed, end, come back and change in the same second; use comes in
     any order, in any batches, before the ledger knows the network, to a ledger that
-    starts anew, and some of it is guided at the end. A rerating differs in nothing."""
+    starts anew, and some of it is guided at the end; top-ups are bought, and the month
+    is closed. A rerating differs in nothing."""
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(sqlite_template, Path(folder) / SQLITE_FILE)
         database = open_database("sqlite", folder)
         try:
-            _play(Changing(database), steps, slots)
+            _play(Changing(database, asking("buy")), steps, slots)
         finally:
             database.close()
 
@@ -483,6 +488,11 @@ def _play(site: Changing, steps: list[tuple[Any, bool]], slots: int) -> None:
         elif what == "anew":
             site.ledger = Ledger(site.database, AccountingSettings(), KEY)
             site.ledger.know(bodies(site.network))
+        elif what == "buy":
+            with site.database.write.begin() as connection:
+                buy(connection, site.network, service, "more", at=now, now=now)
+        elif what == "close":
+            close_months(site.database, site.network, "2026-11", NOON + 6 * DAY)
         else:
             who = "known-later" if what == "unnamed" else service
             until = max(now - value * HOUR, NOON - DAY)
