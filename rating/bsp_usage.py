@@ -108,7 +108,7 @@ def aggregated(
     number of the whole. Records before the first version of the tariff are left out."""
     groups: dict[tuple[object, ...], list[Guided]] = {}
     for record in records:
-        spans = tariff.spans(record.started_at, _until(record))
+        spans = tariff.spans(record.started_at, record.ended_at)
         if spans is None:
             continue
         alone = (record.id,) if len(spans) > 1 else ()
@@ -128,19 +128,13 @@ def _sum(records: list[Guided], meter: Meter) -> RatableUsage:
         session_id=records[0].id,
         session_started_at=first,
         started_at=first,
-        ended_at=max(map(_until, records)),
+        ended_at=max(record.ended_at for record in records),
         seconds=figures["seconds"],
         input_octets=0,
         output_octets=figures["octets"],
         derived=Derived.REPORTED,
         units=figures["units"],
     )
-
-
-def _until(record: Guided) -> int:
-    """Give when a record ends; one that took no time has the second that it names, and
-    with that its day and month."""
-    return max(record.ended_at, record.started_at + 1)
 
 
 def _is_name(value: Any) -> bool:

@@ -19,10 +19,9 @@ Samples = dict[tuple[str, int], list[int]]
 
 def add_to_samples(samples: Samples, isp: str, usage: RatableUsage) -> None:
     """Add a record's octets to the samples that it runs through."""
-    start, end = usage.started_at, usage.ended_at
+    start = usage.started_at
+    end = max(usage.ended_at, start + 1)  # use that took no time has its second
     octets_in, octets_out = usage.input_octets, usage.output_octets
-    if start >= end:  # use that took no time was before its moment
-        start = end - 1
     at = start - start % SAMPLE_SECONDS
     length = end - start
     in_before = out_before = 0

@@ -195,10 +195,9 @@ class CompiledTariff:
     def spans(self, start: int, end: int) -> list[Span] | None:
         """Give the spans that a time runs through; None before the first version.
 
-        Use that took no time was before its moment: it is of the span that ends there.
+        Use that took no time is of the second that it names, like what began then.
         """
-        if start >= end:
-            start, end = end - 1, end
+        end = max(end, start + 1)
         found: list[Span] = []
         day = self.calendar.day_of(start)
         while start < end:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from settlement_network import NOVEMBER, ZONES, charge
+from tariffs_made import network, rater_of, usage
 
 from rating.entry import Book, Kind, Source
 from rating.levies import Basis, Cut, bases_of, levied, levy, total_of
 from rating.months import booked_in, following, span_at, span_of
 from rating.posting import Poster, UnknownTariffError, detail_of
+from rating.rater import Rated
 
 AMOUNTS = st.integers(-(10**9), 10**9)
 CUT = Cut(2_500, 1_000, 500)
@@ -154,3 +157,20 @@ def test_books_name_what_their_entries_have_in_common() -> None:
         ("bsp_usage", "bsp_usage", "filmhouse"): (-8, 0, 8, 0, 0),
     } == found
     assert Book._fields[:3] == ("tenant", "zone", "month")
+
+
+def test_use_that_took_no_time_is_of_one_month() -> None:
+    """It is of the second that it names: rated by the month that it is booked in."""
+    rate = {"name": "data", "measure": "sum", "price": "1", "per": "1 GB"}
+    midnight = int(datetime(2026, 12, 1, tzinfo=ZoneInfo("Europe/Berlin")).timestamp())
+    rater, record = (
+        rater_of(network({"rate": [rate]})),
+        usage(midnight, midnight, 10**9),
+    )
+    rater.adopt(rater.missing([record]))
+    outcome = rater.rate(record)
+    assert isinstance(outcome, Rated)
+    poster = Poster({"home": "Europe/Berlin"}, {})
+    poster.usage("aurora", *outcome, midnight)
+    assert [book.month for book in poster.take()] == ["2026-12"]
+    assert [line.period for line in outcome.retail] == ["2026-12-01"]
