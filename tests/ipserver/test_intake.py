@@ -30,10 +30,10 @@ def test_while_more_comes_than_is_served_the_newest_go_first() -> None:
     def xids(taken: list[Arrival]) -> list[int]:
         return [int.from_bytes(arrival.query.octets[4:8]) for arrival in taken]
 
-    arrive(0, 200, 10.0)
-    assert list(range(64)) == xids(intake.take(10.45))
-    arrive(200, 64, 10.55)
-    assert list(range(263, 199, -1)) == xids(intake.take(10.6))
-    assert list(range(199, 135, -1)) == xids(intake.take(12.9))
+    arrive(0, 800, 10.0)
+    assert list(range(256)) == xids(intake.take(10.45))
+    arrive(800, 256, 10.55)
+    assert list(range(1055, 799, -1)) == xids(intake.take(10.6))
+    assert list(range(799, 543, -1)) == xids(intake.take(12.9))
     assert [] == intake.take(13.1)
-    assert [Drop.STALE] * 72 == dropped
+    assert [Drop.STALE] * 288 == dropped
