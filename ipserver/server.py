@@ -14,20 +14,20 @@ from typing import Final
 
 from config.network import Network
 from ipserver.answer import Ack, Done, Nak, Offer, Park
-from ipserver.dhcp import MessageType
+from ipserver.dhcp import MessageType, Option
 from ipserver.intake import Arrival, Intake, Limits
 from ipserver.leasequery import LeaseQueries
 from ipserver.network_options import NetworkOptions
 from ipserver.outcomes import TURNS_TIMED_MAX, Drop, Sighting
-from ipserver.packet import Malformed
+from ipserver.packet import Malformed, Query
 from ipserver.parking import Parking
 from ipserver.ports import RECEIVED_AT_ONCE, Answers, Commits, Endpoint, Reply
 from ipserver.question import Question, Questions
 from ipserver.relays import RelayTable
 from ipserver.replies import Replies
 
-_READS = 8
-"""Receive calls in a row: 512 datagrams, more than are served in a turn, so that what
+_READS = 32
+"""Receive calls in a row: 2,048 datagrams, more than are served in a turn, so that what
 is too much waits, ages and is dropped here and not in the kernel, where it would delay
 all that comes behind it."""
 
@@ -35,6 +35,7 @@ _OWN_ADDRESSES = 4096
 """Local addresses remembered: as many as a host has."""
 
 _REQUEST: Final = int(MessageType.REQUEST)
+_AGENT: Final = int(Option.AGENT_INFORMATION)
 _OFFER, _ACK = MessageType.OFFER, MessageType.ACK
 
 
@@ -180,8 +181,7 @@ class DhcpServer:
     def _serve(self, arrival: Arrival) -> None:
         query = arrival.query
         if query.type == _REQUEST and (self._exchanges or self._exchanges_under_way):
-            octets = query.octets
-            exchange = octets[4:8] + octets[28:44]
+            exchange = _exchange(query)
             if exchange in self._exchanges or exchange in self._exchanges_under_way:
                 self._drop(Drop.IN_PROGRESS, arrival)
                 return
@@ -273,8 +273,7 @@ class DhcpServer:
             self._reply(arrival, reply, "ack", reason)
             return
         self._leases.add(address)
-        octets = arrival.query.octets
-        self._exchanges.add(octets[4:8] + octets[28:44])
+        self._exchanges.add(_exchange(arrival.query))
         self._waiting.append((arrival, reply, reason))
 
     def _commit(self) -> None:
@@ -341,3 +340,9 @@ class DhcpServer:
         self.statistics.malformed[reason] += 1
         if self.watch is not None:
             self.watch(Sighting(octets, source, "", reason))
+
+
+def _exchange(query: Query) -> bytes:
+    """Give what a retransmission has again: xid, relay, hardware address and line."""
+    octets = query.octets
+    return octets[4:8] + octets[24:44] + query.options.get(_AGENT, b"")

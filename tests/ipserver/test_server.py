@@ -126,6 +126,22 @@ def test_a_retransmission_of_what_waits_for_the_disk_makes_no_second_record(
     assert 1 == site.journaled()
 
 
+def test_a_clone_on_another_line_is_no_retransmission(site: Site) -> None:
+    """With the same xid and hardware address, while the other's reply is pending."""
+    lines = ("line-0", "line-1")
+    offers = [site.ask(relayed(DISCOVER, line))[0] for line in lines]
+
+    answers = site.ask(
+        *(
+            relayed(REQUEST, line, options=selecting(offer.yiaddr))
+            for line, offer in zip(lines, offers, strict=True)
+        )
+    )
+
+    assert [ACK, ACK] == [reply.kind for reply in answers]
+    assert {offer.yiaddr for offer in offers} == {reply.yiaddr for reply in answers}
+
+
 def test_a_renewal_by_unicast_needs_no_relay_rfc_2131_section_4_3_2(site: Site) -> None:
     """giaddr 0 and ciaddr: answered to ciaddr's client port."""
     address = site.lease()
