@@ -61,6 +61,7 @@ class Allocation(GivingUp):
     ) -> None:
         super().__init__(settings, random=random, now=now, shortage=shortage)
         self._decisions_kept = settings.decisions_kept // 2
+        self._declines = {}
         self._answers: dict[Message, Callable[[Ask, int], Answer]] = {
             Message.DISCOVER: self._discover,
             Message.RAPID: self._rapid,

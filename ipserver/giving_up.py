@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from config.schema import LeaseSettings
 from ipserver.answer import Answer, Done, Silence
 from ipserver.ask import Ask
-from ipserver.block_leasing import Random
 from ipserver.lease_table import LEASED, NONE, OFFERED
 from ipserver.line_leases import same_client
 from ipserver.line_texts import LineId
-from ipserver.offering import Offering, Shortage
+from ipserver.offering import Offering
 from ipserver.reasons import Reason
 
 _DECLINING_LINES: Final = 65_536
@@ -25,17 +23,8 @@ _DECLINING_LINES: Final = 65_536
 class GivingUp(Offering):
     """Answers DHCPDECLINE and DHCPRELEASE; the whole is ``ipserver.allocation``."""
 
-    def __init__(
-        self,
-        settings: LeaseSettings,
-        *,
-        random: Random,
-        now: float,
-        shortage: Shortage | None,
-    ) -> None:
-        super().__init__(settings, random=random, now=now, shortage=shortage)
-        self._declines: dict[LineId, list[int]] = {}
-        self._declines_most = settings.declines_per_line
+    _declines: dict[LineId, list[int]]
+    """Of each line, until when what it declined is believed to be bad."""
 
     def _owned(self, ask: Ask, now: int, states: tuple[int, ...]) -> int:
         """Give the slot of the address that a client speaks of, if it is the client's.
@@ -69,12 +58,13 @@ class GivingUp(Offering):
             return Silence(Reason.NOT_YOURS)
         line = self._table.key_of(slot)
         declined = [until for until in self._declines.get(line, ()) if until > now]
-        until, most = now + self._settings.quarantine_seconds, 2 * self._declines_most
-        if len(declined) >= self._declines_most:
+        settings = self._settings
+        until, most = now + settings.quarantine_seconds, settings.declines_per_line
+        if len(declined) >= most:
             # One line must not empty the pool: the address only cools down; and who
             # goes on declining gets the same one again.
             record = self._bindings.end(slot, now, Reason.DECLINE_LIMIT)
-            if len(declined) < most:
+            if len(declined) < 2 * most:
                 self._table.unlink(slot)
                 self._declines[line] = [*declined, until]
             return Done(Reason.DECLINE_LIMIT, record)
