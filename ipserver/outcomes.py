@@ -29,6 +29,8 @@ class Drop(StrEnum):
     """Neither relayed nor from an address of the client's own."""
     UNTRUSTED_AGENT = "untrusted_agent"
     """Option 82 without a relay (RFC 3046 section 2.1.1)."""
+    RELAY_PORT = "relay_port"
+    """Replies are to go to where it came from, and that is port 0 (RFC 8357)."""
     VPN = "vpn"
     """A VPN that no area is (RFC 6607)."""
     OTHER_SERVER = "other_server"

@@ -36,6 +36,7 @@ _OWN_ADDRESSES = 4096
 
 _REQUEST: Final = int(MessageType.REQUEST)
 _AGENT: Final = int(Option.AGENT_INFORMATION)
+_NO_PORT: Final = bytes(2)
 _OFFER, _ACK = MessageType.OFFER, MessageType.ACK
 
 
@@ -192,6 +193,10 @@ class DhcpServer:
         came_to = self._identifiers.get((place, local)) or self._came_to(place, local)
         question = self._questions.read(query, arrival.relay, self._own)
         if type(question) is Question:
+            if question.relayed.port and arrival.source[2:4] == _NO_PORT:
+                # Nobody listens there: nothing is offered that is never heard.
+                self._drop(Drop.RELAY_PORT, arrival)
+                return
             self._answer(arrival, question, came_to)
         else:
             assert isinstance(question, Drop)

@@ -221,7 +221,10 @@ def test_a_reply_goes_to_giaddr_and_its_server_port_rfc_2131_section_4_1(
 
 
 def test_a_reply_goes_to_the_port_it_came_from_rfc_8357_section_5(site: Site) -> None:
-    """Only where the relay says that it listens there."""
+    """Only where the relay says that it listens there; port 0 is none (RFC 768)."""
+    site.send(relayed(DISCOVER, more=option(19, b"")), port=0)
+    assert ([], {Drop.RELAY_PORT: 1}) == (site.take(), site.dropped())
+
     site.send(relayed(DISCOVER, more=option(19, b"")), port=1067)
 
     ((offer, target),) = site.take()
