@@ -82,7 +82,8 @@ class OverAllocation(Row, frozen=True, kw_only=True):
     """The network has so long to make a block reachable."""
     activation_attempts: Annotated[int, Meta(ge=1, le=10)] = 3
     back_off_seconds: Seconds = 300
-    """After a denial a pool asks again after this time, doubled each time."""
+    """After a request that ended with nothing (denied, withdrawn, failed, or expired in
+    the queue) a pool asks again after this time, doubled each time."""
     back_off_seconds_max: Seconds = 3600
     ageing_seconds: Seconds = 600
     """A request that waits so long moves up by one class."""

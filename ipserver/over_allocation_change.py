@@ -26,7 +26,7 @@ class PoolMemory(Struct, frozen=True, array_like=True):
     """What is remembered of a pool between requests; times are epoch seconds.
 
     ``doublings`` counts the grants that followed one another (slow start), ``refusals``
-    the denials in a row.
+    the requests in a row that ended with nothing, ``denied_until`` when it asks again.
     """
 
     pool: str

@@ -51,7 +51,7 @@ class Result(StrEnum):
     NOT_ASKED = "not_asked"
     """The party's word is not needed, or was given already."""
     BACKING_OFF = "backing_off"
-    """The pool was denied a moment ago, or has too many open requests."""
+    """The pool got nothing a moment ago, or its ISP has too many open requests."""
 
 
 class Command(Struct, frozen=True):
@@ -115,7 +115,9 @@ class Commands:
         if request is None:
             until = draft.state.memory(pool.name).denied_until
             seconds = until - draft.now
-            message = f"pool {pool.name!r} was denied a moment ago: ask again in"
+            message = (
+                f"pool {pool.name!r} asked a moment ago and got nothing: ask again in"
+            )
             if seconds > 0:
                 return _Outcome(Result.BACKING_OFF, f"{message} {seconds} s")
             message = f"{pool.tenant} has as many open requests as it may"
@@ -138,7 +140,7 @@ class Commands:
             return request
         if command.tenant not in (NETWORK, request.tenant):
             return _unknown_to(command, "request")
-        if not self._requests.cancel(draft, request, command.reason or "withdrawn"):
+        if not self._requests.withdraw(draft, request, command.reason or "withdrawn"):
             message = f"request {request.number} is {request.state}"
             message = f"{message}, and cannot be withdrawn any more"
             return _Outcome(Result.OVER, message, request.number)

@@ -37,6 +37,7 @@ from ipserver.over_allocation_request import (
     still_stand,
 )
 from ipserver.pressure import Level, size_of_ask
+from ipserver.turns import in_order
 
 _E, _S = RequestEvent, RequestState
 
@@ -44,6 +45,9 @@ _APPROVALS_KEPT: Final = 32
 """Durations of the last approvals, from which the lead time is taken."""
 
 _P95: Final = 0.95
+
+_WAITING: Final = frozenset({*WITH_PEOPLE, _S.QUEUED})
+"""States in which a request can be withdrawn."""
 
 
 class Requests:
@@ -148,39 +152,9 @@ class Requests:
         p95 = times[int(len(times) * _P95)] if times else 0
         return p95 + self._figures.terms.policy.lead_seconds
 
-    def in_order(self, draft: Draft) -> list[Request]:
-        """Give the requests that can be decided, who needs it most first."""
-        policy = self._figures.terms.policy
-        due = [r for r in draft.state.requests.values() if self._due(draft, r)]
-
-        def place(request: Request) -> tuple[float, ...]:
-            pool = self._figures.terms.holders[request.pool]
-            waited = max(0, draft.now - request.raised_at)
-            return (
-                -self._figures.deficit(pool),
-                -(pool.priority + waited // policy.ageing_seconds),
-                self._figures.share(pool),
-                request.raised_at,
-                request.number,
-            )
-
-        return sorted(due, key=place)
-
-    def _due(self, draft: Draft, request: Request) -> bool:
-        if request.pool not in self._figures.terms.holders:
-            return False
-        if request.state in (_S.RAISED, _S.EVALUATING, _S.ROLLED_BACK):
-            return True
-        if request.state is not _S.QUEUED:
-            return False
-        if draft.state.freed_at > request.evaluated_at:
-            return True
-        requeue = self._figures.terms.policy.requeue_seconds
-        return not 0 <= draft.now - request.evaluated_at < requeue
-
     def evaluate(self, draft: Draft) -> None:
         """Decide what can be decided now, an ISP's requests one a second."""
-        for request in self.in_order(draft):
+        for request in in_order(draft.state, self._figures, draft.now):
             if draft.touched >= TOUCHED_MAX:
                 return
             if self._evaluated.get(request.tenant) != draft.now:
@@ -244,14 +218,23 @@ class Requests:
             draft.move(request, _E.LOSE, chosen=None, options=())
 
     def deny(self, draft: Draft, request: Request, reason: str) -> Request:
-        """End a request with a no; its pool asks again later, each time later still."""
+        """End a request with a no."""
+        return self._put_off(draft, request, _E.DENY, reason)
+
+    def _put_off(
+        self, draft: Draft, request: Request, event: RequestEvent, reason: str
+    ) -> Request:
+        """End a request with nothing; its pool asks again later, each time later still.
+
+        It is as full as before, and would ask for the same at once.
+        """
         policy = self._figures.terms.policy
         memory = draft.state.memory(request.pool)
         wait = back_off(memory.refusals, policy)
         draft.remember(
             request.pool, refusals=memory.refusals + 1, denied_until=draft.now + wait
         )
-        return draft.move(request, _E.DENY, reason=reason, retry_after=wait, options=())
+        return draft.move(request, event, reason=reason, retry_after=wait, options=())
 
     def say(self, draft: Draft, request: Request, approval: Approval) -> Request | None:
         """Take a party's word; what it leads to happens at once.
@@ -288,7 +271,7 @@ class Requests:
                 request, _E.ROLL_BACK, attempts=attempts, blocks=(), chosen=None
             )
             if attempts >= policy.activation_attempts:
-                draft.move(request, _E.FAIL, reason="unreachable")
+                self._put_off(draft, request, _E.FAIL, "unreachable")
             return
         granted = self._lending.activate(draft, request.blocks)
         if not granted:  # the prefixes are gone from the network meanwhile
@@ -307,12 +290,12 @@ class Requests:
             rationed_until=draft.now + policy.rationing_seconds,
         )
 
-    def cancel(self, draft: Draft, request: Request, reason: str) -> bool:
-        """Withdraw a request that waits; False when it is past that."""
-        if request.state not in (*WITH_PEOPLE, _S.QUEUED):
-            return False
-        draft.move(request, _E.CANCEL, reason=reason, options=())
-        return True
+    def withdraw(self, draft: Draft, request: Request, reason: str) -> bool:
+        """Cancel a request by its ISP's word; False when it is past that."""
+        waits = request.state in _WAITING
+        if waits:
+            self._put_off(draft, request, _E.CANCEL, reason)
+        return waits
 
     def tick(self, draft: Draft) -> None:
         """End what has waited long enough, then decide what is due."""
@@ -329,22 +312,21 @@ class Requests:
             # The clock was set back: it waits its time from now on.
             request = draft.put_request(structs.replace(request, since=draft.now))
         if request.pool not in self._figures.terms.holders:
-            if not self.cancel(draft, request, "pool_removed"):
-                self._lost(draft, request)
+            self._lost(draft, request)
         elif request.state is _S.ACTIVATING:
             if waited >= policy.activation_seconds:
                 self.connected(draft, request, reachable=False)
         elif request.state in WITH_PEOPLE and self._entitled(request):
             # By now it is below its guarantee, which waits for nobody's word.
             draft.move(request, _E.EVALUATE, options=())
-        elif request.state in (*WITH_PEOPLE, _S.QUEUED):
+        elif request.state in _WAITING:
             request = self._calm(draft, request)
             calm = request.calm_since and draft.now - request.calm_since
             if calm >= policy.cancel_seconds:
-                self.cancel(draft, request, "pressure_gone")
+                draft.move(request, _E.CANCEL, reason="pressure_gone", options=())
             elif request.state is _S.QUEUED:
                 if draft.now - request.raised_at >= policy.queue_seconds:
-                    draft.move(request, _E.EXPIRE, reason="waited_too_long")
+                    self._put_off(draft, request, _E.EXPIRE, "waited_too_long")
             else:
                 self._people(draft, request, waited)
 
@@ -392,6 +374,9 @@ class Requests:
 
     def _lost(self, draft: Draft, request: Request) -> None:
         """End what can no longer be served, because its pool is gone."""
+        if request.state in _WAITING:
+            draft.move(request, _E.CANCEL, reason="pool_removed", options=())
+            return
         if request.state is _S.ACTIVATING:
             self._lending.roll_back(draft, request.blocks)
             request = draft.move(request, _E.ROLL_BACK, blocks=(), chosen=None)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from leasing import START, Leasing, network, pool, replayed
+from msgspec import structs
 
 from config.network import Network
 from ipserver.answer import Ack, Park
 from ipserver.block import TRANSITIONS as BLOCK_TRANSITIONS
 from ipserver.block import BlockEvent, BlockState, NoSuchTransitionError
+from ipserver.over_allocation_change import Change
 from ipserver.over_allocation_command import Action, Command, Result
 from ipserver.over_allocation_request import TERMINAL, RequestEvent, RequestState
 from ipserver.over_allocation_request import TRANSITIONS as REQUEST_TRANSITIONS
@@ -739,6 +743,43 @@ def test_an_agreed_loan_that_cannot_be_reached_fails_after_three_times() -> None
     ended = server.ended(1)
     assert (RequestState.FAILED, "unreachable") == (ended.state, ended.reason)
     assert {} == server.state.loans
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        (RequestState.CANCELLED, "withdrawn"),
+        (RequestState.FAILED, "unreachable"),
+        (RequestState.EXPIRED, "waited_too_long"),
+    ],
+)
+def test_what_ends_with_nothing_is_not_asked_for_again_at_once(
+    state: RequestState, reason: str
+) -> None:
+    """As after a denial: the pool is as full as before, and would ask the same."""
+    server = asked()
+    request = server.state.requests[1]
+    if state is RequestState.CANCELLED:
+        server.do(Action.CANCEL, "aurora", target=1)
+    elif state is RequestState.FAILED:
+        server.manager._connect = lambda *_: False
+        server.do(Action.APPROVE, "borealis", target=1)
+    else:
+        options: dict[str, Any] = {"options": (), "raised_at": server.now - 86_400}
+        waiting = structs.replace(request, state=RequestState.QUEUED, **options)
+        server.state.apply(Change(int(server.now), requests=(waiting,)))
+    server.tick(5)
+    ended = server.ended(1)
+    assert (state, reason, 300) == (ended.state, ended.reason, ended.retry_after)
+
+    server.bind("a-91")
+    server.tick(290)
+    assert {} == server.state.requests
+    server.bind("a-91")
+    server.tick(10)
+    assert [2] == [*server.state.requests]
+    server.do(Action.CANCEL, "aurora", target=2)
+    assert 600 == server.ended(2).retry_after
 
 
 @pytest.mark.parametrize("cause", ["return", "term"])

@@ -88,7 +88,7 @@ def test_a_pool_that_may_not_ask_now_is_told_why() -> None:
     (request,) = server.state.requests
     server.command(Action.DENY, "borealis", target=request)
     assert (
-        "backing_off: pool 'a' was denied a moment ago: ask again in 300 s"
+        "backing_off: pool 'a' asked a moment ago and got nothing: ask again in 300 s"
         == refused(server, Action.RAISE, "aurora", pool="a")
     )
     assert "forbidden: pool 'b' is of borealis, not of aurora" == refused(
