@@ -311,8 +311,12 @@ class Requests:
         if waited < 0:
             # The clock was set back: it waits its time from now on.
             request = draft.put_request(structs.replace(request, since=draft.now))
-        if request.pool not in self._figures.terms.holders:
-            self._lost(draft, request)
+        pool = self._figures.terms.holders.get(request.pool)
+        if pool is None:
+            self._lost(draft, request, "pool_removed")
+        elif pool.tenant != request.tenant:
+            # What others agreed to, they agreed to for who asked them.
+            self._lost(draft, request, "pool_sold")
         elif request.state is _S.ACTIVATING:
             if waited >= policy.activation_seconds:
                 self.connected(draft, request, reachable=False)
@@ -351,9 +355,8 @@ class Requests:
         )
         if waited < patience:
             tenants = {h.name: h.tenant for h in self._figures.terms.holders.values()}
-            tenant = tenants[request.pool]
-            if not still_stand(request.options, tenants, tenant):
-                draft.move(request, _E.EVALUATE, options=(), tenant=tenant)
+            if not still_stand(request.options, tenants, request.tenant):
+                draft.move(request, _E.EVALUATE, options=())
         elif request.state is _S.PENDING_APPROVAL:
             draft.move(request, _E.TIME_OUT)
         elif not (
@@ -372,14 +375,14 @@ class Requests:
                 return True
         return False
 
-    def _lost(self, draft: Draft, request: Request) -> None:
-        """End what can no longer be served, because its pool is gone."""
+    def _lost(self, draft: Draft, request: Request, reason: str) -> None:
+        """End what can no longer be served: its pool is gone, or another ISP's."""
         if request.state in _WAITING:
-            draft.move(request, _E.CANCEL, reason="pool_removed", options=())
+            draft.move(request, _E.CANCEL, reason=reason, options=())
             return
         if request.state is _S.ACTIVATING:
             self._lending.roll_back(draft, request.blocks)
             request = draft.move(request, _E.ROLL_BACK, blocks=(), chosen=None)
         elif request.state is _S.RAISED:
             request = draft.move(request, _E.EVALUATE)
-        draft.move(request, _E.FAIL, reason="pool_removed")
+        draft.move(request, _E.FAIL, reason=reason)

@@ -19,6 +19,8 @@ from storage import over_allocation_queries as queries
 CLIENT_KEY_MAX: Final = 128
 REASON_MAX: Final = 500
 SIZE_MAX: Final = 1 << 24
+UNKNOWN: Final = "unknown"
+"""Code of a refusal: there is no such object, or none that this tenant may see."""
 
 
 class CommandRefusedError(Exception):
@@ -109,6 +111,17 @@ _ON_REQUESTS: Final = (Action.APPROVE, Action.PARTIAL, Action.DENY, Action.CANCE
 _ON_LOANS: Final = (Action.RECALL, Action.RETURN, Action.EXTEND, Action.CONVERT)
 
 
+def _is_shown(connection: Connection, tenant: str, action: Action, number: int) -> bool:
+    """Say whether a tenant is shown what its command is for. The Network Provider may
+    know of it from the address server, before it is stored.
+    """
+    if tenant == NETWORK:
+        return True
+    if action in _ON_LOANS:
+        return any(queries.list_loans(connection, tenant=tenant, number=number))
+    return queries.show_request(connection, number, tenant=tenant) is not None
+
+
 def _send(
     connection: Connection,
     who: tuple[str, str, str],
@@ -124,6 +137,10 @@ def _send(
     if len(reason) > REASON_MAX:
         message = f"the reason has more than {REASON_MAX} characters"
         raise CommandRefusedError("bad_reason", message)
+    number = body.get("target")
+    if number is not None and not _is_shown(connection, tenant, action, number):
+        kind = "loan" if action in _ON_LOANS else "request"
+        raise CommandRefusedError(UNKNOWN, f"there is no {kind} {number}")
     body |= {"reason": reason}
     put = inbox.put(
         connection,
@@ -186,7 +203,7 @@ def loans(
     open_only: bool = False,
     limit: int | None = None,
 ) -> list[dict[str, Any]]:
-    """List the loans that a tenant is a party of, the newest last."""
+    """List the loans that a tenant is shown, the newest last."""
     found = queries.list_loans(
         connection, tenant=_scope(tenant), open_only=open_only, limit=limit
     )

@@ -1,25 +1,34 @@
 """Requests and loans as people and programs read them; names and values stay.
 
 ``tenant`` None reads all, for the Network Provider; else an ISP's own: its requests and
-those that want or have its word, the loans that it is a party of.
+those that want or have its word, the open loans of the pools that it has now, and those
+that are over to which it had agreed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, Final
 
 from netaddr import IPAddress, iprange_to_cidrs
 from sqlalchemy import Connection, Row, Select, or_, select
 
+from ipserver.block import Block
+from ipserver.loan import Loan
 from ipserver.over_allocation_request import Request
 from storage.over_allocation import approval_of, decisions_of, unpacked
 from storage.overallocation_tables import (
+    address_block,
     address_loan,
     over_allocation_approval,
     over_allocation_request,
 )
+from storage.pool_owners import PoolOwners
+
+_PAGE: Final = 256
+"""Rows read at once: a limit may be met by the first of many."""
 
 REQUEST_COLUMNS: Final = (
     *("number", "tenant", "pool", "state", "size", "granted", "urgent"),
@@ -49,14 +58,20 @@ def list_requests(
         query = query.where(request.state == state)
     if open_only:
         query = query.where(request.is_open)
-    words = over_allocation_approval.c
-    said = select(words.request).where(words.tenant == tenant)
-    spoken = set(connection.scalars(said)) if tenant is not None else set()
-    for row in _newest(connection, query, request.number, limit):
-        found = _request(row)
-        parties = {row.tenant, *found["parties"]}
-        if tenant is None or tenant in parties or row.number in spoken:
-            yield found
+    spoken: set[int] = set()
+    if tenant is not None:
+        words = over_allocation_approval.c
+        said = select(words.request).where(words.tenant == tenant)
+        spoken = set(connection.scalars(said))
+        # Who is asked is a party while it waits.
+        had_word = request.number.in_(said)
+        query = query.where(or_(request.tenant == tenant, request.is_open, had_word))
+
+    def seen(found: dict[str, Any]) -> bool:
+        parties = {found["tenant"], *found["parties"]}
+        return tenant is None or tenant in parties or found["number"] in spoken
+
+    yield from _newest(connection, query, request.number, limit, _request, seen)
 
 
 def show_request(
@@ -77,9 +92,13 @@ def show_request(
         .order_by(words.c.at, words.c.tenant)
     )
     approvals = [approval_of(word) for word in said.mappings()]
-    parties = {row.tenant, *found["parties"], *(word.party for word in approvals)}
-    if tenant is not None and tenant not in parties:
-        return None
+    if tenant is not None:
+        parties = {row.tenant, *found["parties"], *(word.party for word in approvals)}
+        if not row.is_open:
+            # Who was asked learns that it is over.
+            parties |= _asked(connection, number)
+        if tenant not in parties:
+            return None
     found["approvals"] = [
         {
             "party": word.party,
@@ -113,45 +132,89 @@ def list_loans(
     connection: Connection,
     *,
     tenant: str | None = None,
+    number: int | None = None,
     open_only: bool = False,
     limit: int | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """List loans, the newest last; with a limit, the newest."""
+    """List loans, the newest last; with a limit, the newest.
+
+    ``lender_tenant`` and ``borrower_tenant`` agreed to a loan; ``owner`` and ``holder``
+    have its pools now, while it is open.
+    """
     loan = address_loan.c
-    query = select(address_loan)
+    block = address_block.c
+    query = select(address_loan, block.body.label("block")).join(
+        address_block, loan.first == block.first, isouter=True
+    )
+    is_open = loan.outcome == ""
     if tenant is not None:
-        query = query.where(or_(loan.tenant == tenant, loan.borrower_tenant == tenant))
+        agreed = or_(loan.tenant == tenant, loan.borrower_tenant == tenant)
+        query = query.where(or_(is_open, agreed))
+    if number is not None:
+        query = query.where(loan.number == number)
     if open_only:
-        query = query.where(loan.outcome == "")
-    for row in _newest(connection, query, loan.number, limit):
-        yield {
-            "number": row.number,
-            "addresses": _prefix(row.first, row.last),
-            "size": row.last - row.first + 1,
-            "lender": row.lender,
-            "lender_tenant": row.tenant,
-            "borrower": row.borrower,
-            "borrower_tenant": row.borrower_tenant,
-            "state": row.state,
-            "cause": row.cause,
-            "price": row.price,
-            "made_at": _time(row.made_at),
-            "term_ends_at": _time(row.term_ends_at),
-            "deadline": _time(row.deadline),
-            "ended_at": _time(row.ended_at),
-            "outcome": row.outcome,
-            "request": row.request,
-        }
+        query = query.where(is_open)
+    owners = PoolOwners(connection)
+
+    def shown(row: Row[Any]) -> dict[str, Any]:
+        return _loan(row, owners)
+
+    def seen(found: dict[str, Any]) -> bool:
+        now = ("owner", "holder")
+        names = ("lender_tenant", "borrower_tenant") if found["outcome"] else now
+        return tenant is None or tenant in (found[name] for name in names)
+
+    yield from _newest(connection, query, loan.number, limit, shown, seen)
+
+
+def _loan(row: Row[Any], owners: PoolOwners) -> dict[str, Any]:
+    owner = holder = None
+    if not row.outcome:
+        (loan,) = unpacked([row.body], Loan)
+        (block,) = unpacked([row.block], Block) if row.block is not None else (None,)
+        owner, holder = owners.of_loan(loan, block)
+    return {
+        "number": row.number,
+        "addresses": _prefix(row.first, row.last),
+        "size": row.last - row.first + 1,
+        "lender": row.lender,
+        "lender_tenant": row.tenant,
+        "owner": owner,
+        "borrower": row.borrower,
+        "borrower_tenant": row.borrower_tenant,
+        "holder": holder,
+        "state": row.state,
+        "cause": row.cause,
+        "price": row.price,
+        "made_at": _time(row.made_at),
+        "term_ends_at": _time(row.term_ends_at),
+        "deadline": _time(row.deadline),
+        "ended_at": _time(row.ended_at),
+        "outcome": row.outcome,
+        "request": row.request,
+    }
 
 
 def _newest(
-    connection: Connection, query: Select[Any], key: Any, limit: int | None
-) -> Iterator[Row[Any]]:
-    if limit is None:
-        yield from connection.execute(query.order_by(key))
-    else:
-        newest = connection.execute(query.order_by(key.desc()).limit(limit)).all()
-        yield from reversed(newest)
+    connection: Connection,
+    query: Select[Any],
+    key: Any,
+    limit: int | None,
+    show: Callable[[Row[Any]], dict[str, Any]],
+    seen: Callable[[dict[str, Any]], bool],
+) -> Iterator[dict[str, Any]]:
+    order = key if limit is None else key.desc()
+    paged = query.order_by(order).execution_options(yield_per=_PAGE)
+    with connection.execute(paged) as rows:
+        found = filter(seen, map(show, rows))
+        yield from found if limit is None else reversed(list(islice(found, limit)))
+
+
+def _asked(connection: Connection, number: int) -> set[str]:
+    """Name who was asked for a word of a request."""
+    decided = decisions_of(connection, number)
+    options = (option for each in decided for option in each.decision.options)
+    return {party for option in options for party in option.parties}
 
 
 def _request(row: Row[Any]) -> dict[str, Any]:

@@ -89,6 +89,8 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
         try:
             return _shown(await context.call(inside))
         except CommandRefusedError as error:
+            if error.code == overallocation.UNKNOWN:
+                raise not_found() from error
             conflict = error.code == "client_key_reused"
             status = HTTPStatus.CONFLICT if conflict else HTTPStatus.BAD_REQUEST
             raise Problem(status, error.code, str(error)) from error
@@ -211,7 +213,7 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
         request: Request[Any, Any, Any],
         limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = 100,
     ) -> list[dict[str, Any]]:
-        """Give the loans that the tenant is a party of, the newest last."""
+        """Give the open loans of the tenant's pools, and those it had agreed to."""
         tenant = request.user.tenant
         found: list[dict[str, Any]] = await context.read(
             lambda c: overallocation.loans(c, tenant=tenant, limit=limit)

@@ -128,6 +128,8 @@ def test_a_command_to_the_address_server_is_taken_once(site: RestSite) -> None:
     place = first.headers["location"]
     assert 200 == site.ask("GET", place).status_code
     assert 404 == site.ask("GET", place, *BOREALIS).status_code
+    for unseen in (f"{path}/7/deny", "/v1/loans/7/recall"):
+        assert 404 == site.ask("POST", unseen, json={}).status_code
 
 
 def test_a_purchase_by_event_id_happens_once(site: RestSite) -> None:

@@ -12,6 +12,7 @@ from config.network import Network
 from ipserver.answer import Ack
 from ipserver.block import BlockState
 from ipserver.holdings import terms_of
+from ipserver.over_allocation_change import Change
 from ipserver.over_allocation_command import Action, Result
 from ipserver.over_allocation_request import RequestState
 
@@ -350,6 +351,36 @@ def test_who_is_asked_is_asked_for_all_that_a_request_grew_to() -> None:
         server.ended(request.number).granted,
         server.state.tally("a").borrowed,
     )
+
+
+@pytest.mark.parametrize("queued", [False, True])
+def test_a_request_of_a_pool_that_is_sold_ends_and_its_heir_asks_anew(
+    queued: bool,
+) -> None:
+    """What others agreed to, they agreed to for who asked them."""
+    server = one_lender(lend_policy="ask")
+    server.fill("a", OWN)
+    server.bind("a-90")
+    (request,) = server.state.requests.values()
+    if queued:
+        values: dict[str, Any] = {"state": RequestState.QUEUED, "options": ()}
+        waiting = msgspec.structs.replace(request, **values)
+        server.state.apply(Change(int(server.now), requests=(waiting,)))
+    rows = [
+        msgspec.structs.replace(row, isp="cirrus") if row.name == "a" else row
+        for row in server.network.pool
+    ]
+    change(server, msgspec.structs.replace(server.network, pool=tuple(rows)))
+    server.tick(40)
+    ended = server.ended(request.number)
+    assert (RequestState.CANCELLED, "pool_sold", "aurora") == (
+        ended.state,
+        ended.reason,
+        ended.tenant,
+    )
+    (anew,) = server.state.requests.values()
+    assert ("a", "cirrus") == (anew.pool, anew.tenant)
+    assert Result.UNKNOWN == server.do(Action.CANCEL, "aurora", target=anew.number)
 
 
 def test_who_sold_a_pool_that_it_was_asked_about_has_no_word_any_more() -> None:

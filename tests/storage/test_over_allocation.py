@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from leasing import START, Leasing, network
+from msgspec import to_builtins
+from sqlalchemy import delete
 
 from ipserver import over_allocation_change, records
 from ipserver.over_allocation_command import Action
@@ -13,8 +15,10 @@ from ipserver.over_allocation_state import State
 from services import overallocation
 from services.overallocation import CommandRefusedError
 from storage.database import Database
+from storage.network import Change, apply
 from storage.over_allocation import apply_bodies, decisions_of, load_state
 from storage.over_allocation_inbox import pending
+from storage.tables import network_object
 
 
 def bodies(server: Leasing) -> list[bytes]:
@@ -135,6 +139,99 @@ def test_who_had_a_word_sees_what_came_of_it(database: Database) -> None:
     assert "none to spare" == shown["approvals"][0]["reason"]
     assert "decisions" not in shown
     assert other is None
+
+
+def told(database: Database, server: Leasing) -> None:
+    """Have the ledger write what the journal has from now on, and forget it."""
+    with database.write.begin() as connection:
+        apply_bodies(connection, bodies(server))
+    server.journal.clear()
+
+
+def pools_of(database: Database, **isps: str) -> None:
+    """Have the network say whose the pools are."""
+    changes = [
+        Change("add", "pool", row.name, to_builtins(row) | {"isp": isps[row.name]})
+        for row in network().pool
+    ]
+    with database.write.begin() as connection:
+        connection.execute(delete(network_object))
+        apply(connection, changes, START)
+
+
+def loans_of(database: Database, tenant: str) -> list[tuple[Any, ...]]:
+    """What a tenant is shown of loans from pool b to pool a."""
+    names = ("owner", "holder", "lender_tenant", "borrower_tenant")
+    with database.read.connect() as connection:
+        rows = overallocation.loans(connection, tenant=tenant)
+    return [tuple(row[name] for name in names) for row in rows]
+
+
+def test_an_open_loan_is_seen_by_who_has_its_pools_now(database: Database) -> None:
+    """An ISP that sold its pool has no part in it any more; when it is over, the
+    history is of those who agreed."""
+    server = Leasing(network(reserve=[]))
+    pools_of(database, a="aurora", b="borealis")
+    server.fill("a", 70)
+    told(database, server)
+    agreed = ("borealis", "aurora")
+    assert [("borealis", "aurora", *agreed)] == loans_of(database, "borealis")
+
+    pools_of(database, a="cirrus", b="doldrum")
+    now = [("doldrum", "cirrus", *agreed)]
+    seen = {tenant: loans_of(database, tenant) for tenant in (*agreed, "cirrus")}
+    assert {"borealis": [], "aurora": [], "cirrus": now} == seen
+    assert now == loans_of(database, "doldrum") == loans_of(database, "network")
+    with database.write.begin() as connection:
+        steer = {"actor": "csr", "action": Action.RECALL, "loan": 1, "now": START}
+        with pytest.raises(CommandRefusedError, match="there is no loan 1"):
+            overallocation.steer_loan(
+                connection, tenant="borealis", client_key="k", **steer
+            )
+        overallocation.steer_loan(connection, tenant="doldrum", client_key="k", **steer)
+
+    server.do(Action.RECALL, "network", target=1)
+    for line in server.bound("a"):
+        server.release(line)
+    server.tick(200)
+    assert not server.state.loans
+    told(database, server)
+    assert [(None, None, *agreed)] == loans_of(database, "aurora")
+    assert [] == loans_of(database, "cirrus")
+
+
+def test_of_the_newest_an_isp_sees_its_own(database: Database) -> None:
+    """A limit counts what it may see, and not what others asked for."""
+    server = borrowing()
+
+    def newest(tenant: str) -> list[int]:
+        told(database, server)
+        with database.read.connect() as connection:
+            rows = overallocation.requests(connection, tenant=tenant, limit=1)
+        return [row["number"] for row in rows]
+
+    assert [2] == newest("aurora")
+    server.do(Action.RAISE, "borealis", pool="b", size=16)
+    assert [3] == newest("borealis")
+    assert [2] == newest("aurora")
+
+
+def test_a_number_is_told_to_its_parties_alone(database: Database) -> None:
+    """Whether it waits or has ended: to others there is no such request. Who was asked
+    is told that its word comes too late."""
+    server = borrowing()
+    server.do(Action.CANCEL, "aurora", target=2)
+    told(database, server)
+    word = {"actor": "csr", "action": Action.DENY, "now": START, "client_key": "k"}
+    with database.write.begin() as connection:
+        for number in (1, 2, 99):
+            with pytest.raises(CommandRefusedError) as refused:
+                overallocation.decide_request(
+                    connection, tenant="cirrus", request=number, **word
+                )
+            assert "unknown" == refused.value.code
+            assert f"there is no request {number}" == str(refused.value)
+        overallocation.decide_request(connection, tenant="borealis", request=2, **word)
 
 
 def raised(connection: Any, key: str, size: int = 16) -> overallocation.Sent:
