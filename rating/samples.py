@@ -39,9 +39,14 @@ def add_to_samples(samples: Samples, isp: str, usage: RatableUsage) -> None:
         at += SAMPLE_SECONDS
 
 
+def rank_of(count: int, percent: int) -> int:
+    """Give the nearest rank of a percentile: of ``count`` samples in ascending order
+    the first is 1."""
+    return -(-percent * count // 100)
+
+
 def percentile(values: Iterable[int], count: int, percent: int) -> int:
     """Give the nearest-rank percentile of ``count`` samples; absent ones are 0."""
     present = sorted(values)
-    rank = -(-percent * count // 100)
-    place = rank - (count - len(present)) - 1
+    place = rank_of(count, percent) - (count - len(present)) - 1
     return present[place] if place >= 0 else 0

@@ -7,9 +7,11 @@ has only some days of a period costs that share of the monthly price.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
-from typing import NamedTuple
+from itertools import pairwise
+from operator import itemgetter
+from typing import Final, NamedTuple
 
 from config.quantities import micro_of
 from config.tariffs import PercentileRate
@@ -20,6 +22,13 @@ from rating.tariff import CompiledTariff, Cut
 
 _MEGABIT = 1_000_000
 
+OCTETS: Final[Mapping[str, Callable[[tuple[int, int]], int]]] = {
+    "in": itemgetter(0),
+    "out": itemgetter(1),
+    "sum": sum,
+}
+"""What of a sample is measured."""
+
 
 class Loan(NamedTuple):
     """Addresses lent to an ISP, from a time until another, in seconds since 1970."""
@@ -29,21 +38,36 @@ class Loan(NamedTuple):
     returned_at: int
 
 
+class Peak(NamedTuple):
+    """The most sessions at the same time, and from when until when they first were as
+    many; seconds since 1970, both 0 where there never was one."""
+
+    sessions: int
+    since: int
+    until: int
+
+
 def peak_of(sessions: Iterable[tuple[int, int]], start: int, end: int) -> int:
     """Give the most sessions (start, end) that were open at the same time in a span.
 
     A session that ends as another begins is not open together with it.
     """
+    return peak_in(sessions, start, end).sessions
+
+
+def peak_in(sessions: Iterable[tuple[int, int]], start: int, end: int) -> Peak:
+    """Give the peak of the sessions (start, end) in a span, with its time."""
     steps: dict[int, int] = {}
     for begun, ended in sessions:
         first, last = max(begun, start), min(ended, end)
         if first < last:
             steps[first] = steps.get(first, 0) + 1
             steps[last] = steps.get(last, 0) - 1
-    peak = now = 0
-    for at in sorted(steps):
+    peak, now = Peak(0, 0, 0), 0
+    for at, next_ in pairwise([*sorted(steps), end]):
         now += steps[at]
-        peak = max(peak, now)
+        if now > peak.sessions:
+            peak = Peak(now, at, next_)
     return peak
 
 
@@ -79,7 +103,8 @@ def wholesale_charges(
     found: list[tuple[str, int, str, int]] = []
     for rate in config.percentile:
         count = (end - start) // SAMPLE_SECONDS
-        bits = _height(rate, samples, count) * 8 // SAMPLE_SECONDS
+        octets, _ = height_of(rate, samples, count)
+        bits = octets * 8 // SAMPLE_SECONDS
         paid = max(bits, rate.committed_mbps * _MEGABIT)
         month = share_of(micro_of(rate.price), paid, _MEGABIT)
         amount = share_of(month, cut.days, cut.of_days)
@@ -137,14 +162,13 @@ def span_of(
     return tariff.calendar.midnight(cut.first), tariff.calendar.midnight(cut.next)
 
 
-def _height(
+def height_of(
     rate: PercentileRate, samples: Sequence[tuple[int, int]], count: int
-) -> int:
-    """Give the percentile of the samples; of two directions the larger one's."""
-    if rate.measure == "sum":
-        return percentile((i + o for i, o in samples), count, rate.percentile)
-    ways = {"in": (0,), "out": (1,), "larger": (0, 1)}[rate.measure]
+) -> tuple[int, str]:
+    """Give the percentile of the samples in octets, and of what (a key of ``OCTETS``):
+    of two directions the larger one's."""
+    ways = ("in", "out") if rate.measure == "larger" else (rate.measure,)
     return max(
-        percentile((sample[way] for sample in samples), count, rate.percentile)
+        (percentile(map(OCTETS[way], samples), count, rate.percentile), way)
         for way in ways
     )

@@ -17,21 +17,17 @@ from sqlalchemy import Connection, Row, select
 
 from config.network import Network
 from config.tariffs import Tariff
-from radius.accounting import Report, read_report
-from radius.records import RecordReader
 from rating.entry import Account, Entry, Kind, Source
 from rating.posting import Line, detail_of
 from rating.taxes import Taxes
 from services.levied import Basis, basis_behind
+from services.packets_behind import Packet, packets_behind
+from services.shape_explained import Shape, is_of_shape, shape_behind
 from storage.bsp_usage import find_records
 from storage.entry_queries import find_entry, reversed_by
-from storage.journal import Block, JournalReader
 from storage.lease_tables import address_sale
 from storage.settlement_tables import purchase, purchase_event
 from storage.tables import session, usage
-
-_EARLIER_SECONDS = 60
-"""A report may be received before its time: the clocks of equipment run ahead."""
 
 
 class Leg(NamedTuple):
@@ -51,16 +47,6 @@ class Priced(NamedTuple):
     rate: dict[str, Any] | None
 
 
-class Packet(NamedTuple):
-    """A packet behind a usage record, and where it lies."""
-
-    journal: str
-    position: int
-    received_at_ns: int
-    report: Report
-    octets: bytes
-
-
 class Explanation(NamedTuple):
     """An entry and everything behind it; ``gone`` says in words what is not there."""
 
@@ -75,14 +61,23 @@ class Explanation(NamedTuple):
     sale: dict[str, Any] | None
     events: list[dict[str, Any]]
     basis: Basis | None
+    shape: Shape | None
     packets: list[Packet]
     gone: list[str]
 
 
 def explain(
-    connection: Connection, network: Network, journals: Path, entry_id: int
+    connection: Connection,
+    network: Network,
+    journals: Path,
+    entry_id: int,
+    *,
+    whole: bool = False,
 ) -> Explanation | None:
     """Explain an entry, None when there is none; ``journals`` is the folder of all.
+
+    Of the samples, sessions and loans behind what an ISP pays for the shape of its use
+    those that decided are given, or all with ``whole``.
 
     Raises JournalError when a journal cannot be read.
     """
@@ -92,7 +87,7 @@ def explain(
     entry, posted_at = found
     gone: list[str] = []
     charges = list(_priced(network, entry, gone))
-    used = its_session = bought = sale = None
+    used = its_session = bought = sale = shape = None
     events: list[dict[str, Any]] = []
     packets: list[Packet] = []
     number = entry.posting.source_id
@@ -101,7 +96,7 @@ def explain(
         if used is None:
             gone.append(f"usage record {number} was rolled up with others of its day")
         elif its_session is not None:
-            packets = _packets(journals, used, its_session, gone)
+            packets = packets_behind(journals, used, its_session, gone)
     elif entry.book.source == Source.PURCHASE and number is not None:
         bought, events = _purchase(connection, number)
     elif entry.book.source == Source.ADDRESS_SALE and number is not None:
@@ -109,6 +104,11 @@ def explain(
         sale = _plain(connection.execute(query).one_or_none())
     elif entry.book.source == Source.BSP_USAGE and number is not None:
         events = [dict(row._mapping) for row in find_records(connection, number)]
+    for priced in charges:
+        if is_of_shape(entry, priced.line):
+            shape = shape_behind(
+                connection, network, journals, entry, priced.line, gone, whole=whole
+            )
     is_levy = entry.book.source == Source.PERIOD
     return Explanation(
         entry,
@@ -122,6 +122,7 @@ def explain(
         sale,
         events,
         basis_behind(connection, Taxes(network.tax), entry) if is_levy else None,
+        shape,
         packets,
         gone,
     )
@@ -195,55 +196,3 @@ def _purchase(
 
 def _plain(row: Row[Any] | None) -> dict[str, Any] | None:
     return None if row is None else dict(row._mapping)
-
-
-def _packets(
-    journals: Path, used: dict[str, Any], its_session: dict[str, Any], gone: list[str]
-) -> list[Packet]:
-    """Find the reports that the usage record is the difference of."""
-    since_ns = (used["started_at"] - _EARLIER_SECONDS) * 1_000_000_000
-    found: list[Packet] = []
-    oldest: list[int] = []
-    cut = False
-    for folder in sorted(journals.glob("radius*/")) if journals.is_dir() else ():
-        reader = JournalReader(folder)
-        try:
-            kept_from = reader.oldest()
-            if kept_from is not None:
-                oldest.append(kept_from)
-                cut = cut or not reader.is_whole()
-            needle = its_session["acct_session_id"].encode()
-            for block in reader.received_since(since_ns, needle):
-                found += _behind(block, folder.name, used, its_session)
-        finally:
-            reader.close()
-    if not oldest:
-        gone.append("no packets: the journals are empty")
-    elif cut and min(oldest) > since_ns:
-        gone.append("packets: some may be gone, the journals do not go back that far")
-    elif not found:
-        gone.append("packets: none is in the journals that are kept")
-    return found
-
-
-def _behind(
-    block: Block,
-    journal: str,
-    used: dict[str, Any],
-    its_session: dict[str, Any],
-) -> Iterator[Packet]:
-    records = RecordReader().read(block.octets)
-    for position, (origin, packet) in enumerate(records, start=block.first):
-        report = read_report(
-            packet,
-            nas=origin.nas,
-            received_at=block.received_at_ns // 1_000_000_000,
-            max_clock_skew_seconds=300,
-        )
-        if (
-            isinstance(report, Report)
-            and report.nas == its_session["nas"]
-            and report.acct_session_id == its_session["acct_session_id"]
-            and used["started_at"] - 2 <= report.event_at <= used["ended_at"] + 2
-        ):
-            yield Packet(journal, position, block.received_at_ns, report, packet)

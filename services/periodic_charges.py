@@ -14,7 +14,6 @@ in, but for no more than the one before this; without one, from this.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
@@ -24,25 +23,16 @@ from sqlalchemy import Connection
 
 from config.network import Network
 from config.offers import Service
-from config.quantities import day_of, micro_of
-from rating.charge import Charge, RatingTag
-from rating.entry import NETWORK
+from config.quantities import day_of
+from rating.charge import Charge
 from rating.fees import fees_of
 from rating.posting import Poster
-from rating.pricing import share_of
 from rating.tariff import CompiledTariff, Cut
-from rating.wholesale import (
-    Loan,
-    address_seconds,
-    part_of,
-    span_of,
-    wholesale_charges,
-)
+from rating.wholesale import part_of, span_of
+from services.period_shape import owed_for, traffic_of
 from services.wholesale_held import wholesale_held
-from storage.balances import samples_of
 from storage.database import Database
 from storage.entries import lock_head, post, read_closed
-from storage.loans import LentBy, loans_to
 from storage.periodic_charges import (
     PeriodicCharge,
     charges_of,
@@ -51,7 +41,6 @@ from storage.periodic_charges import (
     end_charges,
     insert_charges,
     services_charged,
-    sessions_between,
 )
 
 SETTLED_AFTER_SECONDS: Final = 6 * 3600
@@ -66,7 +55,6 @@ _LOOK_BACK_SECONDS: Final = (_PERIODS_BACK + 1) * 31 * 86_400
 _MONTH: Final = timedelta(days=31)
 """No period is longer."""
 
-_AMOUNT: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
 _DAY: Final = timedelta(days=1)
 
 
@@ -287,25 +275,19 @@ class PeriodicCharges:
         charged = charges_of_isp(connection, isp, tariff.name, whole.key)
         if self._is_charged(connection, isp, part):
             return []
-        samples = list(samples_of(connection, isp, start, end))
-        loans = loans_to(connection, isp, start, end)
-        if not samples and not charged and not loans:
+        traffic = traffic_of(connection, isp, start, end)
+        if not traffic.samples and not charged and not traffic.loans:
             return []  # it was no ISP of this network then
-        sessions = sessions_between(connection, isp, start, end)
-        own = [
-            loan
-            for lent_by, some in loans.items()
-            if lent_by.lender == NETWORK
-            for loan in some
-        ]
-        charges = wholesale_charges(tariff, day, samples, sessions, own, part)
         days = part.first.isoformat(), part.next.isoformat()
         return [
-            _Due(charge, _row(isp, charge, None, now, days), True, is_new=True)
-            for charge in charges
-        ] + [
-            _Due(charge, _row(isp, charge, None, now, days), False, True, lender)
-            for lender, charge in _lent(tariff, part, loans)
+            _Due(
+                charge,
+                _row(isp, charge, None, now, days),
+                lender is None,
+                True,
+                lender,
+            )
+            for charge, lender in owed_for(connection, isp, tariff, part, traffic)
         ]
 
     def _is_charged(self, connection: Connection, isp: str, part: Cut) -> bool:
@@ -321,39 +303,6 @@ class PeriodicCharges:
             if first < part.next and part.first < next_:
                 return True
         return False
-
-
-def _lent(
-    tariff: CompiledTariff, part: Cut, loans: Mapping[LentBy, Sequence[Loan]]
-) -> Iterator[tuple[str, Charge]]:
-    """Give what other ISPs are owed for their addresses, at the price of the loan: an
-    amount for an address and hour. Other words are an agreement that is not ours."""
-    start, end = span_of(tariff, part.first, part)
-    version = tariff.version_on(part.first)
-    assert version is not None
-    for (lender, price), some in loans.items():
-        if lender == NETWORK or not _AMOUNT.fullmatch(price):
-            continue
-        lent = address_seconds(some, start, end)
-        yield (
-            lender,
-            Charge(
-                "",
-                tariff.name,
-                version.name,
-                f"addresses of {lender} at {price}",
-                part.key,
-                RatingTag.USAGE,
-                lent,
-                "address_seconds",
-                share_of(micro_of(price), lent, 3600),
-                tariff.currency,
-                tariff.tax_class,
-                start,
-                end,
-                None,
-            ),
-        )
 
 
 def _changed(

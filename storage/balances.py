@@ -190,11 +190,21 @@ def samples_of(
     connection: Connection, tenant: str, start: int, end: int
 ) -> Iterator[tuple[int, int]]:
     """Give octets in and out of an ISP's samples in a span; those of 0 are absent."""
+    for _, input_octets, output_octets in timed_samples_of(
+        connection, tenant, start, end
+    ):
+        yield input_octets, output_octets
+
+
+def timed_samples_of(
+    connection: Connection, tenant: str, start: int, end: int
+) -> Iterator[tuple[int, int, int]]:
+    """Give the same, each behind the epoch second at which it starts."""
     at = traffic_sample.c.started_at
-    query = select(traffic_sample.c.input_octets, traffic_sample.c.output_octets)
+    query = select(at, traffic_sample.c.input_octets, traffic_sample.c.output_octets)
     query = query.where(traffic_sample.c.tenant == tenant, at >= start, at < end)
     for row in connection.execute(query.order_by(at)):
-        yield row.input_octets, row.output_octets
+        yield row[0], row[1], row[2]
 
 
 def insert_unrated(connection: Connection, usages: Sequence[tuple[Any, ...]]) -> None:

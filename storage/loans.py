@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection, Row, or_, select
 
 from rating.wholesale import Loan
 from storage.overallocation_tables import address_loan
@@ -25,6 +26,21 @@ def loans_to(
 ) -> dict[LentBy, list[Loan]]:
     """Give the loans of a span (epoch seconds) to an ISP, by whose and how dear; one
     that has not ended lasts until the span does."""
+    found: dict[LentBy, list[Loan]] = {}
+    for row in rows_of_loans_to(connection, borrower, start, end):
+        found.setdefault(LentBy(row.tenant, row.price), []).append(loan_of(row, end))
+    return found
+
+
+def loan_of(row: Row[Any], end: int) -> Loan:
+    """Give a row as rating asks for it, in a span that ends at an epoch second."""
+    return Loan(row.last - row.first + 1, row.made_at, row.ended_at or end)
+
+
+def rows_of_loans_to(
+    connection: Connection, borrower: str, start: int, end: int
+) -> Iterator[Row[Any]]:
+    """Give the rows of the loans of a span to an ISP, in order of their numbers."""
     columns = address_loan.c
     query = select(address_loan).where(
         columns.borrower_tenant == borrower,
@@ -33,11 +49,7 @@ def loans_to(
         or_(columns.ended_at == 0, columns.ended_at > start),
         columns.outcome != _ROLLED_BACK,
     )
-    found: dict[LentBy, list[Loan]] = {}
-    for row in connection.execute(query.order_by(columns.number)):
-        loan = Loan(row.last - row.first + 1, row.made_at, row.ended_at or end)
-        found.setdefault(LentBy(row.tenant, row.price), []).append(loan)
-    return found
+    yield from connection.execute(query.order_by(columns.number))
 
 
 def has_lent(connection: Connection, lender: str) -> bool:

@@ -7,9 +7,9 @@ caller's transaction, which posts what the row says.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
 
 from storage.rating_tables import periodic_charge
 from storage.tables import session
@@ -134,6 +134,27 @@ def end_charges(connection: Connection, rows: Sequence[PeriodicCharge]) -> None:
             for row in rows
         ],
     )
+
+
+def sessions_at(
+    connection: Connection, tenant: str, at: int, limit: int | None
+) -> list[Row[Any]]:
+    """Give a tenant's sessions that were open at an epoch second, in order of id."""
+    columns = session.c
+    query = select(
+        columns.id,
+        columns.nas,
+        columns.acct_session_id,
+        columns.user_name,
+        columns.service,
+        columns.started_at,
+        columns.last_seen_at,
+    ).where(
+        columns.tenant == tenant,
+        columns.started_at <= at,
+        columns.last_seen_at > at,
+    )
+    return list(connection.execute(query.order_by(columns.id).limit(limit)))
 
 
 def sessions_between(

@@ -160,6 +160,35 @@ def list_usage(connection: Connection, wanted: Filter) -> Iterator[dict[str, Any
         yield from deque(found, maxlen=wanted.limit)
 
 
+def rated_usage_over(
+    connection: Connection, tenant: str, start: int, end: int
+) -> Iterator[Row[Any]]:
+    """The usage records of an ISP that run through a span (epoch seconds) and were
+    rated, in order of id, each with its session's nas, id, start, user and service."""
+    waits = select(unrated_usage.c.usage_id)
+    query = (
+        select(
+            *usage.c,
+            session.c.nas,
+            session.c.acct_session_id,
+            session.c.user_name,
+            session.c.service,
+            session.c.started_at.label("session_started_at"),
+        )
+        .select_from(usage.join(session, usage.c.session_id == session.c.id))
+        .where(
+            usage.c.id >= _first_since(start),
+            usage.c.tenant == tenant,
+            usage.c.started_at < end,
+            # A record without length is in the second that it names.
+            or_(usage.c.ended_at > start, usage.c.started_at >= start),
+            usage.c.id.not_in(waits),
+        )
+        .order_by(usage.c.id)
+    )
+    return _stream(connection, query)
+
+
 def _with_status(
     connection: Connection, rows: Iterator[Row[Any]], status: str | None
 ) -> Iterator[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,14 @@ from typing import Any
 import click
 import msgspec
 
-from config.radius_dictionary import tables
 from daemon.commands.amounts import decimal_of
-from daemon.commands.decode import CODE_NAMES
+from daemon.commands.explained_shape import shape_lines, shape_object
+from daemon.commands.explained_usage import (
+    packet_line,
+    packet_object,
+    plain,
+    usage_line,
+)
 from daemon.commands.ledger import entry_object, time_of
 from daemon.commands.options import (
     NUMBER,
@@ -23,11 +27,9 @@ from daemon.commands.options import (
 )
 from daemon.commands.stored import network_in
 from daemon.stores import StoreError, opened
-from radius.attributes import attributes
-from radius.packet import Code
 from rating.entry import Account
 from rating.posting import detail_of
-from services.explanation import Explanation, Packet, Priced, explain
+from services.explanation import Explanation, Priced, explain
 from services.levied import Basis
 from storage.journal import JournalError
 
@@ -35,11 +37,21 @@ from storage.journal import JournalError
 @click.command()
 @click.argument("entry", type=NUMBER)
 @configuration_option
+@click.option(
+    "--all",
+    "whole",
+    is_flag=True,
+    help="Every sample, session or loan behind what an ISP pays for a period.",
+)
 @json_option
-def command(entry: int, configuration: Path | None, *, as_json: bool) -> None:
+def command(
+    entry: int, configuration: Path | None, *, whole: bool, as_json: bool
+) -> None:
     """Explain ENTRY: its legs, the rates and charges, the usage, the packets.
 
-    What is gone by retention is said to be gone.
+    Of a percentile the samples around it are shown with the usage in it, of a peak the
+    sessions that were open, of loans their blocks and hours. What is gone by retention
+    is said to be gone, and what has changed since it was charged to have changed.
     """
     plan = load_or_exit(configuration)
     try:
@@ -49,6 +61,7 @@ def command(entry: int, configuration: Path | None, *, as_json: bool) -> None:
                 network_in(connection),
                 Path(plan.data_dir) / "journal",
                 entry,
+                whole=whole,
             )
     except (StoreError, JournalError) as error:
         fail(str(error))
@@ -86,7 +99,7 @@ def _show(found: Explanation) -> None:
             click.echo(f"    {_rate(priced.rate)}")
     if found.usage is not None:
         click.echo("Usage")
-        click.echo(f"  record {found.usage['id']}: {_usage(found.usage)}")
+        click.echo(f"  record {found.usage['id']}: {usage_line(found.usage)}")
     if found.session is not None:
         who = found.session["user_name"] or found.session["calling_station_id"] or "-"
         identity = f"{found.session['acct_session_id']} of {found.session['nas']}"
@@ -107,10 +120,13 @@ def _show(found: Explanation) -> None:
         click.echo(f"  {event['event_id']}: {event['body']}")
     if found.basis is not None:
         _show_basis(found.basis, book.currency)
+    if found.shape is not None:
+        for line in shape_lines(found.shape, found.charges[0].line, book.currency):
+            click.echo(line)
     if found.packets:
         click.echo("Packets")
     for packet in found.packets:
-        click.echo(f"  {_packet(packet)}")
+        click.echo(f"  {packet_line(packet)}")
     for word in found.gone:
         click.echo(f"gone: {word}")
 
@@ -141,29 +157,7 @@ def _rate(rate: dict[str, Any]) -> str:
     return " ".join(f"{key}={value}" for key, value in rate.items())
 
 
-def _usage(used: dict[str, Any]) -> str:
-    span = f"{time_of(used['started_at'])} to {time_of(used['ended_at'])}"
-    octets = f"{used['input_octets']} octets in, {used['output_octets']} out"
-    return f"{span}, {used['seconds']} s, {octets}, {used['derived']}"
-
-
-def _packet(packet: Packet) -> str:
-    report = packet.report
-    at = datetime.fromtimestamp(packet.received_at_ns / 1e9, UTC)
-    counters = f"{report.input_octets} octets in, {report.output_octets} out"
-    what = CODE_NAMES[Code.ACCOUNTING_REQUEST]
-    when = f"received {at:%Y-%m-%dT%H:%M:%S.%fZ}"
-    seconds = f"session time {report.session_seconds} s"
-    return f"{packet.journal} {packet.position}: {what} {when}, {seconds}, {counters}"
-
-
 def _object(found: Explanation) -> dict[str, Any]:
-    def plain(row: dict[str, Any] | None) -> dict[str, Any] | None:
-        return row and {
-            key: bytes(value).hex() if isinstance(value, bytes | memoryview) else value
-            for key, value in row.items()
-        }
-
     return {
         **entry_object(found.entry, found.posted_at),
         "reversed_by": found.reversed_by,
@@ -188,18 +182,8 @@ def _object(found: Explanation) -> dict[str, Any]:
         "sale": plain(found.sale),
         "events": [plain(event) for event in found.events],
         **_basis(found.basis),
-        "packets": [
-            {
-                "journal": packet.journal,
-                "position": packet.position,
-                "received_at_ns": packet.received_at_ns,
-                "octets": packet.octets.hex(),
-                "attributes": {
-                    a.name: a.value for a in attributes(packet.octets, tables())
-                },
-            }
-            for packet in found.packets
-        ],
+        "shape": found.shape and shape_object(found.shape),
+        "packets": [packet_object(packet) for packet in found.packets],
         "gone": found.gone,
     }
 

@@ -18,6 +18,7 @@ from daemon.cli import main
 from daemon.commands.stored import network_in
 from services.catalogue import Catalogue
 from services.periodic_charges import PeriodicCharges
+from storage.balances import add_samples
 from storage.tables import usage
 
 
@@ -223,6 +224,56 @@ def test_a_fee_is_not_explained_as_usage(site: MoneySite) -> None:
     )
     [line] = [line for line in table.splitlines() if "subscription" in line]
     assert ["2024-03-01", "subscription", "-", "1", "fee"] == line.split()[:5]
+
+
+SHAPE = """
+[[isp]]
+name = "borealis"
+wholesale = "shape"
+[[tariff]]
+name = "shape"
+currency = "EUR"
+zone = "UTC"
+[[tariff.version]]
+valid_from = "2024-01-01"
+percentile = [{ name = "transit", measure = "sum", percentile = 50, price = "2.00" }]
+peak = [{ name = "sessions", price = "1.00" }]
+loan = [{ name = "addresses", price = "0.002" }]
+"""
+
+
+def test_the_shape_of_a_month_is_explained_in_words_and_as_an_object(
+    site: MoneySite,
+) -> None:
+    """The samples around the percentile, all of them when asked; that nobody was there
+    together, and nothing lent."""
+    file = site.folder / "network.toml"
+    file.write_text(file.read_text() + SHAPE)
+    site.out("apply", str(file))
+    database = site.database()
+    with database.write.begin() as connection:
+        samples = {("borealis", BEGAN + 300 * n): [37_500 * n, 0] for n in range(6000)}
+        add_samples(connection, samples)
+        charges = PeriodicCharges(network_in(connection))
+    charges.charge_isps(database, BEGAN + 25 * 86_400)
+    database.close()
+    rows = site.facts("ledger", "entries", "--isp", "borealis")
+    numbers = [str(row["entry"]) for row in rows]
+    text = site.out("explain", numbers[0])
+    assert "8928 of 300 s, 4464 of them above the 50th percentile" in text
+    assert 7 == text.count(" bit/s")
+    [marked] = [line for line in text.splitlines() if "<- the percentile" in line]
+    at = "2024-03-15T19:55:00Z"  # the 1536th, behind 2928 in which nothing was used
+    assert marked.startswith(f"  4464. {at}: 57562500 octets in, 0 out")
+    assert "gone: usage records: those that are kept have 0 octets of the 575" in text
+    [fact] = site.facts("explain", numbers[0], "--all")
+    shape = fact["shape"]
+    assert (4464, False) == (
+        shape["percentile"]["decisive"]["rank"],
+        shape["has_changed"],
+    )
+    assert 6000 == len(shape["percentile"]["shown"])
+    assert fact["charges"][0]["quantity"] == shape["quantity_now"]
 
 
 def test_purchases_are_listed_and_priced_after_a_fix(site: MoneySite) -> None:
