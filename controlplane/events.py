@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
+from config.moment import moment
 from storage.outbox import NumberedEvent
 
 
@@ -12,9 +12,7 @@ def envelope(event: NumberedEvent) -> dict[str, Any]:
     """Give an event in TM Forum's envelope; ``eventId`` is its number in the feed."""
     return {
         "eventId": str(event.number),
-        "eventTime": datetime.fromtimestamp(event.at, UTC).strftime(
-            "%Y-%m-%dT%H:%M:%SZ"
-        ),
+        "eventTime": moment(event.at),
         "eventType": event.event.type,
         "event": event.event.body,
     }

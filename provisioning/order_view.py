@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
+from config.moment import moment
 from provisioning.appointment import Appointment
 from provisioning.order import Item, Order
 from provisioning.order_states import Assessment, State
 from provisioning.task_graph import Task
-
-
-def moment(epoch_seconds: int) -> str:
-    """Write a time in RFC 3339, in UTC."""
-    return datetime.fromtimestamp(epoch_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def service_order(order: Order) -> dict[str, Any]:

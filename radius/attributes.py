@@ -15,8 +15,8 @@ import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
+from config.moment import moment
 from config.radius_dictionary import Attribute, AttributeTables, tables
 from radius.packet import (
     HEADER_OCTETS,
@@ -284,8 +284,7 @@ def _number(size: int, *, signed: bool = False) -> Callable[[bytes], int]:
 
 
 def _date(value: bytes) -> str:
-    seconds = int.from_bytes(_sized(value, 4))
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return moment(int.from_bytes(_sized(value, 4)))
 
 
 def _prefix(value: bytes) -> str:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from netaddr import IPAddress
 from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select
 
+from config.moment import moment
 from storage.lease_tables import lease, lease_history
 
 STATES: Final = ("live", "expired", "ended")
@@ -128,6 +128,4 @@ def _binding_object(
 
 
 def _time(epoch_seconds: int | None) -> str | None:
-    if epoch_seconds is None:
-        return None
-    return datetime.fromtimestamp(epoch_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return None if epoch_seconds is None else moment(epoch_seconds)

@@ -8,13 +8,13 @@ that are over to which it had agreed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final
 
 from netaddr import IPAddress, iprange_to_cidrs
 from sqlalchemy import Connection, Row, Select, or_, select
 
+from config.moment import moment
 from ipserver.block import Block
 from ipserver.loan import Loan
 from ipserver.over_allocation_request import Request
@@ -259,4 +259,4 @@ def _prefix(first: int, last: int) -> str:
 
 
 def _time(seconds: int) -> str | None:
-    return datetime.fromtimestamp(seconds, UTC).isoformat() if seconds else None
+    return moment(seconds) if seconds else None

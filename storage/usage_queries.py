@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final
 
@@ -28,6 +27,7 @@ from sqlalchemy import (
     text,
 )
 
+from config.moment import moment
 from radius.mac_address import mac_address
 from storage.rating_tables import unrated_usage
 from storage.tables import USAGE_RUN, session, usage, usage_run
@@ -328,10 +328,7 @@ def _usage_object(row: Row[Any]) -> dict[str, Any]:
 
 
 def _time(epoch_seconds: int | None) -> str | None:
-    """RFC 3339 in UTC."""
-    if epoch_seconds is None:
-        return None
-    return datetime.fromtimestamp(epoch_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return None if epoch_seconds is None else moment(epoch_seconds)
 
 
 def _several(words: str | None) -> list[str]:

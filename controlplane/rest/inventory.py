@@ -19,13 +19,13 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.types import ControllerRouterHandler
 from sqlalchemy import Connection
 
+from config.moment import moment
 from config.row import redacted
 from controlplane.channels import actor_of
 from controlplane.rest.authentication import requires
 from controlplane.rest.context import Context
 from controlplane.rest.paging import PAGE_MAX, paged
 from controlplane.rest.problems import Problem, not_found, refused
-from provisioning.order_view import moment
 from services import inventory
 from services.actor import Actor
 from services.inventory_edit import Edit, Edited, No, edit, find

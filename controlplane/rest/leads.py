@@ -10,13 +10,13 @@ from litestar import Request, Response, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.types import ControllerRouterHandler
 
+from config.moment import moment
 from controlplane.channels import CHANNELS, actor_of
 from controlplane.rest.authentication import requires
 from controlplane.rest.context import Context
 from controlplane.rest.idempotency import Idempotency
 from controlplane.rest.paging import PAGE_MAX
 from controlplane.rest.problems import Problem, not_found, refused
-from provisioning.order_view import moment
 from provisioning.refusal import Refusal
 from services import leads
 from services.actor import Actor

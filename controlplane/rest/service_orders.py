@@ -17,6 +17,7 @@ from litestar import Request, Response, get, patch, post
 from litestar.params import FromPath, JSONBody, PathParameter, QueryParameter
 from litestar.types import ControllerRouterHandler
 
+from config.moment import moment
 from controlplane.channels import CHANNELS, actor_of
 from controlplane.rest.authentication import requires
 from controlplane.rest.context import Context
@@ -25,7 +26,7 @@ from controlplane.rest.problems import Error, Problem, not_found, refused
 from provisioning.appointment import read_appointment
 from provisioning.order import Item, Order
 from provisioning.order_body import OrderChange, read_change
-from provisioning.order_view import appointment, moment, service_order, task_object
+from provisioning.order_view import appointment, service_order, task_object
 from provisioning.refusal import Refusal
 from provisioning.resume_token import issue
 from services import order_steering, orders

@@ -16,12 +16,12 @@ from litestar import Request, Response, get, post
 from litestar.params import FromPath, JSONBody
 from litestar.types import ControllerRouterHandler
 
+from config.moment import moment
 from controlplane.channels import actor_of
 from controlplane.rest.authentication import requires
 from controlplane.rest.context import Context
 from controlplane.rest.problems import Problem, not_found, refused
 from provisioning.line_token import issue
-from provisioning.order_view import moment
 from provisioning.qualification import Answer
 from provisioning.refusal import Refusal
 from provisioning.subscriber_equipment import Equipment, cautions

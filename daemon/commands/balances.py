@@ -8,10 +8,10 @@ from typing import Any
 import click
 import msgspec
 
+from config.moment import moment
 from config.network import Network
 from daemon import clock
 from daemon.commands.amounts import decimal_of
-from daemon.commands.ledger import time_of
 from daemon.commands.listing import TABLE_ROWS, Moment, print_table
 from daemon.commands.options import (
     NUMBER,
@@ -71,7 +71,7 @@ def show(
         found = balance_of(connection, network, service, when)
     if found is None:
         _check_known(network, service)
-        fail(f"service {service!r} has no tariff in force at {time_of(when)}")
+        fail(f"service {service!r} has no tariff in force at {moment(when)}")
     buckets = [bucket._asdict() for bucket in found.buckets]
     used = [one._asdict() | {"amount": decimal_of(one.amount)} for one in found.used]
     if as_json:
@@ -157,8 +157,8 @@ def _object(numbered: NumberedQuotaEvent) -> dict[str, Any]:
     return {
         "number": numbered.number,
         **event._asdict(),
-        "at": time_of(event.at),
-        "acted_at": None if acted_at is None else time_of(acted_at),
+        "at": moment(event.at),
+        "acted_at": None if acted_at is None else moment(acted_at),
         "effect": numbered.effect,
         "tries": numbered.tries,
     }

@@ -12,8 +12,8 @@ from typing import Any
 import click
 import msgspec
 
+from config.moment import moment
 from daemon import clock
-from daemon.commands.ledger import time_of
 from daemon.commands.listing import TABLE_ROWS, print_table
 from daemon.commands.options import (
     NUMBER,
@@ -105,7 +105,7 @@ def rejected(
             most = limit or (None if as_json else TABLE_ROWS)
             rows = (
                 {c: getattr(row, c) for c in columns}
-                | {"received_at": time_of(row.received_at)}
+                | {"received_at": moment(row.received_at)}
                 for row in list_rejected(connection, bsp, most)
             )
         if as_json:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 import msgspec
 
+from config.moment import moment
 from daemon.commands.amounts import decimal_of
 from daemon.commands.explained_shape import shape_lines, shape_object
 from daemon.commands.explained_usage import (
@@ -17,7 +18,7 @@ from daemon.commands.explained_usage import (
     plain,
     usage_line,
 )
-from daemon.commands.ledger import entry_object, time_of
+from daemon.commands.ledger import entry_object
 from daemon.commands.options import (
     NUMBER,
     configuration_option,
@@ -76,8 +77,8 @@ def command(
 def _show(found: Explanation) -> None:
     book, posting = found.entry.book, found.entry.posting
     click.echo(
-        f"Entry {found.entry.id}: {book.kind} of {time_of(posting.at)}, posted"
-        f" {time_of(found.posted_at)} in {book.month}"
+        f"Entry {found.entry.id}: {book.kind} of {moment(posting.at)}, posted"
+        f" {moment(found.posted_at)} in {book.month}"
     )
     if posting.late_from is not None:
         click.echo(f"  it came late: its own month, {posting.late_from}, was closed")
@@ -146,7 +147,7 @@ def _show_basis(basis: Basis, currency: str) -> None:
 
 def _charge(priced: Priced) -> str:
     line = priced.line
-    span = f"{time_of(line.started_at)} to {time_of(line.ended_at)}"
+    span = f"{moment(line.started_at)} to {moment(line.ended_at)}"
     # Whether use is within an allowance is a question of use alone.
     tag = "" if line.unit == "fee" else f" ({line.tag})"
     what = f"{priced.tariff} {line.element}{tag}: {line.quantity} {line.unit}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address
 from typing import Any
 
+from config.moment import moment
 from daemon.commands.amounts import decimal_of
 from daemon.commands.explained_usage import (
     packet_line,
@@ -13,7 +14,6 @@ from daemon.commands.explained_usage import (
     plain,
     usage_line,
 )
-from daemon.commands.ledger import time_of
 from rating.posting import Line
 from rating.samples import SAMPLE_SECONDS
 from services.shape_explained import Lent, Percentile, Shape, Together
@@ -48,7 +48,7 @@ def _percentile(found: Percentile) -> Iterator[str]:
         mark = "  <- the percentile" if sample == found.decisive else ""
         rate = f"{sample.octets * 8 // SAMPLE_SECONDS} bit/s"
         octets = f"{sample.input_octets} octets in, {sample.output_octets} out"
-        at = time_of(sample.started_at)
+        at = moment(sample.started_at)
         yield f"  {sample.rank}. {at}: {octets}, {rate}{mark}"
     if len(found.shown) < found.samples:
         yield "  --all shows every sample in which something was used"
@@ -56,7 +56,7 @@ def _percentile(found: Percentile) -> Iterator[str]:
         yield "  the percentile is a sample in which nothing was used"
         return
     yield (
-        f"Usage in the sample of {time_of(found.decisive.started_at)}:"
+        f"Usage in the sample of {moment(found.decisive.started_at)}:"
         f" {found.records_in_all} records, the largest of which are"
     )
     for used, share, packets in found.records:
@@ -72,10 +72,10 @@ def _together(found: Together) -> Iterator[str]:
     if not count:
         yield "  none was open"
         return
-    yield f"  {count} together, first from {time_of(since)} until {time_of(until)}"
+    yield f"  {count} together, first from {moment(since)} until {moment(until)}"
     for row in found.sessions:
         who = row["user_name"] or row["service"] or "-"
-        span = f"{time_of(row['started_at'])} to {time_of(row['last_seen_at'])}"
+        span = f"{moment(row['started_at'])} to {moment(row['last_seen_at'])}"
         yield f"  {row['acct_session_id']} of {row['nas']}, {who}: {span}"
     if len(found.sessions) < count:
         yield f"  and {count - len(found.sessions)} more: --all shows them"
@@ -84,7 +84,7 @@ def _together(found: Together) -> Iterator[str]:
 def _loans(shape: Shape) -> Iterator[str]:
     yield "Loans"
     for loan in shape.loans:
-        span = f"{time_of(loan.lent_at)} to {time_of(loan.returned_at)}"
+        span = f"{moment(loan.lent_at)} to {moment(loan.returned_at)}"
         count = loan.last - loan.first + 1
         block = f"{IPv4Address(loan.first)} to {IPv4Address(loan.last)}"
         yield (

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from config.moment import moment
 from config.radius_dictionary import tables
 from daemon.commands.decode import CODE_NAMES
-from daemon.commands.ledger import time_of
 from radius.attributes import attributes
 from radius.packet import Code
 from services.packets_behind import Packet
@@ -15,7 +15,7 @@ from services.packets_behind import Packet
 
 def usage_line(used: dict[str, Any]) -> str:
     """Write a usage record in one line."""
-    span = f"{time_of(used['started_at'])} to {time_of(used['ended_at'])}"
+    span = f"{moment(used['started_at'])} to {moment(used['ended_at'])}"
     octets = f"{used['input_octets']} octets in, {used['output_octets']} out"
     return f"{span}, {used['seconds']} s, {octets}, {used['derived']}"
 

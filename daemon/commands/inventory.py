@@ -9,6 +9,7 @@ from typing import IO
 import click
 import msgspec
 
+from config.moment import moment
 from daemon.commands.listing import print_table
 from daemon.commands.options import (
     NUMBER,
@@ -19,7 +20,6 @@ from daemon.commands.options import (
 )
 from daemon.commands.orders import staff, transaction_of
 from daemon.stores import StoreError, opened
-from provisioning.order_view import moment
 from services import inventory, inventory_csv
 from services.inventory_csv import ALL_KINDS
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import click
 import msgspec
 from sqlalchemy import Connection
 
+from config.moment import moment
 from daemon import clock
 from daemon.commands.amounts import decimal_of
 from daemon.commands.listing import TABLE_ROWS, print_table
@@ -97,8 +97,8 @@ def entry_object(entry: Entry, posted_at: int) -> dict[str, Any]:
     amounts = map(decimal_of, posting[1:6])
     return {
         "entry": entry.id,
-        "at": time_of(posting.at),
-        "posted_at": time_of(posted_at),
+        "at": moment(posting.at),
+        "posted_at": moment(posted_at),
         "month": book.month,
         "kind": book.kind,
         "source": book.source,
@@ -115,11 +115,6 @@ def entry_object(entry: Entry, posted_at: int) -> dict[str, Any]:
         "late_from": posting.late_from,
         "reverses": posting.reverses,
     }
-
-
-def time_of(epoch_seconds: int) -> str:
-    """RFC 3339 in UTC."""
-    return datetime.fromtimestamp(epoch_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @command.command()

@@ -14,6 +14,7 @@ from typing import Any
 import click
 import msgspec
 
+from config.moment import moment
 from daemon import clock
 from daemon.commands.listing import print_table
 from daemon.commands.options import (
@@ -28,7 +29,7 @@ from daemon.provisioning import new_id, order_keys
 from daemon.stores import StoreError, opened
 from provisioning.order import Order
 from provisioning.order_states import State
-from provisioning.order_view import moment, service_order, task_object
+from provisioning.order_view import service_order, task_object
 from provisioning.refusal import Refusal
 from services import order_steering, orders
 from services.actor import NETWORK, Actor

@@ -8,9 +8,9 @@ from typing import Any
 import click
 import msgspec
 
+from config.moment import moment
 from daemon import clock
 from daemon.commands.amounts import decimal_of
-from daemon.commands.ledger import time_of
 from daemon.commands.listing import TABLE_ROWS, print_table
 from daemon.commands.options import (
     NUMBER,
@@ -102,7 +102,7 @@ def expire(configuration: Path | None, *, as_json: bool) -> None:
 def _object(row: Any) -> dict[str, Any]:
     return {
         "id": row.id,
-        "at": time_of(row.at),
+        "at": moment(row.at),
         "isp": row.tenant if row.service else None,
         "bsp": row.bsp,
         "reference": row.reference,

@@ -14,6 +14,7 @@ import msgspec
 from sqlalchemy import Connection, Row
 from sqlalchemy.exc import IntegrityError
 
+from config.moment import moment
 from daemon.appliers import ACCOUNTING, kind_of
 from daemon.commands.asking import look_until, read, show_rows
 from daemon.commands.listing import TABLE_ROWS
@@ -25,7 +26,6 @@ from daemon.commands.options import (
     load_or_exit,
 )
 from daemon.stores import StoreError, opened
-from provisioning.order_view import moment
 from radius.records import RecordReader
 from storage.database import Database
 from storage.quarantine import Place, ask_again, find_quarantined, list_quarantined

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import click
 import msgspec
 
 from config.loader import ConfigurationError, load_network
+from config.moment import moment
 from config.network import Network
 from config.tariffs import Tariff
 from daemon.commands.listing import Moment
@@ -169,8 +170,8 @@ def _show_rule(rule: Rule, *, as_json: bool) -> None:
         "period": rule.period,
         "windows": list(rule.windows),
         "rates": list(rule.rates),
-        "from": _time(rule.starts_at),
-        "until": _time(rule.ends_at),
+        "from": moment(rule.starts_at),
+        "until": moment(rule.ends_at),
     }
     if as_json:
         click.echo(msgspec.json.encode(facts))
@@ -205,13 +206,11 @@ def _show_bill(bill: Bill, *, as_json: bool) -> None:
     for event in bill.events:
         about = f"{event.percent} % of {event.allowance!r} used, {event.kind}"
         done = f": {event.action}" if event.kind == "exhausted" else ""
-        click.echo(f"{_time(event.at)}  quota {event.quota!r}: {about}{done}", err=True)
+        click.echo(
+            f"{moment(event.at)}  quota {event.quota!r}: {about}{done}", err=True
+        )
 
 
 def amount_text(micro: int) -> str:
     """Write micro-units as an amount of the currency, to the micro-unit."""
     return f"{Decimal(micro) / MICRO:.6f}"
-
-
-def _time(at: int) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")

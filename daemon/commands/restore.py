@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 import msgspec
 
+from config.moment import moment
 from daemon import clock, preparation
 from daemon.commands.options import (
     configuration_option,
@@ -45,11 +45,10 @@ def command(configuration: Path | None, file: Path, *, as_json: bool) -> None:
         facts = {"seconds": round(seconds, 3), **msgspec.to_builtins(manifest)}
         click.echo(msgspec.json.encode(facts))
         return
-    made = datetime.fromtimestamp(manifest.made_at, UTC)
     rows = sum(manifest.rows.values())
     click.echo(
         f"restored in {seconds:.1f} s: {rows:,} rows at schema {manifest.revision}, "
-        f"as of {made:%Y-%m-%dT%H:%M:%SZ}\n"
+        f"as of {moment(manifest.made_at)}\n"
         "prove its ledger with `fairlane ledger verify`, and start it with "
         "`fairlane run`"
     )

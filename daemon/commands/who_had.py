@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
 
 import click
 import msgspec
 
+from config.moment import moment
 from daemon import clock
 from daemon.commands.addresses import Ipv4
 from daemon.commands.listing import Moment
@@ -46,8 +46,7 @@ def command(
     except StoreError as error:
         fail(str(error))
     if found is None:
-        then = datetime.fromtimestamp(when, UTC)
-        fail(f"nobody had {IPv4Address(address)} at {then:%Y-%m-%dT%H:%M:%SZ}")
+        fail(f"nobody had {IPv4Address(address)} at {moment(when)}")
     if as_json:
         click.echo(msgspec.json.encode(found))
         return

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 import msgspec
 
+from config.moment import moment
 from daemon.commands.asking import ask_role
 from daemon.commands.options import (
     configuration_option,
@@ -18,6 +18,10 @@ from daemon.commands.options import (
 )
 from daemon.commands.pools import COLUMNS, for_people
 from daemon.commands.tables import table
+
+_TIMES: Final = frozenset(
+    {"at", "until", "seen_at", "grace_until", "term_ends_at", "denied_until"}
+)
 
 
 @click.command()
@@ -33,7 +37,7 @@ def command(configuration: Path | None, line: str, as_json: bool) -> None:
     if "error" in answer:
         fail(answer["error"])
     if as_json:
-        click.echo(msgspec.json.encode(answer))
+        click.echo(msgspec.json.encode(written(answer)))
         return
     for row in table(facts(answer)):
         click.echo(row)
@@ -45,6 +49,17 @@ def command(configuration: Path | None, line: str, as_json: bool) -> None:
         click.echo()
         for row in table([list(COLUMNS), *rows]):
             click.echo(row)
+
+
+def written(told: Any, name: str = "") -> Any:
+    """Write the trace's times as all others are; one that there is not yet is null."""
+    if isinstance(told, list):
+        return [written(each, name) for each in told]
+    if isinstance(told, dict):
+        # When each pool asks again stands under the pool's name.
+        of_pools = name == "denied_until"
+        return {k: written(v, name if of_pools else k) for k, v in told.items()}
+    return (moment(told) if told else None) if name in _TIMES else told
 
 
 def facts(answer: dict[str, Any]) -> list[list[str]]:
@@ -61,11 +76,11 @@ def facts(answer: dict[str, Any]) -> list[list[str]]:
     if beyond["sold"]:
         told.append(["sold this month", str(beyond["sold"])])
     if beyond["grace_until"]:
-        told.append(["grace until", _time(beyond["grace_until"])])
+        told.append(["grace until", moment(beyond["grace_until"])])
     if answer["answer"] is None:
         told.append(["asked", "nothing since the start of the address server"])
     else:
-        told.append(["at", _time(answer["at"])])
+        told.append(["at", moment(answer["at"])])
         told.append(["asked", answer["asked"], answer["asked_address"] or ""])
         told.append(["answer", answer["answer"], answer["reason"]])
     if answer.get("address"):
@@ -77,9 +92,5 @@ def facts(answer: dict[str, Any]) -> list[list[str]]:
         said = f"{request['state']} {request['reason']}".strip()
         told.append([f"request {request['number']}", said, f"of {request['pool']}"])
     for pool, until in answer["denied_until"].items():
-        told.append(["asks again", _time(until), f"for {pool}"])
+        told.append(["asks again", moment(until), f"for {pool}"])
     return told
-
-
-def _time(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat()

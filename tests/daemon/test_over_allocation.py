@@ -12,10 +12,11 @@ from leasing import GIADDR, network
 from msgspec import structs
 
 from config.addresses import Pool
+from config.moment import moment
 from config.schema import LeaseSettings
 from daemon.address_server import AddressServer
 from daemon.commands.pools import for_people
-from daemon.commands.why import facts
+from daemon.commands.why import facts, written
 from daemon.over_allocation import Gauges, answer
 from ipserver.answer import Ack, Offer
 from ipserver.ask import Agent, Ask, Message
@@ -151,13 +152,15 @@ def test_why_tells_each_rung_of_the_ladder(
 
         assert expected == f"{why['answer'].title()} {why['reason']}"
         assert int(now) + 7200 == why["at"]
+        assert moment(why["at"]) == written(why)["at"]
         assert (policy, 1) == (why["policy"]["excess"], why["policy"]["addresses"])
         assert {"leased"} <= {lease["state"] for lease in why["leases"]}
         told = facts(why)
         assert ["answer", why["answer"], why["reason"]] in told
         assert ["service", "service-line-0", f"1 at most, then {policy}"] in told
     assert (policy == "sell") == bool(why["beyond"]["sold"])
-    assert (policy == "grace") == bool(why["beyond"]["grace_until"])
+    beyond = written(why)["beyond"]["grace_until"]
+    assert (policy == "grace") == bool(why["beyond"]["grace_until"]) == bool(beyond)
 
 
 def test_why_tells_refusals_endings_and_lines_that_asked_nothing(

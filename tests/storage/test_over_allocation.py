@@ -120,6 +120,7 @@ def test_each_party_sees_what_concerns_it(database: Database) -> None:
     assert shown is not None
     assert "decisions" not in shown
     assert whole is not None
+    assert "2026-09-21T14:13:20Z" == whole["raised_at"]
     assert whole["decisions"][0]["snapshot"]["pool"] == "a"
 
 
