@@ -7,10 +7,12 @@ subscriber and meter that lie in one span of the tariff are rated as one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
+
+from msgspec import json
 
 from config.quantities import quantity_of
 from config.settlement import Meter
@@ -137,6 +139,25 @@ def _sum(records: list[Guided], meter: Meter) -> RatableUsage:
     )
 
 
+def canonical(record: object) -> object:
+    """Give what a record says, however it writes it: two that give the same are one.
+
+    A number and a time are what they are read as; an empty cell of a CSV says nothing,
+    and of a field that nobody reads its text counts.
+    """
+    if not isinstance(record, Mapping):
+        return record
+    told = {k: v for k, v in record.items() if v not in (None, "")}
+    start = told.get("start")
+    if start is not None:
+        told.setdefault("end", start)  # without an end it took no time
+    return {k: _READ.get(k, _text)(v) for k, v in told.items()}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.encode(value).decode()
+
+
 def _is_name(value: Any) -> bool:
     return isinstance(value, str) and 0 < len(value) <= 253 and value.isprintable()
 
@@ -157,3 +178,22 @@ def _time(value: Any) -> int | None:
         # A time without a zone would be a guess at money.
         whole = None if moment.tzinfo is None else int(moment.timestamp())
     return whole if whole is not None and 0 <= whole < 2**40 else None
+
+
+def _moment(value: Any) -> int | str:
+    at = _time(value)
+    return _text(value) if at is None else at
+
+
+def _number(value: Any) -> int | str:
+    whole = _whole(value)
+    return _text(value) if whole is None else whole
+
+
+_READ: Final[dict[str, Callable[[Any], object]]] = {
+    # A name is a text, and a number is none.
+    **dict.fromkeys(("event_id", "user", "meter"), json.encode),
+    "quantity": _number,
+    "start": _moment,
+    "end": _moment,
+}

@@ -1,7 +1,8 @@
 """Metered use of BSPs: received record by record, rated together, nothing dropped.
 
 A record that cannot be taken is kept with its reason; after a fix it is checked again.
-The same event id with the same body is the same record, with another body a conflict.
+The same event id that says the same is the same record, in JSON or in CSV; one that
+says something else is a conflict.
 The BSP is who authenticated, never what was typed.
 """
 
@@ -26,6 +27,7 @@ from rating.bsp_usage import (
     UsageEvent,
     UsageState,
     aggregated,
+    canonical,
     read_event,
 )
 from rating.entry import UnbalancedError
@@ -178,8 +180,11 @@ def _receive(
     for record, body, event_id in zip(records, bodies, ids, strict=True):
         if event_id in known:
             its_body, state, reason = known[event_id]
-            same = Outcome.DUPLICATE if its_body == body else Outcome.CONFLICT
-            receipts.append(Receipt(event_id, same, state, reason))
+            same = its_body == body or (
+                canonical(msgspec.json.decode(its_body)) == canonical(record)
+            )
+            outcome = Outcome.DUPLICATE if same else Outcome.CONFLICT
+            receipts.append(Receipt(event_id, outcome, state, reason))
             continue
         values = _checked(catalogue, buyers, bsp, record, now)
         known[event_id] = body, values["state"], values["reason"]

@@ -96,6 +96,27 @@ def test_the_same_record_counts_once_and_another_body_is_a_conflict(
     assert [(-500_000, 0, 500_000, 0, 0)] == amounts(database)
 
 
+def test_a_record_in_json_and_in_csv_is_the_same(database: Database) -> None:
+    """What its fields say decides, and not how they are written."""
+    written = event(1, quantity=60, note=7)
+    rows = written | {
+        "quantity": "060",
+        "start": "2026-11-10T13:00:00+01:00",
+        "end": "2026-11-10T12:00:00Z",
+        "note": "7",
+        "place": "",
+    }
+    other = [rows | {"quantity": "61"}, rows | {"note": "8"}, rows | {"user": 1}]
+    written |= {"start": NOVEMBER, "end": None}
+    assert [Outcome.ACCEPTED, Outcome.DUPLICATE, *[Outcome.CONFLICT] * 3] == [
+        outcome for outcome, _ in send(database, written, rows, *other)
+    ]
+    assert [
+        (Outcome.REJECTED, Rejected.QUANTITY),
+        (Outcome.DUPLICATE, Rejected.QUANTITY),
+    ] == send(database, event(2, quantity=0, end=None), event(2, quantity="0", end=""))
+
+
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
