@@ -27,6 +27,7 @@ from ipserver.lease_table import (
     LEASED,
     NEW,
     NONE,
+    SUPERSEDED,
     LeaseTable,
 )
 from ipserver.line_texts import line_of, lines_of
@@ -46,6 +47,9 @@ class Restoring:
         self._free = free
         self._wheel = wheel
         self._astray: list[int] = []
+        self._future: dict[int, tuple[int, int]] = {}
+        """By address, what its last record says where a clock wrote it that is set back
+        since: when the lease was given or extended, and when it ends."""
 
     def take(self, entry: records.Entry, now: int) -> bool:
         """Take one entry of the database or the journal; whether it fits this space.
@@ -73,6 +77,7 @@ class Restoring:
             case records.Bound():
                 self._bind(slot, entry, now)
             case records.Extended() if state in _GIVEN:
+                self._note(entry.address, entry.at, entry.expires, now)
                 at, until = _span(entry.at, entry.expires, now)
                 table.until[slot] = until
                 table.extended[slot] = table.seen[slot] = at
@@ -98,6 +103,7 @@ class Restoring:
         table.hardware[slot] = entry.hardware
         table.client_id[slot] = entry.client_id
         table.agent[slot] = entry.agent
+        self._note(entry.address, entry.at, entry.expires, now)
         at, until = _span(entry.at, entry.expires, now)
         table.until[slot] = until
         table.started[slot] = table.extended[slot] = table.seen[slot] = at
@@ -120,6 +126,9 @@ class Restoring:
         if not bound.addresses:
             return
         if max(bound.at) > now:
+            columns = (bound.addresses, bound.at, bound.expires)
+            for address, at, until in zip(*columns, strict=True):
+                self._note(address, at, until, now)
             spans = [
                 _span(at, until, now)
                 for at, until in zip(bound.at, bound.expires, strict=True)
@@ -162,8 +171,15 @@ class Restoring:
             else:
                 self._free.give_back(slot, table.until[slot], now)
 
+    def _note(self, address: int, at: int, until: int, now: int) -> None:
+        if at > now:
+            self._future[address] = at, until
+        else:
+            self._future.pop(address, None)
+
     def loaded(self) -> None:
-        """Forget what no pool has and nobody either."""
+        """Forget what no pool has and nobody either, and see what was over before."""
+        self._supersede()
         table = self._table
         for address in self._astray:
             slot = table.slot_of.get(address, NONE)
@@ -171,6 +187,21 @@ class Restoring:
             if nowhere and table.state[slot] in (COOLING, FREE):
                 table.remove(slot)
         self._astray = []
+
+    def _supersede(self) -> None:
+        """Keep from being counted what was over when its line had another lease, and
+        lives again since the clock was set back: it is kept until it ends.
+        """
+        table, future = self._table, self._future
+        for address, (at, _) in future.items():
+            slot = table.slot_of.get(address, NONE)
+            if slot == NONE or table.state[slot] != LEASED:
+                continue
+            for other in table.slots_of(table.key_of(slot)):
+                _, until = future.get(table.address[other], (0, table.until[other]))
+                if other != slot and table.state[other] == LEASED and until <= at:
+                    table.kind[other] = SUPERSEDED
+        self._future = {}
 
     def _add_ended(self, bound: BoundColumns, blocks: Sequence[int], now: int) -> None:
         first = self._add(bound, blocks, NEW, 0)

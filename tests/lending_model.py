@@ -13,7 +13,7 @@ from typing import Any
 
 from leasing import START, Leasing, network, pool, replayed
 
-from ipserver import over_allocation_change
+from ipserver import over_allocation_change, records
 from ipserver.answer import Ack
 from ipserver.block import BlockState
 from ipserver.decision import decide
@@ -28,6 +28,7 @@ LEASED_IN = frozenset(BlockState) - {
 }
 BLOCK = 16
 """Addresses of each of its blocks."""
+LEASE_SECONDS_MAX = 3600
 
 TENANTS = ("network", "aurora", "borealis", "cirrus")
 
@@ -70,6 +71,9 @@ class Game:
         self.seen = 0
         self.counts: Counter[str] = Counter()
         self.awake_since = START
+        self.over: tuple[set[tuple[str, int]], int] = set(), 0
+        """Which lines had which addresses when the clock was set back, and until when
+        a lease of those that was over may count again."""
         self.operations = 0
         """Asks of lines, seconds, commands, changes and deaths so far."""
 
@@ -136,6 +140,14 @@ class Game:
         known, before = self.server.leases, self.server.now
         self.server.now = max(START, self.server.now + seconds)
         back = min(0, self.server.now - before)
+        if back:
+            had = {
+                (entry.line, entry.address)
+                for octets in self.server.journal
+                for entry in records.entries(octets)
+                if isinstance(entry, records.Bound)
+            }
+            self.over = had, self.server.now + LEASE_SECONDS_MAX
         self.server.leases = {
             line: (address, ends + back)
             for line, (address, ends) in known.items()
@@ -170,7 +182,13 @@ class Game:
         assert len({address for address, _ in live}) == len(live)
         for address, line in live:
             block = blocks[address & -BLOCK]
-            assert block.state in LEASED_IN, (line, block)
+            if block.state is BlockState.QUARANTINE:
+                # Only what was over, in the same hands, and not for longer.
+                had, until = self.over
+                assert (line, address) in had, block
+                assert server.leases[line][1] <= until, (line, block)
+            else:
+                assert block.state in LEASED_IN, (line, block)
             assert block.holder == line.partition("-")[0], (line, block)
 
     def approvals(self) -> None:

@@ -97,7 +97,7 @@ class Town:
     ashore: set[Client] = field(default_factory=set)
     journal: list[bytes] = field(default_factory=list)
     draining: bool = False
-    set_back: bool = False
+    set_back: int = 0
     again_until: float = 0.0
 
     def __post_init__(self) -> None:
@@ -163,8 +163,8 @@ class Town:
                     for address, (whose, until) in self.held.items()
                     if whose[0] == line
                 )
-                # A lease that was over counts once more by a clock that was set back.
-                again = self.now < self.again_until
+                # A lease that was over may count again by a clock set back twice.
+                again = self.set_back > 1 and self.now < self.again_until
                 assert count <= limit_of(line) or again, f"{line} has {count}"
             case Nak():
                 if self.live(address) == client:
@@ -213,8 +213,8 @@ class Town:
             policy = POLICIES[number % 5] if number < 15 else ""
             answer = self.tell(kind, client, address)
             # What was had beyond the service can end when its reason has gone; and by
-            # a clock that was set back, a lease that is over may count once more.
-            ends = policy in POLICIES[2:] or self.set_back
+            # a clock that was set back twice, a lease that is over may count again.
+            ends = policy in POLICIES[2:] or self.set_back > 1
             assert isinstance(answer, Nak if superseded else Ack) or ends
 
     def reboot(self, client: Client, number: int) -> None:
@@ -276,7 +276,7 @@ class Town:
         if number % 32 == 0:
             back = (0, 0, 3600, 400 * 86_400)[number // 32 % 4]
             self.now -= back
-            self.set_back |= back > 0
+            self.set_back += back > 0
             self.again_until = self.now + (2 * 3600 if back else 0)
             self.held = {
                 address: (client, until - back)

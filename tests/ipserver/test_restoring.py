@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from config.over_allocation import OverAllocation
 from ipserver import records
 from ipserver.allocation import Allocation
-from ipserver.lease_table import COOLING, DECLINED, FREE, GIVEN_UP, IN_WHEEL, LEASED
+from ipserver.answer import Ack
+from ipserver.lease_table import (
+    COOLING,
+    DECLINED,
+    FREE,
+    GIVEN_UP,
+    IN_WHEEL,
+    LEASED,
+    OWN,
+)
 from ipserver.line_texts import line_of, line_text, lines_of, part_of
 from ipserver.reasons import Reason
 from ipserver.records import Bound, Ended
@@ -245,6 +254,32 @@ def test_the_last_address_of_a_pool_is_given_after_a_start(left: int) -> None:
     allocation.loaded()
 
     assert free == site.lease()
+
+
+@pytest.mark.parametrize("back", [600, 3600, 400 * 86_400])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_what_was_over_before_a_line_s_newest_lease_does_not_count_by_a_clock_set_back(
+    back: int, at_once: bool
+) -> None:
+    """The newest device keeps its address, and nobody else gets the one of before."""
+    old, new = _FIRST + 5, _FIRST + 6
+    journal = [
+        records.bound(
+            *(at, at + 3600, address, 0, OWN, records.place("p", "i", "i", "")),
+            *("line-0", "service", b"\x01" + mac.to_bytes(6), b"", b""),
+        )
+        for at, address, mac in ((NOW - 3600, old, 1), (NOW, new, 2))
+    ]
+    site = Site(now=NOW + 10 - back)
+    site.allocation.begin_loading()
+    for part in [b"".join(journal)] if at_once else journal:
+        site.allocation.restore_journal(part, int(site.now))
+    site.allocation.loaded()
+    assert isinstance(site.renew("line-0", 2, address=new), Ack)
+    others = {site.lease(f"line-{n}", n) for n in range(2, 70)}
+    assert old not in others
+    site.now += 2 * 3600
+    assert isinstance(site.renew("line-0", 2, address=new), Ack)
 
 
 def _blocks(allocation: Allocation) -> list[int]:
