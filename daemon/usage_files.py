@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from controlplane.repeated_key import repeated_key
 from daemon.commands.listing import parse_moment
 from rating.charge import RatableUsage
 from rating.counters import Derived
@@ -74,8 +75,11 @@ def _rows(lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
 def _object(line: str, number: int) -> Mapping[str, Any]:
     try:
+        twice = repeated_key(line)
+        if twice is not None:
+            raise UsageFileError(f"line {number}: {twice.reason}")
         return msgspec.json.decode(line, type=dict[str, Any])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise UsageFileError(f"line {number}: {error}") from error
 
 

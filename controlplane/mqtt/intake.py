@@ -118,8 +118,9 @@ class Intake:
                 place = topics.desired_of(message.topic)
                 # It is acknowledged, so its sender is told.
                 if isp is not None:
-                    body = _decoded(message.payload) or {}
-                    told += _refused(isp, body.get("externalId"), [_FAULT])
+                    body = _decoded(message.payload)
+                    said = {} if isinstance(body, Refusal) else body
+                    told += _refused(isp, said.get("externalId"), [_FAULT])
                 elif place is not None:
                     told += _refused(*place, [_FAULT])
         return told
@@ -134,15 +135,15 @@ class Intake:
         commands = [
             Command(Actor(MQTT, isp, MQTT), body)
             for isp, body in sent
-            if body is not None
+            if not isinstance(body, Refusal)
         ]
         placed = orders.place_all(
             transaction, commands, keys=self._keys, new_id=self._new_id
         )
         outcomes, told = iter(placed), list[News]()
         for isp, body in sent:
-            if body is None:
-                told += _refused(isp, None, [_NOT_JSON])
+            if isinstance(body, Refusal):
+                told += _refused(isp, None, [body])
             else:
                 told += _told(isp, body.get("externalId"), next(outcomes))
         return told
@@ -161,8 +162,8 @@ class Intake:
     ) -> list[News]:
         isp, line = place
         body = _decoded(payload)
-        if body is None:
-            return _refused(isp, line, [_NOT_JSON])
+        if isinstance(body, Refusal):
+            return _refused(isp, line, [body])
         if isp not in transaction.inventory.isp:
             reason = f"there is no ISP called {isp!r}"
             return _refused(isp, line, [Refusal("unknown_isp", "", reason)])
@@ -193,9 +194,6 @@ class Intake:
 
 
 _FAULT: Final = Refusal("internal_error", "", "nothing was done; send it again")
-_NOT_JSON: Final = Refusal(
-    "not_json", "", "the message is not a JSON object, or has U+0000 in it"
-)
 
 
 def _report(
@@ -204,8 +202,8 @@ def _report(
     isp, line = place
     body = _decoded(payload)
     refused = (
-        [_NOT_JSON]
-        if body is None
+        [body]
+        if isinstance(body, Refusal)
         else device_reports.take_up(transaction, isp, line, body)
     )
     return _refused(isp, line, refused) if refused else []
@@ -215,11 +213,11 @@ def _is_order(message: Message) -> bool:
     return topics.order_of(message.topic) is not None
 
 
-def _decoded(payload: bytes) -> dict[str, Any] | None:
+def _decoded(payload: bytes) -> dict[str, Any] | Refusal:
     try:
         return read_json(payload, dict[str, Any])
-    except UnreadableError:
-        return None
+    except UnreadableError as error:
+        return error.refusal
 
 
 def _told(isp: str, about: Any, outcome: Outcome) -> list[News]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import click
 import msgspec
 
 from config.moment import moment
+from controlplane.repeated_key import repeated_key
 from daemon import clock
 from daemon.commands.listing import TABLE_ROWS, print_table
 from daemon.commands.options import (
@@ -145,21 +145,17 @@ def _records(file: Path) -> Iterator[object]:
 
 
 def _json_records(lines: Iterable[str]) -> Iterator[object]:
-    for text in lines:
-        if text.strip():
-            try:
-                json.loads(text, object_pairs_hook=_each_once)
-                yield msgspec.json.decode(text)
-            except (ValueError, RecursionError):
-                yield text.strip()
-
-
-def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """Refuse an object that says the same twice: which one is meant is a guess."""
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise ValueError("a name stands twice")
-    return made
+    for number, text in enumerate(lines, start=1):
+        if not text.strip():
+            continue
+        try:
+            twice = repeated_key(text)
+            record = text.strip() if twice else msgspec.json.decode(text)
+        except (ValueError, RecursionError):
+            twice, record = None, text.strip()
+        if twice is not None:
+            click.echo(f"line {number}: {twice.reason}", err=True)
+        yield record
 
 
 def _csv_records(lines: Iterable[str]) -> Iterator[object]:

@@ -15,6 +15,7 @@ import click
 import msgspec
 
 from config.moment import moment
+from controlplane.repeated_key import repeated_key
 from daemon import clock
 from daemon.commands.listing import print_table
 from daemon.commands.options import (
@@ -143,9 +144,12 @@ def place(
     Doing it again with the same externalId gives the same order.
     """
     try:
-        body = msgspec.json.decode(file.read(orders.BODY_BYTES + 1))
-    except msgspec.DecodeError as error:
+        text = file.read(orders.BODY_BYTES + 1).decode()
+        body, twice = msgspec.json.decode(text), repeated_key(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         fail(f"no JSON: {error}")
+    if twice is not None:
+        fail(twice.reason)
     plan = load_or_exit(configuration)
     with transaction_of(plan) as transaction:
         placed = orders.place(

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from controlplane.repeated_key import repeated_key
 from daemon.commands.amounts import micro_of
 
 LEGS = (
@@ -101,15 +102,21 @@ def _rows(
                     try:
                         # No amount goes by a float.
                         row = json.loads(text, parse_float=str, parse_constant=str)
+                        twice = repeated_key(text)
                     except json.JSONDecodeError as error:
                         raise FileError(f"{path}:{place}: {error}") from error
+                    if twice is not None:
+                        raise FileError(f"{path}:{place}: {twice.reason}")
                     if not isinstance(row, dict):
                         raise FileError(f"{path}:{place}: no JSON object")
                     yield place, row
                 return
             reader = csv.DictReader(file)
+            header = reader.fieldnames or ()
+            if len(set(header)) != len(header):
+                raise FileError(f"{path}:1: the header has a name twice")
             for name in needed:
-                if name not in (reader.fieldnames or ()):
+                if name not in header:
                     raise FileError(f"{path}:1: there is no column {name}")
             for row in reader:
                 yield reader.line_num, row

@@ -43,6 +43,36 @@ def test_a_body_without_bottom_is_refused(site: RestSite, path: str) -> None:
         assert 400 == answer.status_code, answer.text
 
 
+TWICE: list[tuple[str, tuple[Role, str | None], bytes]] = [
+    (ORDERS, STAFF, b'{"externalId": "A-1", "externalId": "A-2"}'),
+    (ORDERS, STAFF, b'{"serviceOrderItem": [{"id": "1", "\\u0069d": "2"}]}'),
+    (
+        "/v1/purchases",
+        (Role.BSP_SYSTEM, "filmhouse"),
+        b'{"event_id": "e", "action": "sale", "amount": 1, "amount": 100}',
+    ),
+    (
+        "/v1/bsp-usage",
+        (Role.BSP_SYSTEM, "filmhouse"),
+        b'[{"event_id": "e", "quantity": 1, "quantity": 2}' + b" " * 70_000 + b"]",
+    ),
+]
+
+
+@pytest.mark.parametrize("engine", ["sqlite"])
+def test_a_body_that_says_a_thing_twice_is_refused_by_name(site: RestSite) -> None:
+    """RFC 8259 section 4: which of the two counts is a guess, at money perhaps."""
+    keys = ("externalId", "id", "amount", "quantity")
+    for key, (path, who, sent) in zip(keys, TWICE, strict=True):
+        answer = site.ask("POST", path, *who, content=sent, headers=JSON)
+        reason = f"the key {key!r} stands twice in one object"
+        assert (400, "duplicate_key", reason) == (
+            answer.status_code,
+            answer.json()["code"],
+            answer.json()["detail"],
+        )
+
+
 ASKED: list[tuple[str, str, dict[str, Any]]] = [
     ("POST", ORDERS, {"json": body(NUL)}),
     ("POST", ORDERS, {"json": body("A-1", line=NUL)}),

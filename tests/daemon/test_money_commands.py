@@ -390,6 +390,8 @@ def test_a_line_that_cannot_be_read_is_not_the_file_s_end(
     file.write_text(text if lines[0] != '"' else "{\n" + text)
     result = site.run("bsp-usage", "load", "--bsp", "filmhouse", str(file))
     assert 1 == result.exit_code
+    twice = "line 1: the key 'quantity' stands twice in one object\n"
+    assert ('"quantity": 1, "quantity"' in lines) == (twice in result.stderr)
     assert "1 accepted, " in result.stdout
     assert "; 1 rated\n" in result.stdout
 
@@ -552,6 +554,14 @@ BROKEN = {
     "no reference": ("name,amount\nusage-1,1.00\n", ":2: there is no 'reference'"),
     "no object": ('{"reference": "usage-1", "amount": "1"}\n[]\n', ":2: no JSON"),
     "no JSON": ('{"reference": "usage-1", "amount": "1"}\n{"a\n', ":2: "),
+    "a key twice": (
+        '{"reference": "u", "amount": "1", "amount": "2"}\n',
+        ":1: the key 'amount' stands twice",
+    ),
+    "a column twice": (
+        "reference,amount,amount\nu,1,2\n",
+        ":1: the header has a name twice",
+    ),
 }
 
 

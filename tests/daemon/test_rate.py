@@ -141,6 +141,10 @@ def test_the_rule_that_applies_at_a_time_is_told(tmp_path: Path) -> None:
             '{"started_at": 1, "ended_at": 2, "output_octets": 1.5}',
             "line 1: output_octets: 1.5 is no whole number from 0 on",
         ),
+        (
+            '{"started_at": 1, "units": 1, "units": 100, "ended_at": 2}',
+            "line 1: the key 'units' stands twice in one object",
+        ),
         ('{"started_at": 1, "ended_at": 2}\n{"a"', "line 2: Input data was truncated"),
     ],
 )
