@@ -114,6 +114,7 @@ class QuotaActions:
             at=event.at - 1,  # an end of use may be the beginning of a period
             now=now,
             at_most=self._most(numbered),
+            until_some_is_left=True,  # one record may have used several of them
         )
         return Effect.CONFIRMED if bought else Effect.FAILED
 

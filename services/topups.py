@@ -12,6 +12,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from config.network import Network
+from rating.charge import Charge
 from rating.posting import Poster
 from rating.rater import Rater, Unrated
 from rating.tariff import CompiledTariff
@@ -52,10 +53,12 @@ def buy(
     at: int,
     now: int,
     at_most: int = _UNBOUNDED,
+    until_some_is_left: bool = False,
 ) -> bool:
     """Buy a top-up in the period of ``at`` (epoch seconds); it joins a transaction.
 
-    False when its tariff sells no such one then, or ``at_most`` were bought already.
+    One, or as many as it takes ``until_some_is_left`` of the allowance. False when its
+    tariff sells no such one then, or ``at_most`` were bought already.
     """
     own = next((one for one in network.service if one.name == service), None)
     if own is None:
@@ -71,10 +74,15 @@ def buy(
     if balance is None or topup not in balance.version.topups:
         return False
     place, quantity, _ = balance.version.topups[topup]
-    if balance.topped[place] >= at_most * quantity:
+    bought: list[list[Charge]] = []
+    while balance.topped[place] < at_most * quantity:
+        charges = rater.top_up(service, topup, at)
+        assert not isinstance(charges, Unrated)
+        bought.append(charges)
+        if not until_some_is_left or balance.remaining()[place]:
+            break
+    if not bought:
         return False
-    charges = rater.top_up(service, topup, at)
-    assert not isinstance(charges, Unrated)
     changes = rater.changes()
     insert_balances(connection, begun_rows(changes.begun))
     update_balances(connection, counted_rows(changes.counted))
@@ -83,7 +91,8 @@ def buy(
     head = lock_head(connection)
     zones = {tariff.name: tariff.zone for tariff in network.tariff}
     poster = Poster(zones, read_closed(connection))
-    poster.usage(own.isp, charges[:-1], [])
-    poster.fees(own.isp, charges[-1:])
+    for charges in bought:
+        poster.usage(own.isp, charges[:-1], [])
+        poster.fees(own.isp, charges[-1:])
     post(connection, head, poster.take(), now)
     return True

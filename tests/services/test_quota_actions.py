@@ -199,6 +199,20 @@ def test_what_is_shut_off_is_disconnected_and_comes_back_to_the_garden_or_nothin
     assert [Effect.FAILED] == effects(site)
 
 
+@pytest.mark.parametrize(("most", "topups"), [(5, 3), (2, 2)])
+def test_a_leap_over_several_topups_buys_them_all(
+    database: Database, most: int, topups: int
+) -> None:
+    """710 GB of 500 in one report want three of 100 GB, or as many as the tariff lets:
+    nothing else would ask for the others in this month."""
+    site = start(database, asking("buy", topup="100 GB more", most_topups=most))
+    site.use(499, 710)
+    assert [Effect.CONFIRMED] == carry_out(site, NOON + 1199)
+    beyond = max(210 - topups * 100, 0) * 100_000
+    assert -(topups * 5_000_000 + beyond) == sum(entry[2] for entry in site.entries())
+    assert [] == dry_run(database, site.network, own_service, "2026-11").differences()
+
+
 def test_what_is_used_up_is_bought_again_as_often_as_the_tariff_lets(
     database: Database, tmp_path: Path
 ) -> None:
