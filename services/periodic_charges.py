@@ -2,37 +2,38 @@
 
 A period's fees are charged when it begins, for all of it; what is charged is kept by
 tenant, service, tariff, period and element, so that a run may be repeated, killed or
-late. When a service ends or gets another tariff within a period, or a version that was
-not known then cuts it, the difference to what it should have paid is charged, which is
-negative. A percentile, a peak and the hours of
-loans are known when a period has ended, and are charged some hours later, when the
-usage that was on its way has come.
+late. What a service owes is a function of what it ever was (``services.fee_stays``):
+when it ends or gets another tariff within a period, or a version that was not known
+then cuts it, the difference to what was charged is, which is negative. A percentile, a
+peak and the hours of loans are known when a period has ended, and are charged some
+hours later, when the usage that was on its way has come.
 
-A service that never was charged before pays from the period that its ``billed_from`` is
-in, but for no more than the one before this; without one, from this.
+A service pays from the period that its ``billed_from`` is in, but for no more than the
+one before that in which it was added; without one, from that.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, timedelta
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
 from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
 
 from config.network import Network
-from config.offers import Service
 from config.quantities import day_of
 from rating.charge import Charge
 from rating.fees import fees_of
 from rating.posting import Poster
 from rating.tariff import CompiledTariff, Cut
 from rating.wholesale import part_of, span_of
+from services.fee_stays import Stay, Terms, stays_of
 from services.period_shape import owed_for, traffic_of
 from services.wholesale_held import wholesale_held
 from storage.database import Database
 from storage.entries import lock_head, post, read_closed
+from storage.network import States, states_of, touched_since
 from storage.periodic_charges import (
     PeriodicCharge,
     charges_of,
@@ -59,10 +60,10 @@ _DAY: Final = timedelta(days=1)
 
 
 class _Due(NamedTuple):
-    """What is to be charged: the charge, its key, whose tariff it is by, and the ISP
+    """What is to be charged, if anything, its key, whose tariff it is by, and the ISP
     that is paid where it is neither for the subscriber nor for the network."""
 
-    charge: Charge
+    charge: Charge | None
     row: PeriodicCharge
     wholesale: bool
     is_new: bool
@@ -76,9 +77,9 @@ class PeriodicCharges:
         self._tariffs = {t.name: CompiledTariff(t) for t in network.tariff}
         self._zones = {t.name: t.zone for t in network.tariff}
         self._wholesale_of = {isp.name: isp.wholesale for isp in network.isp}
-        self._retail_of = {o.name: o.tariff for o in network.offering}
-        self._services = {s.name: s for s in network.service}
-        self._names = sorted(self._services)
+        self._terms = Terms(network)
+        self._services = {service.name for service in network.service}
+        self._names: list[str] | None = None
         self._begun: dict[tuple[str, date, date | None], list[Charge]] = {}
 
     def charge_services(
@@ -89,15 +90,24 @@ class PeriodicCharges:
         Gives the name to go on behind, or None when there are no more. ``now`` is in
         epoch seconds.
         """
-        first = bisect_right(self._names, after)
-        some = self._names[first : first + limit]
         with database.write.begin() as connection:
-            gone = services_charged(connection, after, limit)
-            names = sorted({*some, *(n for n in gone if n)})[:limit]
+            if self._names is None:
+                since = now - _LOOK_BACK_SECONDS
+                gone = touched_since(connection, "service", since, ("delete",))
+                self._names = sorted(self._services | gone.keys())
+            first = bisect_right(self._names, after)
+            some = self._names[first : first + limit]
+            charged = services_charged(connection, after, limit)
+            names = sorted({*some, *(n for n in charged if n)})[:limit]
             if not names:
                 return None
-            charged = charges_of(connection, names)
-            due = [item for name in names for item in self._due(name, charged, now)]
+            rows = charges_of(connection, names)
+            states = states_of(connection, "service", names)
+            self._terms.look_up(connection, states)
+            due: list[_Due] = []
+            for name, ever in states.items():
+                had = rows.get(name, ())
+                due += _told_apart(self._due(name, ever, had, now), had)
             self._post(connection, due, now)
         return names[-1] if len(names) == limit else None
 
@@ -127,6 +137,8 @@ class PeriodicCharges:
         head = lock_head(connection)
         poster = Poster(self._zones, read_closed(connection))
         for charge, row, wholesale, _, lender in due:
+            if charge is None:
+                continue
             if lender is not None:
                 poster.loan(row.tenant, lender, [charge])
                 continue
@@ -134,80 +146,41 @@ class PeriodicCharges:
         post(connection, head, poster.take(), now)
 
     def _due(
-        self, name: str, charged: Mapping[str, list[PeriodicCharge]], now: int
+        self, name: str, ever: States, rows: Sequence[PeriodicCharge], now: int
     ) -> Iterator[_Due]:
-        service = self._services.get(name)
-        by_payer: dict[tuple[str, str], list[PeriodicCharge]] = {}
-        for row in charged.get(name, ()):
-            by_payer.setdefault((row.tenant, row.tariff), []).append(row)
-        wanted = self._wanted(service)
-        former = {
-            key: rows
-            for key, rows in by_payer.items()
-            if key not in wanted and key[1] in self._tariffs
-        }
-        for (_, tariff), rows in former.items():
-            yield from self._end(self._tariffs[tariff], rows, now)
-        if service is None:
-            return
-        for key in wanted:
-            compiled = self._tariffs[key[1]]
-            others = [
-                row
-                for (_, other), rows in former.items()
-                if _is_wholesale(self._tariffs[other]) == _is_wholesale(compiled)
-                for row in rows
-            ]
-            rows = by_payer.get(key, [])
-            yield from self._begin(compiled, service, rows, others, now)
+        """Charge what a service owes by what it ever was, less what it was charged."""
+        stays = stays_of(ever, self._terms, self._tariffs, now)
+        # Nobody is told late of older periods, but they are charged all the same.
+        since = date.min
+        if rows:
+            last = max(day_of(row.period) for row in rows)
+            bound = datetime.fromtimestamp(now - _LOOK_BACK_SECONDS, UTC).date()
+            since = min(last, bound)
+        found = {self._key(row): row for row in rows if row.tariff in self._tariffs}
+        for stay in stays:
+            tariff = self._tariffs[stay.tariff]
+            today = tariff.calendar.day_of(now)
+            day = max(stay.since, since)
+            while day <= today and (stay.next is None or day < stay.next):
+                cut = tariff.cut_of(day)
+                yield from self._period(tariff, name, stay, cut, found, now)
+                day = cut.next
+        open_ = {(stay.isp, stay.tariff) for stay in stays if stay.next is None}
+        for row in found.values():
+            tariff = self._tariffs[row.tariff]
+            cut = tariff.cut_of(day_of(row.period))
+            if cut.next > since:
+                yield from self._taken_away(tariff, row)
+            elif row.last_day is None and (row.tenant, row.tariff) not in open_:
+                ended = row._replace(last_day=cut.next.isoformat())
+                yield _Due(None, ended, False, is_new=False)
 
-    def _wanted(self, service: Service | None) -> list[tuple[str, str]]:
-        """Give the tariffs that a service is charged by, each behind its ISP: another
-        ISP's service of the same name pays anew, even by the same tariff."""
-        if service is None:
-            return []
-        both = (
-            self._retail_of.get(service.offering),
-            self._wholesale_of.get(service.isp),
-        )
-        return [(service.isp, name) for name in both if name is not None]
-
-    def _begin(
-        self,
-        tariff: CompiledTariff,
-        service: Service,
-        rows: Sequence[PeriodicCharge],
-        others: Sequence[PeriodicCharge],
-        now: int,
-    ) -> Iterator[_Due]:
-        """Charge the periods that have begun and are not charged yet."""
-        today = tariff.calendar.day_of(now)
-        if tariff.version_on(today) is None:
-            return
-        standing = [row for row in rows if row.last_day is None]
-        first = day_of(service.billed_from) if service.billed_from else None
-        if standing:
-            last = standing[-1]
-            same = [row for row in standing if row.period == last.period]
-            yield from self._cut_since(tariff, same)
-            first = day_of(last.first_day) if last.first_day else None
-            day = tariff.cut_of(day_of(last.period)).next
-        elif others or rows:  # it changed its tariff today, or came back
-            day = first = today if first is None else max(first, today)
-        else:
-            this = tariff.cut_of(today).first
-            before = this - _DAY
-            earliest = this
-            if first is not None and tariff.version_on(before) is not None:
-                earliest = tariff.cut_of(before).first
-            day = max(first or this, earliest)
-        while day <= today:
-            cut = tariff.cut_of(day)
-            for fee in self._fees(tariff, day, first):
-                charge = fee._replace(service=service.name)
-                row = _row(service.isp, charge, first, now)
-                yield _Due(charge, row, _is_wholesale(tariff), is_new=True)
-            day = cut.next
+    def _key(self, row: PeriodicCharge) -> tuple[str, ...]:
+        """Say what a charge is of, of its service: two within a period have each its
+        own first day."""
+        day = row.first_day or ""
+        first = day if day >= row.period else ""
+        return row.tenant, row.tariff, row.period, row.element, first
 
     def _fees(
         self, tariff: CompiledTariff, day: date, first: date | None
@@ -220,36 +193,48 @@ class PeriodicCharges:
             found = self._begun[key] = fees_of(tariff, "", day, first, None)
         return found
 
-    def _cut_since(
-        self, tariff: CompiledTariff, rows: Sequence[PeriodicCharge]
+    def _period(
+        self,
+        tariff: CompiledTariff,
+        service: str,
+        stay: Stay,
+        cut: Cut,
+        found: dict[tuple[str, ...], PeriodicCharge],
+        now: int,
     ) -> Iterator[_Due]:
-        """Charge the difference where a version that was added later, or was taken away
-        before it began, has changed how long a period is that was charged."""
-        for row in rows:
-            first = day_of(row.first_day) if row.first_day else None
-            for charge in self._fees(tariff, day_of(row.period), first):
-                if charge.element == row.element and charge.amount != row.amount:
-                    more = charge._replace(service=row.service)
-                    yield _changed(tariff, more, row, charge.amount)
+        """Charge a period that has begun, or the difference to what was charged of it:
+        a service may have left since, a version been announced that cuts it."""
+        whole = self._fees(tariff, cut.first, stay.first)
+        until = None if stay.next is None else min(stay.next, cut.next)
+        owed = whole
+        if until is not None and until < cut.next:
+            owed = fees_of(tariff, "", cut.first, stay.first, until)
+        amounts = {fee.element: fee.amount for fee in owed}
+        last_day = None if until is None else until.isoformat()
+        for fee in whole:
+            charge = fee._replace(service=service)
+            row = _row(stay.isp, charge, stay.first, now)
+            had = found.pop(self._key(row), None)
+            amount = amounts.get(fee.element)
+            if had is not None:
+                had, before = had._replace(last_day=last_day), had
+                if had != before or had.amount != (amount or 0):
+                    yield _changed(tariff, charge, had, amount or 0)
+            elif amount is not None:
+                row = row._replace(amount=amount, last_day=last_day)
+                charge = charge._replace(amount=amount)
+                yield _Due(charge, row, _is_wholesale(tariff), is_new=True)
 
-    def _end(
-        self, tariff: CompiledTariff, rows: Sequence[PeriodicCharge], now: int
+    def _taken_away(
+        self, tariff: CompiledTariff, row: PeriodicCharge
     ) -> Iterator[_Due]:
-        """Give back what was charged of this period for days from today on."""
-        today = tariff.calendar.day_of(now)
-        for row in rows:
-            if row.last_day is not None:
-                continue
-            day = day_of(row.period)
-            first = day_of(row.first_day) if row.first_day else None
-            whole = fees_of(tariff, row.service, day, first, None)
-            until = min(today, tariff.cut_of(day).next)
-            part = fees_of(tariff, row.service, day, first, until)
-            kept = sum(c.amount for c in part if c.element == row.element)
-            ended = row._replace(last_day=until.isoformat())
-            for charge in whole:
-                if charge.element == row.element:
-                    yield _changed(tariff, charge, ended, kept)
+        """Give back what was charged of days that are another's, as is known now."""
+        first = day_of(row.first_day) if row.first_day else None
+        for fee in self._fees(tariff, day_of(row.period), first):
+            if fee.element == row.element and (row.amount or row.last_day is None):
+                charge = fee._replace(service=row.service)
+                ended = row._replace(last_day=row.first_day or row.period)
+                yield _changed(tariff, charge, ended, 0)
 
     def _ended(self, tariff: CompiledTariff, now: int) -> list[date]:
         """Give a day of each of the last periods that have ended, the oldest first."""
@@ -303,6 +288,20 @@ class PeriodicCharges:
             if first < part.next and part.first < next_:
                 return True
         return False
+
+
+def _told_apart(due: Iterable[_Due], rows: Sequence[PeriodicCharge]) -> Iterator[_Due]:
+    """Let charges of one element of a period be a second apart: when they were charged
+    is part of their key."""
+    taken = {row[:5] + row[9:10] for row in rows}
+    for one in due:
+        if one.is_new:
+            row = one.row
+            while (key := row[:5] + row[9:10]) in taken:
+                row = row._replace(charged_at=row.charged_at + 1)
+            taken.add(key)
+            one = one._replace(row=row)
+        yield one
 
 
 def _changed(

@@ -10,13 +10,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from changed_network import change_network
 from hypothesis import given
 from hypothesis import strategies as st
 from radius_packets import octets, packet
 from rated_site import GB, KEY, NETWORK, NOON, Site
 from sqlalchemy import select
 
-from config.network import Network, bodies, diff, network_of
+from config.network import Network, bodies
 from config.offers import Offering
 from config.restrictions import KIND
 from config.schema import AccountingSettings
@@ -166,13 +167,7 @@ class Changing(Site):
 
     def change(self, at: int, network: Network, *, told: bool = True) -> None:
         """Change the network at a time; the ledger is told, or not yet."""
-        with self.database.write.begin() as connection:
-            before = bodies(network_of(feed.read_network(connection)))
-            changes = [
-                feed.Change(c.action, c.kind, c.name, c.after)
-                for c in diff(before, network)
-            ]
-            feed.apply(connection, changes, at)
+        change_network(self.database, network, at)
         self.network = network
         if told:
             self.tell()

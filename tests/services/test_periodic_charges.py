@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
+from fee_site import DEMO, EURO, at, charged, service, site
 from sqlalchemy import insert
 
-from config.loader import load_network
 from config.network import Network, bodies
-from config.offers import Service
 from config.parties import Isp
 from config.settlement import Tax
 from config.tariffs import Fee, PeakRate, PercentileRate, Tariff, Version
 from rating.entry import Source
 from rating.pricing import share_of
 from services.corrections import Correction, Refusal, take_back
-from services.periodic_charges import PeriodicCharges
 from services.periods import levy_month
 from storage.balances import add_samples
 from storage.database import Database
@@ -27,46 +23,6 @@ from storage.overallocation_tables import address_loan
 from storage.periodic_charges import PeriodicCharge, insert_charges
 from storage.sessions import insert_sessions
 from storage.tables import SESSION_COLUMNS
-
-DEMO = load_network(Path(__file__).parents[2] / "config" / "demo-network.toml")
-EURO = 1_000_000
-
-
-def at(month: int, day: int, hour: int = 12) -> int:
-    """An epoch second of 2026."""
-    return int(datetime(2026, month, day, hour, tzinfo=UTC).timestamp())
-
-
-def site(*services: Service, **changes: Any) -> Network:
-    """The demo's network with these services, and with some tables replaced."""
-    tables = {kind: getattr(DEMO, kind) for kind in DEMO.__struct_fields__}
-    return Network(**(tables | {"service": services} | changes))
-
-
-def service(**values: Any) -> Service:
-    """aurora-101 of the demo, as a test wants it."""
-    common = {"name": "aurora-101", "isp": "aurora", "line": "harbour-101"}
-    return Service(**({**common, "offering": "home-500"} | values))
-
-
-def charged(database: Database, network: Network, now: int) -> list[tuple[Any, ...]]:
-    """Charge twice, in slices of one; give month, subscriber's and network's legs of
-    what was new."""
-    with database.read.connect() as connection:
-        before = {e.id for e, _ in list_entries(connection, EntryFilter())}
-    for _ in range(2):
-        charges = PeriodicCharges(network)
-        after: str | None = ""
-        while after is not None:
-            after = charges.charge_services(database, now, after, 1)
-        charges.charge_isps(database, now)
-    with database.read.connect() as connection:
-        entries = [e for e, _ in list_entries(connection, EntryFilter())]
-    return sorted(
-        (e.book.month, -e.posting.subscriber_amount, e.posting.network_amount)
-        for e in entries
-        if e.id not in before
-    )
 
 
 def test_a_period_s_fees_are_charged_once(database: Database) -> None:
