@@ -19,9 +19,9 @@ from rating.entry import NETWORK
 from rating.pricing import share_of
 from rating.tariff import CompiledTariff, Cut
 from rating.wholesale import Loan, address_seconds, span_of, wholesale_charges
+from services.isp_sessions import sessions_of
 from storage.balances import samples_of
 from storage.loans import LentBy, loans_to
-from storage.periodic_charges import sessions_between
 
 _AMOUNT: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
 
@@ -66,7 +66,7 @@ def owed_for(
         tariff,
         part.first,
         traffic.samples,
-        sessions_between(connection, isp, start, end),
+        sessions_of(connection, isp, start, end),
         reserve,
         part,
     )

@@ -31,11 +31,11 @@ from rating.wholesale import (
     part_of,
     peak_in,
 )
+from services.isp_sessions import open_at, sessions_of
 from services.packets_behind import Packet, packets_behind
 from services.period_shape import name_of_loan, owed_for, traffic_of
 from storage.balances import timed_samples_of
 from storage.loans import loan_of, rows_of_loans_to
-from storage.periodic_charges import sessions_at, sessions_between
 from storage.usage_queries import rated_usage_over
 
 _AROUND: Final = 3
@@ -171,10 +171,10 @@ def shape_behind(
                 connection, isp, journals, percentile, gone, whole=whole
             )
     elif line.unit == "sessions":
-        peak = peak_in(sessions_between(connection, isp, start, end), start, end)
+        peak = peak_in(sessions_of(connection, isp, start, end), start, end)
         limit = None if whole else _LISTED
-        rows = sessions_at(connection, isp, peak.since, limit) if peak.sessions else []
-        together = Together(peak, [dict(row._mapping) for row in rows])
+        some = open_at(connection, isp, peak.since, limit) if peak.sessions else []
+        together = Together(peak, some)
     else:
         rows_ = rows_of_loans_to(connection, isp, start, end)
         loans = list(_lent(rows_, line.element, lender, start, end))

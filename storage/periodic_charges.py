@@ -9,8 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
+from storage.among import among
 from storage.rating_tables import periodic_charge
 from storage.tables import session
 
@@ -136,37 +147,40 @@ def end_charges(connection: Connection, rows: Sequence[PeriodicCharge]) -> None:
     )
 
 
-def sessions_at(
-    connection: Connection, tenant: str, at: int, limit: int | None
-) -> list[Row[Any]]:
-    """Give a tenant's sessions that were open at an epoch second, in order of id."""
-    columns = session.c
-    query = select(
-        columns.id,
-        columns.nas,
-        columns.acct_session_id,
-        columns.user_name,
-        columns.service,
-        columns.started_at,
-        columns.last_seen_at,
-    ).where(
-        columns.tenant == tenant,
-        columns.started_at <= at,
-        columns.last_seen_at > at,
-    )
-    return list(connection.execute(query.order_by(columns.id).limit(limit)))
-
-
 def sessions_between(
-    connection: Connection, tenant: str, start: int, end: int
-) -> Iterator[tuple[int, int]]:
-    """Give start and end of a tenant's sessions that were open in a span."""
+    connection: Connection, tenant: str, services: Sequence[str], start: int, end: int
+) -> Iterator[Row[Any]]:
+    """Give the sessions of a tenant, and of these services, that were open in a span,
+    in order of id."""
     columns = session.c
-    query = select(columns.started_at, columns.last_seen_at).where(
-        columns.tenant == tenant,
-        columns.started_at < end,
-        columns.last_seen_at > start,
+    query: Select[Any] = (
+        select(
+            columns.id,
+            columns.nas,
+            columns.acct_session_id,
+            columns.user_name,
+            columns.service,
+            columns.started_at,
+            columns.last_seen_at,
+        )
+        .where(
+            or_(columns.tenant == tenant, among(columns.service)),
+            columns.started_at < end,
+            columns.last_seen_at > start,
+        )
+        .order_by(columns.id)
     )
     # As the statement's option: as the connection's it would be every statement's.
-    for row in connection.execute(query, execution_options={"yield_per": 10_000}):
-        yield row.started_at, row.last_seen_at
+    options = {"yield_per": 10_000}
+    keys = {"keys": list(services)}
+    yield from connection.execute(query, keys, execution_options=options)
+
+
+def oldest_open(connection: Connection, at: int) -> int:
+    """Say when the oldest of the sessions began that were open at a time."""
+    columns = session.c
+    query = select(func.min(columns.started_at)).where(
+        columns.started_at < at, columns.last_seen_at > at
+    )
+    found: int | None = connection.scalar(query)
+    return at if found is None else found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from changed_network import change_network
 from fee_site import DEMO, EURO, at, charged, service, site
 from sqlalchemy import insert
 
@@ -13,7 +14,9 @@ from config.settlement import Tax
 from config.tariffs import Fee, PeakRate, PercentileRate, Tariff, Version
 from rating.entry import Source
 from rating.pricing import share_of
+from rating.wholesale import peak_of
 from services.corrections import Correction, Refusal, take_back
+from services.isp_sessions import open_at, sessions_of
 from services.periods import levy_month
 from storage.balances import add_samples
 from storage.database import Database
@@ -288,26 +291,29 @@ def moved(database: Database, now: int, wholesale: str) -> Network:
     return network
 
 
+def session(number: int, begun: int, ended: int, **more: Any) -> tuple[Any, ...]:
+    """The row of a session of aurora's that was open in a span."""
+    row: dict[str, Any] = dict.fromkeys(SESSION_COLUMNS)
+    row |= dict.fromkeys(
+        ("input_octets", "output_octets", "input_packets", "output_packets"), 0
+    )
+    row |= {"nas": "bng1", "nas_identity": "bng1", "points": b""}
+    row |= {"state": "closed", "started_derived": "reported", "tenant": "aurora"}
+    row |= {"id": number, "acct_session_id": str(number), "seconds": ended - begun}
+    row |= {"started_at": begun, "last_seen_at": ended, "last_arrival_at": ended}
+    return tuple((row | more).values())
+
+
 def add_use(database: Database, month: int, day: int, mbit: int, sessions: int) -> None:
     """Traffic of aurora all day, and sessions at once for an hour of it."""
     octets = 300 * 125_000 * mbit
     midnight = at(month, day, 0)
     samples = {("aurora", midnight + 300 * n): [octets, 0] for n in range(288)}
-    row: dict[str, Any] = dict.fromkeys(SESSION_COLUMNS)
-    row |= dict.fromkeys(
-        ("input_octets", "output_octets", "input_packets", "output_packets"), 0
-    )
-    row |= {"nas": "bng1", "nas_identity": "bng1", "seconds": 3600, "points": b""}
-    row |= {"state": "closed", "started_derived": "reported", "tenant": "aurora"}
-    row |= {"started_at": at(month, day), "last_seen_at": at(month, day) + 3600}
-    row |= {"last_arrival_at": at(month, day) + 3600}
+    begun = at(month, day)
     with database.write.begin() as connection:
         add_samples(connection, samples)
         first = 1000 * month + 20 * day
-        rows = [
-            tuple((row | {"id": n, "acct_session_id": str(n)}).values())
-            for n in range(first, first + sessions)
-        ]
+        rows = [session(n, begun, begun + 3600) for n in range(first, first + sessions)]
         insert_sessions(connection, rows)
 
 
@@ -338,6 +344,45 @@ def test_an_isp_that_comes_to_another_tariff_pays_each_for_its_own_days(
     months = (4 * 1, 3 * 3, 2 * 31, 1 * 1)  # Mbit/s and sessions, at each their prices
     assert sorted(share_of(euros * EURO, 10, 31) for euros in months) == sorted(found)
     assert [] == charged(database, network, at(1, 3) + YEAR)
+
+
+def test_a_session_over_a_change_of_isp_counts_for_each_in_its_own_part(
+    database: Database,
+) -> None:
+    """One that was open from the 29th of November to the 5th of December was aurora's
+    until the 2nd, and borealis's until the 4th: in December aurora has one at most
+    before, two with its own of the 4th, and borealis one."""
+    for day, isp in ((28, "aurora"), (32, "borealis"), (34, "aurora")):
+        offering = "home-500" if isp == "aurora" else "polar-100"
+        month, day = (11, day) if day <= 30 else (12, day - 30)
+        network = site(service(isp=isp, offering=offering))
+        change_network(database, network, at(month, day))
+    for number, (begun, ended, name) in enumerate(
+        (
+            (at(11, 29), at(12, 5), "aurora-101"),
+            (at(12, 1), at(12, 2), None),
+            (at(12, 2), at(12, 4), None),
+            (at(12, 4, 13), at(12, 4, 14), None),
+        ),
+        start=1,
+    ):
+        with database.write.begin() as connection:
+            insert_sessions(connection, [session(number, begun, ended, service=name)])
+    with database.read.connect() as connection:
+
+        def peak(isp: str, start: int, end: int) -> int:
+            return peak_of(sessions_of(connection, isp, start, end), start, end)
+
+        assert 2 == peak("aurora", at(12, 1), at(12, 3))
+        assert 1 == peak("aurora", at(12, 2), at(12, 4))
+        assert 1 == peak("borealis", at(12, 1), at(12, 30))
+        assert 0 == peak("borealis", at(11, 1), at(12, 1))
+        assert 2 == peak("aurora", at(12, 4), at(12, 30))
+        found = [
+            [row["id"] for row in open_at(connection, isp, at(12, 3), None)]
+            for isp in ("aurora", "borealis")
+        ]
+    assert [[3], [1]] == found
 
 
 def test_a_month_that_was_charged_whole_is_not_charged_again_in_parts(
