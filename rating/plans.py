@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from config.network import Network
-from rating.balance import Balance
+from rating.balance import Balance, BalanceKey
 from rating.rates import DirectRate
 from rating.tariff import CompiledTariff
 from rating.taxes import changes_of
@@ -34,6 +34,7 @@ class Meter:
         "direct",
         "end",
         "holder",
+        "most",
         "sampled",
         "slot",
         "start",
@@ -50,6 +51,11 @@ class Meter:
         self.slot = self.base = 0
         self.direct: tuple[DirectRate, ...] | None = None
         self.sampled = tariff.sampled
+        self.most = tariff.most_octets
+
+    def key(self, version: str, period: str) -> BalanceKey:
+        """Give the key of this holder's balance of a version's period."""
+        return BalanceKey(self.tenant, self.holder, self.tariff.name, version, period)
 
     def forget(self) -> None:
         """Look the balance up again at the next record."""

@@ -24,7 +24,7 @@ from rating.charge import Charge, RatableUsage
 from rating.fees import topup_charge
 from rating.plans import Meter, Plan, Plans, compiled
 from rating.quota import QuotaEvent
-from rating.rates import COUNTERS, Totals
+from rating.rates import COUNTERS, NO_DOUBT, Totals
 from rating.rollover import roll, take_back
 from rating.samples import Samples, add_to_samples
 from rating.shares import figures, shared_out, taxed_apart
@@ -38,6 +38,7 @@ class Unrated(StrEnum):
 
     UNKNOWN_SERVICE = "unknown_service"
     NO_VERSION = "no_version_in_force"
+    TOO_MUCH = "more_than_a_line_carries"
 
 
 class Rated(NamedTuple):
@@ -129,7 +130,7 @@ class Rater:
 
     def _keys(self, meter: Meter, start: int, end: int) -> Iterator[BalanceKey]:
         for span in meter.tariff.spans(start, end) or ():
-            yield _key(meter, span.version.name, span.cut.key)
+            yield meter.key(span.version.name, span.cut.key)
             if span.version.rolls_over:
                 yield from self._key_on(meter, span.cut.first - _DAY)
                 yield from self._key_on(meter, span.cut.next)
@@ -137,7 +138,7 @@ class Rater:
     def _key_on(self, meter: Meter, day: date) -> Iterator[BalanceKey]:
         version = meter.tariff.version_on(day)
         if version is not None:
-            yield _key(meter, version.name, meter.tariff.cut_of(day).key)
+            yield meter.key(version.name, meter.tariff.cut_of(day).key)
 
     def adopt(
         self, keys: Iterable[BalanceKey], balances: Iterable[StoredBalance] = ()
@@ -165,6 +166,9 @@ class Rater:
             return Unrated.UNKNOWN_SERVICE
         start, end = usage.started_at, usage.ended_at
         _, _, retail, wholesale = plan if zones is None else plan.within(zones)
+        octets = usage.input_octets + usage.output_octets
+        if octets > NO_DOUBT and any(m.most < octets for m in plan[2:] if m):
+            return Unrated.TOO_MUCH
         retail_spans = wholesale_spans = None
         if retail is not None and not retail.start <= start < end <= retail.end:
             retail_spans = retail.tariff.spans(start, end)
@@ -240,7 +244,7 @@ class Rater:
             self._settle(meter, balance, part, charges)
 
     def _balance(self, meter: Meter, span: Span) -> Balance:
-        key = _key(meter, span.version.name, span.cut.key)
+        key = meter.key(span.version.name, span.cut.key)
         balance = self._balances[key]
         if balance is None:
             balance = Balance(
@@ -351,7 +355,7 @@ class Rater:
         span = plan.retail.tariff.span_at(at) if plan.retail else None
         if plan.retail is None or span is None:
             return None
-        return self._balances.get(_key(plan.retail, span.version.name, span.cut.key))
+        return self._balances.get(plan.retail.key(span.version.name, span.cut.key))
 
     def top_up(self, service: str, topup: str, at: int) -> list[Charge] | Unrated:
         """Add to an allowance of the period at a time; give the charges.
@@ -394,7 +398,3 @@ class Rater:
             for meter in (plan.retail, plan.wholesale):
                 if meter is not None:
                     meter.forget()
-
-
-def _key(meter: Meter, version: str, period: str) -> BalanceKey:
-    return BalanceKey(meter.tenant, meter.holder, meter.tariff.name, version, period)

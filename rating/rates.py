@@ -7,15 +7,24 @@ reads the slots that are its own, and a connect fee is a rate that counts sessio
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
 from config.quantities import micro_of, quantity_of
 from config.tariffs import Allowance, Rate, Version
+from rating.entry import MAX_AMOUNT
 from rating.pricing import Price, price_of, rounded_up
 
 _INDEX = {"seconds": 0, "in": 1, "out": 2, "units": 3}
 COUNTERS = 4
 """Seconds, octets in, octets out and units, of each slot in turn."""
+
+NO_DOUBT = 10**12
+"""Octets that a record may have of which nobody asks: a terabyte."""
+
+_MOST_OCTETS = 10**16
+"""What no honest record has: 10 Gbit/s for three months without a report. A NAS whose
+counter went below zero shows more, and some of those are more than a total can hold."""
 
 Totals = list[int]
 Measured = Callable[[Totals], int]
@@ -70,6 +79,23 @@ def direct_rate(place: int, rate: CompiledRate, plain: bool) -> DirectRate:
         rate.element,
         rate.unit,
     )
+
+
+def most_octets(rates: Sequence[Rate]) -> int:
+    """Give the octets that one record may have at these rates: what a line can carry,
+    and no more than an entry has room for the money of."""
+    dearest = sum(
+        Fraction(
+            max(
+                micro_of(price)
+                for price in (rate.price, *(t.price for t in rate.tiers))
+            ),
+            quantity_of(rate.per).number,
+        )
+        for rate in rates
+        if rate.measure not in ("seconds", "units")
+    )
+    return int(min(_MOST_OCTETS, MAX_AMOUNT / dearest if dearest else _MOST_OCTETS))
 
 
 def compiled_rates(

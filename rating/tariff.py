@@ -19,7 +19,13 @@ from config.tariff_windows import DayKind, combinations, stretches
 from config.tariffs import Allowance, Quota, Tariff, TopUp, Version
 from rating.calendar import Calendar
 from rating.pricing import WHOLE
-from rating.rates import CompiledRate, DirectRate, compiled_rates, direct_rate
+from rating.rates import (
+    CompiledRate,
+    DirectRate,
+    compiled_rates,
+    direct_rate,
+    most_octets,
+)
 
 DAYS_KEPT = 1000
 """Local days whose spans a tariff keeps; late usage is of the last weeks."""
@@ -167,6 +173,7 @@ class CompiledTariff:
         self.versions = sorted(map(CompiledVersion, config.version), key=_first)
         self.shared = any(version.shared for version in self.versions)
         self.sampled = any(v.config.percentile for v in self.versions)
+        self.most_octets = min(most_octets(v.config.rate) for v in self.versions)
         self._firsts = [version.first for version in self.versions]
         self._days: dict[date, list[Span]] = {}
         self._cuts: dict[date, Cut] = {}

@@ -273,6 +273,8 @@ def _rate(
     rated: set[int] = set()
     for usage, ids in wholes:
         result = rater.rate(usage)
+        if result is Unrated.TOO_MUCH:
+            raise OverflowError(result)
         if isinstance(result, Unrated):
             continue
         poster.bsp_usage(tenant, meter.bsp, result.retail, usage.started_at)

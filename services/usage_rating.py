@@ -28,11 +28,12 @@ from rating.months import Closed
 from rating.plans import STATE_MARK, name_of
 from rating.posting import Poster
 from rating.quota import plain
-from rating.rater import Rated, Rater
+from rating.rater import Rated, Rater, Unrated
 from rating.samples import Samples
 from services.earlier_states import EarlierStates, of_service
 from services.former_services import former_services, of_then, payer
 from storage.balances import (
+    REJECTED,
     Rows,
     begun_rows,
     counted_rows,
@@ -175,7 +176,9 @@ class UsageRating:
             else:
                 tenant, reason = isps.get(service, NETWORK), str(outcome)
                 name = name_of(service)
-                waiting.append((usage[1], tenant, name, GUIDED, reason, now, now, 1))
+                # No tariff that comes makes it plausible: it is not tried by itself.
+                state = REJECTED if outcome is Unrated.TOO_MUCH else GUIDED
+                waiting.append((usage[1], tenant, name, state, reason, now, now, 1))
         changes = self._rater.changes()
         self._rater.next_batch()
         self._changed = self._changed or bool(changes.begun or changes.counted)

@@ -198,6 +198,21 @@ def test_use_from_before_a_tariff_waits_for_one(database: Database) -> None:
     assert ([], 1) == (site.waiting(), len(site.entries()))
 
 
+def test_what_no_line_carries_is_kept_and_stops_no_other_use(
+    database: Database,
+) -> None:
+    """A NAS whose counter went below zero shows nearly 2^60: a few of those are more
+    than a total can hold, and all that comes behind them could not be rated."""
+    site = Site(database)
+    for number in range(20):
+        site.report(interim(1, 2**60 - 1, session=f"broken-{number}"))
+    site.use(1, 2)
+    rejected = ("aurora-101", "rejected", "more_than_a_line_carries")
+    assert ([rejected] * 20, 2) == (site.waiting(), len(site.entries()))
+    site.ledger.recycle(NOON + 60, 0, 100)
+    assert (20, 2) == (len(site.waiting()), len(site.entries()))
+
+
 def test_thresholds_are_events_and_their_effect_is_looked_for(
     database: Database,
 ) -> None:

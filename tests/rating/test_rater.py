@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slow_rater import SlowRater
@@ -254,6 +255,25 @@ def test_use_before_the_first_version_is_kept_and_not_rated() -> None:
 def rate(**values: Any) -> dict[str, Any]:
     """A rate of 10 cents a GB."""
     return {"measure": "sum", "price": "0.10", "per": "1 GB", **values}
+
+
+@pytest.mark.parametrize(
+    ("price", "gigabytes", "is_rated"),
+    [
+        ("1", 10**7, True),
+        ("1", 10**7 + 1, False),
+        ("900000", 1111, True),
+        ("900000", 1112, False),
+    ],
+)
+def test_a_record_has_what_a_line_carries_and_an_entry_has_room_for(
+    price: str, gigabytes: int, *, is_rated: bool
+) -> None:
+    """10 PB, or a thousand million of the currency; more is kept and not rated."""
+    rater = rater_of(network({"rate": [rate(name="data", price=price)]}))
+    record = usage(STARTS[0], STARTS[0] + 600, GB, (gigabytes - 1) * GB)
+    rater.adopt(rater.missing([record]))
+    assert (rater.rate(record) is not Unrated.TOO_MUCH) == is_rated
 
 
 def test_both_tariffs_rate_a_record_or_neither_does() -> None:
