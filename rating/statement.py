@@ -57,7 +57,10 @@ class Line(NamedTuple):
     """One line; amounts in micro-units, times in epoch seconds, None is empty.
 
     ``reference`` is what the recipient knows it by: the BSP's own reference of a
-    purchase, else the id of the usage record. ``detail`` has the charges, as JSON.
+    purchase, the number of a usage record, the service and element of a fee.
+    ``detail`` has the charges, as JSON; ``records`` the ids that the recipient itself
+    has what is behind it by: a JSON array of a BSP's event ids, of an ISP the address
+    that was sold.
     """
 
     entry: int
@@ -81,6 +84,7 @@ class Line(NamedTuple):
     late_from: str | None
     reverses: int | None
     detail: str | None
+    records: str | None = None
 
 
 class SummaryLine(NamedTuple):
@@ -120,21 +124,23 @@ def is_told(role: Role, book: Book) -> bool:
 
 def lines_in(
     book: Book, account: Account | None
-) -> Callable[[Entry, int, str | None], Line]:
-    """Give what makes the line of an entry of a book, from when it was posted and its
-    reference, for who has this account in it. A book is looked at once."""
+) -> Callable[[Entry, int, str | None, str | None], Line]:
+    """Give what makes the line of an entry of a book, from when it was posted, its
+    reference and records, for who has this account in it. A book is looked at once."""
     kind, source, isp, party = book.kind, book.source, book.tenant, book.party
     currency, tariff, tax_party = book.currency, tariff_of(book), book.tax_party
     place = 0 if account is None else _LEG[account]
 
-    def line(entry: Entry, posted_at: int, reference: str | None) -> Line:
+    def line(
+        entry: Entry, posted_at: int, reference: str | None, records: str | None
+    ) -> Line:
         number, _, posting = entry
         service, s, i, p, n, t, at, late_from, _, reverses, detail = posting
         own = (0, s, i, p, n, t)[place]
         return Line(
             number, posted_at, at, kind, source, reference, isp, service, party,
             currency, tariff, own, s, i, p, n, t, tax_party, late_from, reverses,
-            detail,
+            detail, records,
         )  # fmt: skip
 
     return line

@@ -10,30 +10,50 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from rating.entry import Source
 from rating.statement import Line
 
 HEADER: Final = ",".join(Line._fields) + "\r\n"
 """The first line, which names the others' fields."""
 
+LAYOUT: Final = 2
+"""How lines are laid out: the first layout had no ``records``, and no reference of a
+fee or a levy; what was issued so is written so."""
+
+_WITHOUT_NUMBER: Final = frozenset({Source.FEE, Source.PERIOD})
+
+FIRST_HEADER: Final = ",".join(Line._fields[:-1]) + "\r\n"
+
 _must_be_quoted: Final = re.compile('[",\r\n]').search
 
 
-def csv_lines(lines: Iterable[Line]) -> str:
+def header(layout: int) -> str:
+    """Give the first line of a layout."""
+    return FIRST_HEADER if layout == 1 else HEADER
+
+
+def csv_lines(lines: Iterable[Line], layout: int = LAYOUT) -> str:
     """Give lines of a statement, each with its end."""
-    return "".join(map(_csv_line, lines))
+    if layout == 1:
+        return "".join(f"{_fields(_as_at_first(line))}\r\n" for line in lines)
+    return "".join(f"{_fields(line)},{_text(line.records)}\r\n" for line in lines)
 
 
-def _csv_line(line: Line) -> str:
+def _as_at_first(line: Line) -> Line:
+    return line._replace(reference=None) if line.source in _WITHOUT_NUMBER else line
+
+
+def _fields(line: Line) -> str:
     (
         entry, posted_at, at, kind, source, reference, isp, service, party, currency,
         tariff, amount, subscriber, isp_amount, party_amount, network, tax, tax_party,
-        late_from, reverses, detail,
+        late_from, reverses, detail, _,
     ) = line  # fmt: skip
     return (
         f"{entry},{posted_at},{at},{kind},{source},{_text(reference)},{_text(isp)},"
         f"{_text(service)},{_text(party)},{currency},{_text(tariff)},{amount},"
         f"{subscriber},{isp_amount},{party_amount},{network},{tax},{_text(tax_party)},"
-        f"{late_from or ''},{'' if reverses is None else reverses},{_text(detail)}\r\n"
+        f"{late_from or ''},{'' if reverses is None else reverses},{_text(detail)}"
     )
 
 

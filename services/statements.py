@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, Row
 
 from config.network import Network, network_of
-from rating.entry import NETWORK, Kind, Source
+from rating.entry import NETWORK, Kind
 from rating.months import span_of
 from rating.statement import (
     NEXT,
@@ -30,8 +30,9 @@ from rating.statement import (
     own_account,
     summary_line,
 )
-from rating.statement_csv import HEADER, csv_lines
+from rating.statement_csv import LAYOUT, csv_lines, header
 from services.periods import zones_of
+from services.statement_records import lookup_of, reference_of
 from storage import statements as repository
 from storage.database import Database
 from storage.entries import lock_head, read_closed
@@ -127,6 +128,7 @@ def take_step(
             for text in csv_of(connection, whose, last):
                 digest.update(text.encode())
             values |= {"entry_id": last, "lines": lines, "digest": digest.hexdigest()}
+            values["layout"] = LAYOUT
     with database.write.begin() as connection:
         if repository.change_statement(connection, found.id, before, **values):
             return after
@@ -154,35 +156,44 @@ def lines_of(
         book = balance.book
         line_of = lines_in(book, own_account(whose.role, whose.name, book))
         entries = entries_of_book(connection, balance, last)
-        if book.source != Source.PURCHASE:
+        lookup = lookup_of(whose.role, book.source)
+        if lookup is None:
             for entry, posted_at in entries:
-                number = entry.posting.source_id
-                reference = None if number is None else f"{book.source}-{number}"
-                yield line_of(entry, posted_at, reference)
+                yield line_of(entry, posted_at, reference_of(entry), None)
             continue
-        while some := list(islice(entries, _SLICE)):
-            ids = [e.posting.source_id for e, _ in some if e.posting.source_id]
-            known = repository.purchase_references(connection, ids)
-            for entry, posted_at in some:
-                reference = known.get(entry.posting.source_id or 0)
-                yield line_of(entry, posted_at, reference)
+        while some := list(islice(entries, lookup.at_once)):
+            known = lookup.known(connection, [entry for entry, _ in some])
+            for (entry, posted_at), its in zip(some, known, strict=True):
+                yield line_of(entry, posted_at, *its)
 
 
 def csv_of(
-    connection: Connection, whose: Recipient, until_entry: int | None = None
+    connection: Connection,
+    whose: Recipient,
+    until_entry: int | None = None,
+    layout: int = LAYOUT,
 ) -> Iterator[str]:
     """Give the statement as CSV (RFC 4180 section 2), in pieces of whole lines."""
-    yield HEADER
+    yield header(layout)
     lines = lines_of(connection, whose, until_entry)
     while some := list(islice(lines, _SLICE)):
-        yield csv_lines(some)
+        yield csv_lines(some, layout)
 
 
-def last_entry_of(connection: Connection, whose: Recipient) -> int | None:
-    """Give the last entry of a statement that was issued; None when it was not."""
+class Issued(NamedTuple):
+    """The last entry of a statement that was issued (None of one that was not), and how
+    its CSV is laid out."""
+
+    last_entry: int | None
+    layout: int
+
+
+def as_issued(connection: Connection, whose: Recipient) -> Issued:
+    """Give what a statement is shown by: as it was issued, or as it is."""
     found = _find(connection, whose)
-    last: int | None = None if found is None else found.entry_id
-    return last
+    if found is None or found.entry_id is None:
+        return Issued(None, LAYOUT)
+    return Issued(found.entry_id, found.layout)
 
 
 class Position(NamedTuple):

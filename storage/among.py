@@ -10,24 +10,39 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from sqlalchemy import ARRAY, Boolean, Column, Dialect, Text, bindparam
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Integer,
+    Text,
+    bindparam,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 
-class _Values(TypeDecorator[list[str]]):
-    """Texts as one value: an array, or JSON where there are no arrays."""
+class _Values(TypeDecorator[list[Any]]):
+    """Texts, or ``whole`` numbers, as one value: an array, or JSON where there are no
+    arrays."""
 
     impl = Text
     cache_ok = True
 
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        postgresql = dialect.name == "postgresql"
-        return dialect.type_descriptor(ARRAY(Text()) if postgresql else Text())
+    def __init__(self, *, whole: bool) -> None:
+        super().__init__()
+        self.whole = whole
 
-    def process_bind_param(self, value: list[str] | None, dialect: Dialect) -> Any:
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        its = ARRAY(BigInteger() if self.whole else Text())
+        postgresql = dialect.name == "postgresql"
+        return dialect.type_descriptor(its if postgresql else Text())
+
+    def process_bind_param(self, value: list[Any] | None, dialect: Dialect) -> Any:
         if value is None or dialect.name == "postgresql":
             return value
         return msgspec.json.encode(value).decode()
@@ -40,8 +55,9 @@ class _Among(FunctionElement[bool]):
 
 
 def among(column: Column[Any], name: str = "keys") -> _Among:
-    """Say that a column has one of the texts in the list that is bound to ``name``."""
-    return _Among(column, bindparam(name, type_=_Values()))
+    """Say that a column has one of the values in the list that is bound to ``name``."""
+    whole = isinstance(column.type, Integer)
+    return _Among(column, bindparam(name, type_=_Values(whole=whole)))
 
 
 @compiles(_Among, "postgresql")

@@ -22,7 +22,11 @@ class Mismatch(NamedTuple):
 
 
 class Comparison:
-    """A statement's lines and the recipient's own records, as (reference, amount)."""
+    """A statement's lines and the recipient's own records, as (reference, amount).
+
+    An own record may go by an id that stands among the records of a line: it counts
+    for the line's reference then.
+    """
 
     def __init__(self) -> None:
         # An empty name is a temporary file that SQLite deletes when it is closed.
@@ -30,6 +34,10 @@ class Comparison:
         self._database.execute("PRAGMA journal_mode=OFF")
         self._database.execute(
             "CREATE TABLE line (own INTEGER, reference TEXT, amount INTEGER)"
+        )
+        self._database.execute(
+            "CREATE TABLE behind (record TEXT PRIMARY KEY, reference TEXT)"
+            " WITHOUT ROWID"
         )
 
     def __enter__(self) -> Self:
@@ -53,11 +61,26 @@ class Comparison:
         self._database.execute("COMMIT")
         return max(int(cursor.rowcount), 0)
 
+    def add_behind(self, records: Iterable[tuple[str, str]]) -> None:
+        """Take the ids behind lines of the statement, each with its line's reference,
+        once all lines are there: what is a reference itself stands for itself."""
+        self._database.execute("BEGIN")
+        self._database.executemany(
+            "INSERT OR IGNORE INTO behind VALUES (?, ?)", records
+        )
+        self._database.execute(
+            "DELETE FROM behind WHERE record IN"
+            " (SELECT reference FROM line WHERE own = 0)"
+        )
+        self._database.execute("COMMIT")
+
     def mismatches(self) -> Iterator[Mismatch]:
         """Give every reference whose sums differ, in order."""
         rows = self._database.execute(
-            "SELECT reference, sum(amount) FILTER (WHERE own = 0) AS theirs,"
-            " sum(amount) FILTER (WHERE own = 1) AS ours FROM line GROUP BY reference"
-            " HAVING theirs IS NOT ours ORDER BY reference"
+            "SELECT coalesce(behind.reference, line.reference) AS its,"
+            " sum(amount) FILTER (WHERE own = 0) AS theirs,"
+            " sum(amount) FILTER (WHERE own = 1) AS ours"
+            " FROM line LEFT JOIN behind ON own = 1 AND record = line.reference"
+            " GROUP BY its HAVING theirs IS NOT ours ORDER BY its"
         )
         yield from map(Mismatch._make, rows)

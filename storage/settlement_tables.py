@@ -251,5 +251,7 @@ statement: Final = Table(
     Column("entry_id", BigInteger),
     Column("lines", BigInteger),
     Column("digest", Text),
+    # How its CSV was laid out (``rating.statement_csv``).
+    Column("layout", Integer),
     UniqueConstraint("tenant", "role", "month", name="statement_once"),
 )

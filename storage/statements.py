@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
-from storage.settlement_tables import purchase, statement
+from storage.among import among
+from storage.lease_tables import address_sale
+from storage.settlement_tables import bsp_usage, purchase, purchase_event, statement
 
 
 def find_statement(
@@ -50,6 +52,48 @@ def list_statements(
     wanted = [column == value for column, value in asked if value is not None]
     query = select(statement).where(*wanted).order_by(s.month, s.role, s.tenant)
     yield from connection.execute(query)
+
+
+_BETWEEN: Final = "\x1f"
+"""Not in the id of an event that was rated: those are printable."""
+
+_EVENTS: Final = (
+    select(
+        bsp_usage.c.aggregate_id,
+        # Put together by the database: a row an event took twice as long.
+        func.aggregate_strings(bsp_usage.c.event_id, _BETWEEN),
+    )
+    .where(among(bsp_usage.c.aggregate_id, "ids"))
+    .group_by(bsp_usage.c.aggregate_id)
+)
+
+
+def usage_events(
+    connection: Connection, ids: Sequence[int]
+) -> Iterator[tuple[int, list[str]]]:
+    """The BSP's own ids, in order, of the events behind each of some aggregates."""
+    for row in connection.execute(_EVENTS, {"ids": ids}).all():
+        yield row[0], sorted(row[1].split(_BETWEEN))
+
+
+def purchase_events(
+    connection: Connection, ids: Sequence[int]
+) -> Iterator[tuple[str, str, str, int | None]]:
+    """Of the events of some purchases: id, action and answer, and the entry that the
+    purchase was captured by."""
+    e, p = purchase_event.c, purchase.c
+    query = select(e.event_id, e.action, e.answer, p.entry_id).select_from(
+        purchase_event.join(purchase, p.id == e.purchase_id)
+    )
+    for row in connection.execute(query.where(e.purchase_id.in_(ids))):
+        yield row[0], row[1], row[2], row[3]
+
+
+def sold_addresses(connection: Connection, ids: Sequence[int]) -> dict[int, int]:
+    """The address of each of some sales."""
+    a = address_sale.c
+    rows = connection.execute(select(a.id, a.address).where(a.id.in_(ids)))
+    return {row[0]: row[1] for row in rows}
 
 
 def purchase_references(connection: Connection, ids: Sequence[int]) -> dict[int, str]:

@@ -21,7 +21,7 @@ from controlplane.rest.context import Context
 from controlplane.rest.paging import PAGE_MAX, paged
 from controlplane.rest.problems import Problem, not_found
 from rating.statement import Line
-from rating.statement_csv import HEADER, csv_lines
+from rating.statement_csv import csv_lines, header
 from services import bsp_usage, purchases, statements
 from services.catalogue import Catalogue
 from services.principal import Principal, Scope
@@ -127,7 +127,7 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
         def work() -> list[dict[str, Any]]:
             with context.database.read.connect() as connection:
                 whose = recipient(connection, request.user, month, name)
-                last = statements.last_entry_of(connection, whose)
+                last, _ = statements.as_issued(connection, whose)
                 found = statements.summary_of(connection, whose, last)
             return [one._asdict() for one in found]
 
@@ -148,16 +148,16 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
     ) -> Response[Any]:
         """Give a page of lines; ``Accept: text/csv`` gives it as CSV (RFC 4180)."""
 
-        def work(connection: Connection) -> list[Line]:
+        def work(connection: Connection) -> tuple[list[Line], int]:
             whose = recipient(connection, request.user, month, name)
-            last = statements.last_entry_of(connection, whose)
+            last, layout = statements.as_issued(connection, whose)
             found = statements.lines_of(connection, whose, last)
-            return list(islice(found, offset, offset + limit + 1))
+            return list(islice(found, offset, offset + limit + 1)), layout
 
-        found = await context.read(work)
+        found, layout = await context.read(work)
         if "text/csv" not in request.headers.get("accept", ""):
             return paged([one._asdict() for one in found], offset, limit)
-        text = HEADER + csv_lines(found[:limit]) if found else ""
+        text = header(layout) + csv_lines(found[:limit], layout) if found else ""
         return Response(text, media_type="text/csv; charset=utf-8")
 
     @get(

@@ -139,9 +139,9 @@ def show(
     with database_of(configuration) as database:
         whose = _recipient(database, recipient, month)
         with database.read.connect() as connection:
-            last = statements.last_entry_of(connection, whose)
+            last, layout = statements.as_issued(connection, whose)
             if as_csv:
-                for text in statements.csv_of(connection, whose, last):
+                for text in statements.csv_of(connection, whose, last, layout):
                     click.echo(text, nl=False)
                 return
             summary = statements.summary_of(connection, whose, last)
@@ -168,7 +168,8 @@ def show(
 @click.option(
     "--own",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Your own records, CSV or JSON lines: a reference and an amount in each.",
+    help="Your own records, CSV or JSON lines: a reference (or one of the records of a"
+    " line) and an amount in each.",
 )
 @click.option("--sha256", help="The digest that the statement was issued with.")
 def verify(file: Path, own: Path | None, sha256: str | None) -> None:
@@ -187,6 +188,11 @@ def verify(file: Path, own: Path | None, sha256: str | None) -> None:
             wrong += len(unbalanced)
             if own is not None:
                 comparison.add(own_records(own), own=True)
+                comparison.add_behind(
+                    (record, line.reference)
+                    for line in statement_lines(file)
+                    for record in line.records
+                )
                 for mismatch in comparison.mismatches():
                     wrong += 1
                     if wrong <= _PROBLEMS:

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from controlplane.repeated_key import repeated_key
 from daemon.commands.amounts import micro_of
 
@@ -39,12 +41,14 @@ class FileError(Exception):
 
 
 class StatementLine(NamedTuple):
-    """What a check needs of a line: its place, reference, own amount and legs."""
+    """What a check needs of a line: its place, reference, own amount and legs, and the
+    recipient's own ids behind it."""
 
     place: int
     reference: str
     amount: int
     legs: tuple[int, ...]
+    records: tuple[str, ...] = ()
 
 
 def statement_lines(path: Path) -> Iterator[StatementLine]:
@@ -57,9 +61,10 @@ def statement_lines(path: Path) -> Iterator[StatementLine]:
             reference = row.get("reference") or f"entry-{row.get('entry')}"
             if not isinstance(reference, str):
                 raise _CellError(f"reference: {reference!r} is no text")
+            records = _records(row.get("records"))
         except _CellError as error:
             raise FileError(f"{path}:{place}: {error}") from error
-        yield StatementLine(place, reference, amount, tuple(legs))
+        yield StatementLine(place, reference, amount, tuple(legs), records)
 
 
 class _CellError(Exception):
@@ -77,6 +82,15 @@ def _micro(row: dict[str, Any], name: str) -> int:
         shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
         raise _CellError(f"{name}: {shown} is no whole number of micro-units")
     return value
+
+
+def _records(text: Any) -> tuple[str, ...]:
+    if text in (None, ""):
+        return ()
+    try:
+        return tuple(msgspec.json.decode(text, type=list[str]))
+    except (msgspec.DecodeError, TypeError) as error:
+        raise _CellError(f"records: {str(text)[:_SHOWN]!r}: {error}") from error
 
 
 def own_records(path: Path) -> Iterator[tuple[str, int]]:

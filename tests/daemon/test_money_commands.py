@@ -543,6 +543,34 @@ def test_a_recipient_checks_a_statement_against_its_own_records(
     assert "amount" in booked.out(*show)
 
 
+def test_a_bsp_checks_a_statement_by_its_own_event_ids(site: MoneySite) -> None:
+    """Two events that were rated together are one line, which both count for; what it
+    is charged on the month's total goes by service, kind and month."""
+    file = site.folder / "usage.csv"
+    file.write_text(USAGE)
+    site.run("bsp-usage", "load", "--bsp", "filmhouse", str(file))
+    site.sell_film(catalogue(site))
+    site.out("ledger", "levy", MONTH)
+    theirs = site.folder / "statement.csv"
+    show = ("statement", "show", "filmhouse", MONTH)
+    own = site.folder / "own.csv"
+    rows = "U-1,1.80\nU-2,0.20\nE-aurora-101,8.64\n"
+    levied = f"period-aurora-101:bsp_usage:filmhouse:standard:{MONTH},-0.20\n"
+    for form in ("--csv", "--json"):
+        theirs.write_bytes(site.run(*show, form).stdout_bytes)
+        own.write_text("reference,amount\n" + rows + levied)
+        check = ("statement", "verify", str(theirs), "--own", str(own))
+        result = bare(*check)
+        assert (0, "3 lines, 0 mismatches\n") == (result.exit_code, result.stderr)
+        own.write_text(own.read_text().replace("U-2,0.20", "U-2,0.25"))
+        result = bare(*check)
+        said = "bsp_usage-1: 2.00, 2.05 in your records\n"
+        assert (1, said) == (result.exit_code, result.stdout)
+    theirs.write_text(theirs.read_text().replace('[\\"U-1', "[U-1"))
+    result = bare(*check)
+    assert (1, True) == (result.exit_code, "records: " in result.stderr)
+
+
 def bare(*arguments: str) -> Result:
     """Run a command that needs no configuration."""
     return CliRunner().invoke(main, list(arguments))

@@ -30,3 +30,17 @@ def test_what_differs_is_told_by_reference_whatever_the_order(
         assert len(theirs) == comparison.add(theirs, own=False)
         assert len(own) == comparison.add(own, own=True)
         assert expected == list(comparison.mismatches())
+
+
+def test_what_is_behind_a_line_counts_for_its_reference() -> None:
+    """Two events make a line together; one that is called like a line is that line's,
+    and what is behind no line stays by itself."""
+    with Comparison() as comparison:
+        comparison.add([("usage-1", 5), ("usage-2", 1), ("E-9", 4)], own=False)
+        own = [("E-1", 2), ("E-2", 3), ("E-3", 2), ("E-9", 4), ("E-4", 6)]
+        comparison.add(own, own=True)
+        behind = [("E-1", "usage-1"), ("E-2", "usage-1"), ("E-3", "usage-2")]
+        comparison.add_behind([*behind, ("E-9", "usage-1")])
+        assert [Mismatch("E-4", None, 6), Mismatch("usage-2", 1, 2)] == list(
+            comparison.mismatches()
+        )
