@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from storage.network import bodies_of_modified
+from storage.network import bodies_of_modified, last_bodies, touched_since
 
 
 class Held(NamedTuple):
@@ -30,10 +30,19 @@ def wholesale_held(
     connection: Connection, present: Mapping[str, str | None], since: int
 ) -> dict[str, list[Held]]:
     """Give the tariffs that each ISP paid by, in order, of which none ended before
-    ``since``; ``present`` has the ones that the ISPs of the network have now."""
-    found = {isp: [Held(name)] for isp, name in present.items() if name is not None}
+    ``since``; ``present`` has the ones that the ISPs of the network have now. One that
+    has left the network since pays for the days until then."""
+    deleted = touched_since(connection, "isp", since, ("delete",))
+    left = {isp: at for isp, at in deleted.items() if isp not in present}
+    last = last_bodies(connection, "isp", sorted(left))
+    names_now = {**present, **{i: b.get("wholesale") for i, b in last.items()}}
+    found = {
+        isp: [Held(name, until=left.get(isp))]
+        for isp, name in names_now.items()
+        if name is not None
+    }
     for isp, bodies in bodies_of_modified(connection, "isp", since):
-        if isp not in present:
+        if isp not in names_now:
             continue
         names = [(at, body.get("wholesale")) for at, body in bodies]
         turns = [
@@ -42,7 +51,7 @@ def wholesale_held(
             if before[1] != after[1]
         ]
         starts: list[tuple[int | None, str | None]] = [(None, names[0][1]), *turns]
-        ends = [at for at, _ in turns] + [None]
+        ends = [at for at, _ in turns] + [left.get(isp)]
         found[isp] = [
             Held(name, begun, ended)
             for (begun, name), ended in zip(starts, ends, strict=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+import pytest
 from changed_network import change_network
 from fee_site import DEMO, EURO, at, charged, service, site
 from sqlalchemy import insert
@@ -383,6 +385,32 @@ def test_a_session_over_a_change_of_isp_counts_for_each_in_its_own_part(
             for isp in ("aurora", "borealis")
         ]
     assert [[3], [1]] == found
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_an_isp_that_has_left_pays_for_its_days(
+    database: Database, *, turned: bool
+) -> None:
+    """Ten days of November, by whichever tariff it had in each of them; once."""
+    network = moved(database, at(1, 1), "slow")
+    if turned:
+        network = moved(database, at(11, 6), "fast")
+    for day in range(1, 11):
+        add_use(database, 11, day, mbit=3, sessions=2)
+    with database.write.begin() as connection:
+        apply(connection, [Change("delete", "isp", "aurora", None)], at(11, 11))
+    left = msgspec.structs.replace(network, isp=network.isp[1:], service=())
+    slow, fast = (3 * 2 * EURO, 2 * 1 * EURO), (3 * 4 * EURO, 2 * 3 * EURO)
+    days = (5, 5) if turned else (10, 0)
+    expected = [
+        share_of(euros, count, 30)
+        for tariff, count in zip((slow, fast), days, strict=True)
+        for euros in tariff
+        if count
+    ]
+    found = [amount for _, _, amount in charged(database, left, at(12, 2))]
+    assert sorted(expected) == sorted(found)
+    assert [] == charged(database, left, at(12, 3))
 
 
 def test_a_month_that_was_charged_whole_is_not_charged_again_in_parts(
