@@ -22,11 +22,16 @@ from rating.balance import Balance
 from rating.charge import RatableUsage
 from rating.entry import Book, Entry, reversal
 from rating.months import booked_in
-from rating.plans import STATE_MARK
+from rating.plans import STATE_MARK, name_of
 from rating.posting import Poster
 from rating.posting import Row as PostingRow
 from rating.rater import Rated, Rater
-from services.earlier_states import Earlier, of_service, with_earlier_states
+from services.earlier_states import (
+    Earlier,
+    of_service,
+    state_at,
+    with_earlier_states,
+)
 from services.former_services import with_former_services
 from services.rerated_usage import ServiceOf, Times, UsageReader, times_of
 from storage.balances import (
@@ -44,6 +49,7 @@ from storage.database import Database, StorageError
 from storage.entries import lock_head, post, read_closed
 from storage.rerating import (
     booked,
+    booked_by_time,
     is_rolled_up,
     last_usage_id,
     standing,
@@ -131,14 +137,7 @@ def dry_run(
         if is_rolled_up(connection, times.needed_from, times.until):
             # What its records were, and their entries, is not known any more.
             raise RolledUpError(f"usage of {month} was rolled up: it keeps its price")
-        for tenant, currency, service, retail, wholesale in booked(connection, month):
-            plan = rater.plan(service or "")
-            own = f"service/{service}"
-            if plan is not None and plan.retail is not None:
-                own = plan.retail.holder
-            for holder, owed in ((own, retail), (_of_isp(tenant), wholesale)):
-                key = tenant, currency, holder
-                result.before[key] = result.before.get(key, 0) + owed
+        _add_booked(connection, month, rater, earlier, result.before)
         result.last_usage_id = last_usage_id(connection)
         result.waiting = count_waiting(connection, result.last_usage_id)
         needed = times.needed_from
@@ -166,6 +165,33 @@ def dry_run(
             if times.holds(balance):
                 result.balances.append(balance)
     return result
+
+
+def _add_booked(
+    connection: Connection,
+    month: str,
+    rater: Rater,
+    earlier: Earlier,
+    before: dict[Key, int],
+) -> None:
+    """Add up what was booked, of a service that was another before by what it was."""
+
+    def add(tenant: str, currency: str, state: str, owed: int) -> None:
+        plan, holder = rater.plan(state), f"service/{name_of(state)}"
+        if plan is not None and plan.retail is not None:
+            holder = plan.retail.holder
+        key = tenant, currency, holder
+        before[key] = before.get(key, 0) + owed
+
+    for tenant, currency, service, retail, wholesale in booked(connection, month):
+        if service not in earlier:
+            add(tenant, currency, service or "", retail)
+        key = tenant, currency, _of_isp(tenant)
+        before[key] = before.get(key, 0) + wholesale
+    for tenant, currency, service, at, owed in booked_by_time(
+        connection, month, sorted(earlier)
+    ):
+        add(tenant, currency, state_at(earlier, service, at), owed)
 
 
 def _of_isp(name: str) -> str:

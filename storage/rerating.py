@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select
 
 from rating.entry import Entry, Kind, Source
+from storage.among import among
 from storage.bulk import is_postgresql
 from storage.entry_queries import entries_of
 from storage.settlement_tables import block, book, entry
@@ -80,29 +81,49 @@ def booked(
 ) -> list[tuple[str, str, str | None, int, int]]:
     """What usage of a month came to, late or not: tenant, currency, service, and the
     sums of what the subscriber and what the ISP (wholesale) was charged."""
-    own = or_(
-        and_(book.c.month == month, entry.c.late_from.is_(None)),
-        entry.c.late_from == month,
-    )
+    whose = book.c.tenant, book.c.currency, entry.c.service
     query = (
         select(
-            book.c.tenant,
-            book.c.currency,
-            entry.c.service,
+            *whose,
             func.sum(-entry.c.subscriber_amount),
             func.sum(entry.c.network_amount),
         )
         .select_from(entry.join(book, book.c.id == entry.c.book_id))
-        .where(
-            book.c.kind == Kind.ACCESS,
-            book.c.source == Source.USAGE,
-            book.c.month >= month,
-            own,
-        )
-        .group_by(book.c.tenant, book.c.currency, entry.c.service)
+        .where(*_of_month(month))
+        .group_by(*whose)
     )
     rows = connection.execute(query)
     return [(r[0], r[1], r[2], int(r[3]), int(r[4])) for r in rows]
+
+
+def booked_by_time(
+    connection: Connection, month: str, services: Sequence[str]
+) -> list[tuple[str, str, str, int, int]]:
+    """What subscribers were charged for usage of a month by these services, late or
+    not: tenant, currency, service, when the usage ended, and the sum."""
+    ended_at = func.coalesce(usage.c.ended_at, entry.c.at)
+    whose = book.c.tenant, book.c.currency, entry.c.service, ended_at
+    query = (
+        select(*whose, func.sum(-entry.c.subscriber_amount))
+        .select_from(
+            entry.join(book, book.c.id == entry.c.book_id).outerjoin(
+                usage, usage.c.id == entry.c.source_id
+            )
+        )
+        .where(*_of_month(month), among(entry.c.service))
+        .group_by(*whose)
+    )
+    rows = connection.execute(query, {"keys": list(services)})
+    return [(r[0], r[1], r[2], r[3], int(r[4])) for r in rows]
+
+
+def _of_month(month: str) -> tuple[ColumnElement[bool], ...]:
+    own = or_(
+        and_(book.c.month == month, entry.c.late_from.is_(None)),
+        entry.c.late_from == month,
+    )
+    kinds = book.c.kind == Kind.ACCESS, book.c.source == Source.USAGE
+    return *kinds, book.c.month >= month, own
 
 
 def taken_back(

@@ -206,14 +206,12 @@ class Changing(Site):
         return {tenant: owed for tenant, owed in found.items() if owed}
 
     def differences(self) -> list[Any]:
-        """Say how a rerating of any month would differ."""
-        return [
-            difference
-            for month in ("2026-11", "2026-12")
-            for difference in dry_run(
-                self.database, self.network, own_service, month
-            ).differences()
-        ]
+        """Say how a rerating of any month would differ, and whose money."""
+        found: list[Any] = []
+        for month in ("2026-11", "2026-12"):
+            result = dry_run(self.database, self.network, own_service, month)
+            found += [*result.differences(), *result.differing()]
+        return found
 
     def tenants(self) -> tuple[list[str], list[str]]:
         """Give whose sessions and usage are, in order."""
