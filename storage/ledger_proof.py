@@ -185,6 +185,9 @@ def _ends(connection: Connection, prover: Prover) -> Iterator[str]:
     found = last, prover.batches, prover.digest
     if (head.entry_id, head.batch_id, bytes(head.digest)) != found:
         yield f"the head is at entry {head.entry_id}, the entries end at {last}"
+    books = connection.execute(select(func.max(book.c.id))).scalar() or 0
+    if books != head.book_id:  # the next book would take the number of another
+        yield f"the head is at book {head.book_id}, the books end at {books}"
     closings = connection.execute(select(func.count()).select_from(closing)).scalar()
     if not closings == prover.closings == head.closings:
         yield (

@@ -201,6 +201,7 @@ _TAMPERED = {
     "UPDATE ledger_batch SET posted_at = 1 WHERE id = 1": "batch 1",
     "UPDATE block SET subscriber_amount = -9, isp_amount = 9 "
     "WHERE first_entry_id = 1": "block of entry 1: its sums",
+    "UPDATE ledger_head SET book_id = 0": "the head is at book 0, the books end at 1",
 }
 
 
@@ -277,7 +278,9 @@ def behind_our_back(database: Database, statement: str) -> None:
         if database.is_postgresql:
             connection.execute(text("SET LOCAL session_replication_role = replica"))
         elif words[0] != "INSERT":
-            connection.execute(text(f"DROP TRIGGER {table}_no_{words[0].lower()}"))
+            connection.execute(
+                text(f"DROP TRIGGER IF EXISTS {table}_no_{words[0].lower()}")
+            )
         connection.execute(text(statement))
 
 
