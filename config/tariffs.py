@@ -90,7 +90,8 @@ class Allowance(_Part, frozen=True, kw_only=True):
     priority: Annotated[int, Meta(ge=0, le=1000)] = 100
     """The lowest is used up first."""
     prorate: bool = False
-    """Whether a period that a version or service has only part of gets only part."""
+    """Whether a period that a version has only part of gets only part. A service that
+    begins or ends within a period has all of it."""
     rollover: Quantity | None = None
     """How much of what is left goes into the next period, where it comes first."""
     shared: bool = False
