@@ -121,7 +121,8 @@ def load_network(path: Path) -> Network:
     Secrets that are kept in files are read too, to where the rows have their own.
     """
     text, document = _parse(path)
-    findings = find_mistakes(Network, document) + find_conflicts(document)
+    findings = find_mistakes(Network, document)
+    findings += [found for found in find_conflicts(document) if not found.stays]
     secrets, missing = read_secrets(document, path.parent)
     problems = _place(str(path), text, findings + missing, {})
     network = _build(Network, document, str(path), problems)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 from msgspec import Struct
@@ -163,12 +163,25 @@ class Caution:
 
 
 def warnings(network: Network) -> list[Caution]:
-    """Find what is allowed and unwise."""
-    return [
+    """Find what is allowed and unwise, or only where it is in force already."""
+    found = [
         Caution("nas", nas.name, message)
         for nas in network.nas
         for message in _unwise(nas)
     ]
+    return found + [
+        Caution("tariff", tariff.name, _LASTS.format(version.valid_from, window.name))
+        for tariff in network.tariff
+        for version in tariff.version
+        for window in version.window
+        if window.start == window.end
+    ]
+
+
+_LASTS: Final = (
+    "version of {}, window {!r}: ends when it begins, which is taken for 24 hours; a"
+    " version of a later day can say 00:00 to 24:00"
+)
 
 
 def _unwise(nas: Nas) -> Iterator[str]:

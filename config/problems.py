@@ -25,6 +25,9 @@ class Finding:
     path: KeyPath
     message: str
     nearest: str = ""
+    stays: bool = False
+    """What is in force with it stays so, and only what is new is refused, where it is
+    applied: a rule that came later must not keep a network from being changed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,7 +152,14 @@ def _clocks(version: Version, path: KeyPath) -> Iterator[Finding]:
                 f"{window.end} is the start as well, which may mean a whole day or"
                 " nothing; a whole day is 00:00 to 24:00"
             )
-            yield Finding((*path, "window", at, "end"), message)
+            yield Finding((*path, "window", at, "end"), message, stays=True)
+
+
+def endless(version: Body) -> list[str]:
+    """Name the windows of a version that end when they begin. The rater takes them for
+    24 hours; one that is in force stays so for ever, as all of its version does."""
+    windows = version.get("window", ())
+    return [window["name"] for window in windows if window["start"] == window["end"]]
 
 
 def _weeks(version: Version, path: KeyPath) -> Iterator[Finding]:
@@ -305,7 +312,8 @@ def frozen(
 
     Both are a network's bodies. A version may be added if it begins in the future, and
     changed or taken away until it has begun; what is in force stays for ever, because
-    what was rated by it must be explained and can be rated again.
+    what was rated by it must be explained and can be rated again. What a rule that came
+    later refuses may stay in what is stored already, and comes in nowhere else.
     """
     refused = []
     for (kind, name), old in before.items():
@@ -343,7 +351,20 @@ def frozen(
             for day in kept
             if day not in begun and day_of(day) <= today
         ]
-    return refused
+    return [*refused, *_new_endless(before, after)]
+
+
+def _new_endless(
+    before: Mapping[tuple[str, str], Body], after: Mapping[tuple[str, str], Body]
+) -> Iterator[str]:
+    for (kind, name), tariff in after.items():
+        if kind != "tariff":
+            continue
+        known = _by_day(before[kind, name]) if (kind, name) in before else {}
+        for day, version in _by_day(tariff).items():
+            for window in endless(version) if version != known.get(day) else ():
+                place = f"tariff {name!r}, version of {day}, window {window!r}"
+                yield f"{place}: ends when it begins; a whole day is 00:00 to 24:00"
 
 
 def _by_day(tariff: Body) -> dict[str, Body]:

@@ -31,6 +31,10 @@ from storage.database import (
 _NETWORK_FILE = Actor("network file", NETWORK, "network_file")
 
 
+Objects = dict[tuple[str, str], Body]
+"""Bodies by kind and name."""
+
+
 class StoreError(Exception):
     """The database cannot be used; the message says why and repeats no password."""
 
@@ -84,10 +88,10 @@ def plan_network(plan: Plan) -> list[Change]:
         return []
     on_disk = plan.settings.database == "sqlite"
     if on_disk and not (plan.data_dir / SQLITE_FILE).exists():
-        return diff({}, _wanted(plan.network))
+        return _allowed({}, _wanted(plan.network))
     with opened(plan) as database, database.read.connect() as connection:
         if not stored.exists(connection):
-            return diff({}, _wanted(plan.network))
+            return _allowed({}, _wanted(plan.network))
         return _difference(connection, plan.network)
 
 
@@ -111,7 +115,7 @@ def apply_network(plan: Plan) -> list[Change]:
     return changes
 
 
-def _wanted(network: Network) -> dict[tuple[str, str], Body]:
+def _wanted(network: Network) -> Objects:
     # What is stored went through JSON, so what is wanted must too: tuples become lists.
     return {
         key: msgspec.json.decode(msgspec.json.encode(body))
@@ -121,15 +125,18 @@ def _wanted(network: Network) -> dict[tuple[str, str], Body]:
 
 def _difference(connection: Connection, network: Network) -> list[Change]:
     """Compare with what is stored; StoreError when a tariff in force would change."""
-    wanted = _wanted(network)
-    before = stored.read_network(connection)
-    refused = frozen(before, wanted, int(clock.now()))
-    if refused:
-        raise StoreError("\n".join(refused))
     # What orders, imports and consoles changed is theirs: a file that is applied again
     # at each start must not bring back a service that was given up since.
     theirs = managed(connection)
-    return diff(
-        {key: body for key, body in before.items() if key not in theirs},
-        {key: body for key, body in wanted.items() if key not in theirs},
+    before, wanted = (
+        {key: body for key, body in objects.items() if key not in theirs}
+        for objects in (stored.read_network(connection), _wanted(network))
     )
+    return _allowed(before, wanted)
+
+
+def _allowed(before: Objects, wanted: Objects) -> list[Change]:
+    refused = frozen(before, wanted, int(clock.now()))
+    if refused:
+        raise StoreError("\n".join(refused))
+    return diff(before, wanted)

@@ -67,6 +67,8 @@ def conflicts(
     about = {(change.kind, change.name): change for change in changes}
     found = list(_secret_files(changes))
     for finding in find_conflicts(document):
+        if finding.stays:
+            continue
         of, place = str(finding.path[0]), int(finding.path[1])
         changed = about.get((of, name_of(document[of][place])))
         path = finding.path[2:] if changed else finding.path
