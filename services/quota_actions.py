@@ -23,6 +23,7 @@ from config.restrictions import KIND, Restriction
 from rating.quota import Action, Effect, Kind
 from rating.tariff import CompiledTariff
 from services import coa
+from services.standing_quotas import wanted
 from services.topups import buy
 from storage import network as feed
 from storage.quota_events import NumberedQuotaEvent, acted
@@ -62,12 +63,12 @@ class QuotaActions:
         self, connection: Connection, numbered: NumberedQuotaEvent, now: int
     ) -> Effect | None:
         event, services = numbered.event, self._holders(numbered)
-        if event.kind is Kind.RESTORED:
-            for service in services:
-                self.lift(connection, service.name, now)
-            return Effect.NOT_VISIBLE
         until = self._until(numbered)
-        if until <= now or not services:
+        asks = wanted(connection, self._network, event) if until > now else None
+        if asks is None:
+            if event.kind is Kind.RESTORED:
+                for service in services:
+                    self.lift(connection, service.name, now)
             return Effect.NOT_VISIBLE  # there is nothing to keep anybody from
         for service in services:
             body = _restriction(connection, service.name)
@@ -78,9 +79,9 @@ class QuotaActions:
             restriction = Restriction(
                 name=service.name,
                 isp=service.isp,
-                action=event.action.value,  # type: ignore[arg-type]
-                down_kbps=event.down_kbps,
-                up_kbps=event.up_kbps,
+                action=asks.action.value,  # type: ignore[arg-type]
+                down_kbps=asks.down_kbps,
+                up_kbps=asks.up_kbps,
                 until=until,
                 tariff=event.tariff,
                 event=numbered.number,
@@ -92,11 +93,14 @@ class QuotaActions:
                 msgspec.to_builtins(restriction),
             )
             feed.apply(connection, [change], now)
-            if event.action is Action.THROTTLE:
-                self._shape(connection, service, event.up_kbps, event.down_kbps, now)
+            is_shut = body is not None and body["action"] != Action.THROTTLE
+            if asks.action is Action.THROTTLE and not is_shut:
+                self._shape(connection, service, asks.up_kbps, asks.down_kbps, now)
             else:
                 self._end(connection, service, now)
-        return None
+        own = event.action, event.down_kbps, event.up_kbps
+        is_seen = services and event.kind is not Kind.RESTORED and asks == own
+        return None if is_seen else Effect.NOT_VISIBLE
 
     def _buy(
         self, connection: Connection, numbered: NumberedQuotaEvent, now: int

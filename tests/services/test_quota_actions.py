@@ -199,6 +199,65 @@ def test_what_is_shut_off_is_disconnected_and_comes_back_to_the_garden_or_nothin
     assert [Effect.FAILED] == effects(site)
 
 
+def test_of_several_quotas_that_are_used_up_the_strictest_holds(
+    database: Database,
+) -> None:
+    """Nights have their own 100 GB, and who used those up is shut off: what else is
+    used up or bought changes nothing of that, until no quota asks for it."""
+
+    def nightly(tariff: Any) -> Any:
+        if tariff.name != "aurora-home":
+            return tariff
+        replace = msgspec.structs.replace
+        (version,) = tariff.version
+        (allowance,), (quota,), (topup,) = (
+            version.allowance, version.quota, version.topup,
+        )  # fmt: skip
+        day, night = (rate.name for rate in version.rate)
+        allowances = (
+            replace(allowance, rates=(day,)),
+            replace(allowance, name="nights", rates=(night,), quantity="100 GB"),
+        )
+        shut = replace(quota, name="nights", allowance="nights", action="block",
+                       down_kbps=None, up_kbps=None)  # fmt: skip
+        more = replace(topup, name="nights more", allowance="nights")
+        version = replace(
+            version, allowance=allowances, quota=(quota, shut), topup=(topup, more)
+        )
+        return replace(tariff, version=(version,))
+
+    tariffs = tuple(map(nightly, NETWORK.tariff))
+    site = start(database, msgspec.structs.replace(NETWORK, tariff=tariffs))
+    night = NOON + 11 * 3600
+
+    def buys(topup: str, now: int) -> None:
+        with database.write.begin() as connection:
+            assert buy(connection, site.network, "aurora-101", topup, at=NOON, now=now)
+        carry_out(site, now)
+
+    def restricted() -> str | None:
+        with database.read.connect() as connection:
+            body = feed.objects_of(connection, KIND).get("aurora-101")
+        return None if body is None else body["action"]
+
+    site.received_at = night + 600
+    for step, total in ((60, 0), (61, 99), (62, 101)):  # from 22:00 on
+        site.report(interim(step, total * GB, session="N"))
+    carry_out(site, night + 601)
+    assert restricted() == "block"
+    site.use(499, 501)
+    carry_out(site, night + 700)
+    assert restricted() == "block"
+    buys("100 GB more", night + 800)
+    assert restricted() == "block"
+    site.report(interim(3, 620 * GB))
+    carry_out(site, night + 900)
+    buys("nights more", night + 1000)
+    assert restricted() == "throttle"
+    buys("100 GB more", night + 1100)
+    assert restricted() is None
+
+
 @pytest.mark.parametrize(("most", "topups"), [(5, 3), (2, 2)])
 def test_a_leap_over_several_topups_buys_them_all(
     database: Database, most: int, topups: int
