@@ -77,6 +77,16 @@ class Commands(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command. A name that is not UTF-8 is nobody's: no text that is kept has
+        such octets (a path may)."""
+        try:
+            return super().invoke(ctx)
+        except UnicodeEncodeError as error:
+            if error.encoding != "utf-8":
+                raise
+            raise click.UsageError(f"{error.object!r} is not UTF-8", ctx) from error
+
     def format_commands(
         self, ctx: click.Context, formatter: click.HelpFormatter
     ) -> None:

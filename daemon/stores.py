@@ -55,6 +55,9 @@ def opened(plan: Plan) -> Iterator[Database]:
     except DatabaseVersionError as error:
         raise StoreError(str(error)) from error
     except StorageError as error:
+        typed = getattr(error, "orig", None)
+        if isinstance(typed, UnicodeEncodeError):
+            raise typed from error  # it is not the database's fault
         raise StoreAwayError(_why(error, plan)) from error
     finally:
         database.close()

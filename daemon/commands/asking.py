@@ -60,6 +60,12 @@ def ask_role(plan: Plan, **question: Any) -> dict[str, Any] | None:
         return None
 
 
+def tenant_of(isp: str | None) -> str:
+    """Say for whom a command is: for an ISP where one is named, be it by no letter (the
+    variable of a script may be empty), which is then nobody's name."""
+    return NETWORK if isp is None else isp
+
+
 def read(plan: Plan, query: Callable[[Connection], Answer]) -> Answer:
     """Ask the database; a message and exit 1 when it does not answer."""
     try:
@@ -73,17 +79,18 @@ def carry_out(
     plan: Plan, options: dict[str, Any], send: Callable[..., Sent], **values: Any
 ) -> None:
     """Put a command into the inbox, wait for what comes of it, and print that."""
-    tenant = options["isp"] or NETWORK
+    isp, key = options["isp"], options["key"]
+    tenant = tenant_of(isp)
     try:
         with opened(plan) as database:
             with database.write.begin() as connection:
-                if options["isp"] and not has_object(connection, "isp", tenant):
+                if isp is not None and not has_object(connection, "isp", tenant):
                     fail(f"the network has no isp called {tenant!r} to act for")
                 sent = send(
                     connection,
                     tenant=tenant,
                     actor=f"{getpass.getuser()} (command line)",
-                    client_key=options["key"] or secrets.token_hex(16),
+                    client_key=secrets.token_hex(16) if key is None else key,
                     reason=options["reason"],
                     now=int(clock.now()),
                     **values,

@@ -8,7 +8,13 @@ from typing import Any
 
 import click
 
-from daemon.commands.asking import acting_options, carry_out, read, show_rows
+from daemon.commands.asking import (
+    acting_options,
+    carry_out,
+    read,
+    show_rows,
+    tenant_of,
+)
 from daemon.commands.options import (
     NUMBER,
     configuration_option,
@@ -16,7 +22,6 @@ from daemon.commands.options import (
     load_or_exit,
 )
 from daemon.commands.stored import note_unknown
-from ipserver.decision import NETWORK
 from ipserver.over_allocation_command import Action
 from services import overallocation
 from storage.over_allocation_queries import LOAN_COLUMNS
@@ -37,7 +42,7 @@ def list_(
     configuration: Path | None, isp: str | None, as_json: bool, **options: Any
 ) -> None:
     """List loans, the newest last."""
-    plan, tenant = load_or_exit(configuration), isp or NETWORK
+    plan, tenant = load_or_exit(configuration), tenant_of(isp)
     rows = read(plan, lambda c: overallocation.loans(c, tenant=tenant, **options))
     show_rows(rows, LOAN_COLUMNS, as_json=as_json)
     if not rows:

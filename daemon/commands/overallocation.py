@@ -8,7 +8,13 @@ from typing import Any
 import click
 import msgspec
 
-from daemon.commands.asking import acting_options, carry_out, read, show_rows
+from daemon.commands.asking import (
+    acting_options,
+    carry_out,
+    read,
+    show_rows,
+    tenant_of,
+)
 from daemon.commands.options import (
     NUMBER,
     configuration_option,
@@ -17,7 +23,6 @@ from daemon.commands.options import (
     load_or_exit,
 )
 from daemon.commands.stored import note_unknown
-from ipserver.decision import NETWORK
 from ipserver.over_allocation_command import Action
 from ipserver.over_allocation_request import RequestState
 from services import overallocation
@@ -43,7 +48,7 @@ def list_(
     configuration: Path | None, isp: str | None, as_json: bool, **options: Any
 ) -> None:
     """List requests, the newest last."""
-    plan, tenant = load_or_exit(configuration), isp or NETWORK
+    plan, tenant = load_or_exit(configuration), tenant_of(isp)
     rows = read(plan, lambda c: overallocation.requests(c, tenant=tenant, **options))
     show_rows(rows, REQUEST_COLUMNS, as_json=as_json)
     if not rows:
@@ -59,7 +64,7 @@ def show(
     configuration: Path | None, number: int, isp: str | None, as_json: bool
 ) -> None:
     """Show a request, who said what, and each decision with its inputs."""
-    plan, tenant = load_or_exit(configuration), isp or NETWORK
+    plan, tenant = load_or_exit(configuration), tenant_of(isp)
     found = read(
         plan, lambda c: overallocation.request(c, tenant=tenant, number=number)
     )

@@ -19,6 +19,8 @@ from daemon.commands.options import (
 from daemon.commands.pools import COLUMNS, for_people
 from daemon.commands.tables import table
 
+_LINE_MAX: Final = 4096
+"""Behind a relay, three characters for each octet of several ids."""
 _TIMES: Final = frozenset(
     {"at", "until", "seen_at", "grace_until", "term_ends_at", "denied_until"}
 )
@@ -30,6 +32,8 @@ _TIMES: Final = frozenset(
 @json_option
 def command(configuration: Path | None, line: str, as_json: bool) -> None:
     """Explain the last decision on LINE: its name, or as `fairlane leases` shows it."""
+    if len(line) > _LINE_MAX:
+        raise click.BadParameter(f"a line has at most {_LINE_MAX} characters")
     plan = load_or_exit(configuration)
     answer = ask_role(plan, about="why", line=line)
     if answer is None:

@@ -70,6 +70,40 @@ def test_what_is_no_ipv4_address_is_a_wrong_use(
     assert (result.exit_code, word in result.output) == (2, True)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("leases", "--line", "\udcff"),
+        ("who-had", "\udcff"),
+        ("why", "x" * 100_000),
+        ("overallocation", "list", "--pool", "\udcff"),
+        ("overallocation", "raise", "\udcff"),
+        ("loans", "recall", "1", "--reason", "\udcff"),
+    ],
+)
+def test_what_is_no_text_or_no_line_s_is_a_wrong_use(
+    configured: tuple[str, str], words: tuple[str, ...]
+) -> None:
+    """Octets that are not UTF-8 come so from a shell: the database is not to blame."""
+    done = run(*words, "-c", configured[0])
+    assert (2, True) == (done.exit_code, done.stderr.startswith("Usage: ")), done.output
+
+
+def test_an_empty_name_or_key_is_not_none(configured: tuple[str, str]) -> None:
+    """A script's variable may be empty: it acts for nobody then, and not for the
+    Network Provider, and shows nobody's."""
+    asked = ("overallocation", "raise", "a", "-c", configured[0])
+    done = run(*asked, "--isp", "")
+    said = "fairlane: the network has no isp called '' to act for\n"
+    assert (1, said) == (done.exit_code, done.stderr)
+    done = run(*asked, "--key", "")
+    said = "fairlane: the client's key must have 1 to 128 characters\n"
+    assert (1, said) == (done.exit_code, done.stderr)
+    for words in (("overallocation", "list"), ("loans", "list")):
+        done = run(*words, "--isp", "", "-c", configured[0])
+        assert "the network has no isp called ''\n" == done.stderr
+
+
 def test_leases_are_listed(configured: tuple[str, str]) -> None:
     """One JSON object a line, or a table; by filters."""
     file, address = configured
