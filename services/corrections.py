@@ -9,20 +9,19 @@ network usage is rated again, a purchase is refunded, a levy follows what it is 
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Final, NamedTuple
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
 from rating.entry import Entry, Source, reversal
 from rating.months import booked_in
 from rating.posting import detail_of, with_reason
+from services.fee_behind import fee_behind
 from storage.database import Database
 from storage.entries import lock_head, post, read_closed
 from storage.entry_queries import find_entry, reversed_by
-from storage.periodic_charges import PeriodicCharge, charge_behind, end_charges
+from storage.periodic_charges import PeriodicCharge, end_charges
 
 MAX_REASON: Final = 500
 """Letters; it is in the ledger for ever."""
@@ -71,7 +70,7 @@ def take_back(
         refusal = _OWN_WAYS.get(Source(entry.book.source))
         if refusal is not None:
             return refusal
-        fee = _fee_behind(connection, entry)
+        fee = _without(connection, entry)
         if fee is not None and fee.stands < 0:
             return Refusal.GIVEN_BACK
         book = entry.book
@@ -87,19 +86,12 @@ def take_back(
     return Correction(entry, undo)
 
 
-def _fee_behind(connection: Connection, entry: Entry) -> PeriodicCharge | None:
+def _without(connection: Connection, entry: Entry) -> PeriodicCharge | None:
     """Give the fixed charge that an entry is of, as it is without the entry: so that
     what is taken back is not given back once more when the service ends."""
-    book, posting = entry.book, entry.posting
-    detail = detail_of(posting.detail)
-    lines = detail.lines or detail.wholesale
-    if book.source != Source.FEE or not lines:
+    row = fee_behind(connection, entry)
+    if row is None:
         return None
-    [line] = lines
-    if line.started_at == line.ended_at:
-        return None  # a top-up, which may be called like a fee
-    tariff = (book.tariff or book.wholesale_tariff).rpartition("@")[0]
-    key = book.tenant, posting.service or "", tariff, line.period, line.element
-    day = datetime.fromtimestamp(posting.at, ZoneInfo(book.zone)).date().isoformat()
-    row = charge_behind(connection, key, day)
-    return row and row._replace(taken_back=row.taken_back + line.amount)
+    detail = detail_of(entry.posting.detail)
+    [line] = detail.lines or detail.wholesale
+    return row._replace(taken_back=row.taken_back + line.amount)

@@ -20,14 +20,19 @@ from config.tariffs import Tariff
 from rating.entry import Account, Entry, Kind, Source
 from rating.posting import Line, detail_of
 from rating.taxes import Taxes
-from services.levied import Basis, basis_behind
+from services.fee_behind import fee_behind
+from services.levied import Basis, Levied, basis_behind, levied_now
 from services.packets_behind import Packet, packets_behind
 from services.shape_explained import Shape, is_of_shape, shape_behind
+from services.statement_records import entries_of_events
 from storage.bsp_usage import find_records
 from storage.entry_queries import find_entry, reversed_by
 from storage.lease_tables import address_sale
+from storage.periodic_charges import PeriodicCharge
 from storage.settlement_tables import purchase, purchase_event
 from storage.tables import session, usage
+
+_SHAPING = (("allowance", "rates"), ("cap", "rates"), ("discount", "elements"))
 
 
 class Leg(NamedTuple):
@@ -40,15 +45,21 @@ class Leg(NamedTuple):
 
 class Priced(NamedTuple):
     """One charge, the tariff and version it is by, and its rate as the network has it
-    (None when the network has that version no more)."""
+    (None when the network has that version no more), with what else of the version
+    shapes its price: allowances, caps and discounts."""
 
     tariff: str
     line: Line
     rate: dict[str, Any] | None
+    shaped_by: list[dict[str, Any]]
 
 
 class Explanation(NamedTuple):
-    """An entry and everything behind it; ``gone`` says in words what is not there."""
+    """An entry and everything behind it; ``gone`` says in words what is not there.
+
+    ``made_by`` is the id of the event that made an entry of a purchase; ``fee`` what of
+    a fee is charged for its period in all, now.
+    """
 
     entry: Entry
     posted_at: int
@@ -58,9 +69,12 @@ class Explanation(NamedTuple):
     usage: dict[str, Any] | None
     session: dict[str, Any] | None
     purchase: dict[str, Any] | None
+    made_by: str | None
+    fee: PeriodicCharge | None
     sale: dict[str, Any] | None
     events: list[dict[str, Any]]
     basis: Basis | None
+    levied: Levied | None
     shape: Shape | None
     packets: list[Packet]
     gone: list[str]
@@ -87,7 +101,7 @@ def explain(
     entry, posted_at = found
     gone: list[str] = []
     charges = list(_priced(network, entry, gone))
-    used = its_session = bought = sale = shape = None
+    used = its_session = bought = sale = shape = made_by = None
     events: list[dict[str, Any]] = []
     packets: list[Packet] = []
     number = entry.posting.source_id
@@ -99,6 +113,10 @@ def explain(
             packets = packets_behind(journals, used, its_session, gone)
     elif entry.book.source == Source.PURCHASE and number is not None:
         bought, events = _purchase(connection, number)
+        made_by = entries_of_events(
+            (e["event_id"], e["action"], e["answer"], (bought or {}).get("entry_id"))
+            for e in events
+        ).get(entry_id)
     elif entry.book.source == Source.ADDRESS_SALE and number is not None:
         query = select(address_sale).where(address_sale.c.id == number)
         sale = _plain(connection.execute(query).one_or_none())
@@ -109,7 +127,10 @@ def explain(
             shape = shape_behind(
                 connection, network, journals, entry, priced.line, gone, whole=whole
             )
-    is_levy = entry.book.source == Source.PERIOD
+    basis = levied = None
+    if entry.book.source == Source.PERIOD:
+        basis = basis_behind(connection, Taxes(network.tax), entry)
+        levied = levied_now(connection, network, entry, basis)
     return Explanation(
         entry,
         posted_at,
@@ -119,9 +140,12 @@ def explain(
         used,
         its_session,
         bought,
+        made_by,
+        None if shape is not None else fee_behind(connection, entry),
         sale,
         events,
-        basis_behind(connection, Taxes(network.tax), entry) if is_levy else None,
+        basis,
+        levied,
         shape,
         packets,
         gone,
@@ -153,23 +177,31 @@ def _priced(network: Network, entry: Entry, gone: list[str]) -> Iterator[Priced]
     ):
         for line in lines:
             name, _, version = named.partition("@")
-            rate = _rate(tariffs.get(name), version, line.element)
+            rate, shaped_by = _rate(tariffs.get(name), version, line.element)
             if rate is None and book.kind != Kind.LOAN:  # whose price is in its name
                 gone.append(f"the network has no {line.element} in {named} any more")
-            yield Priced(named, line, rate)
+            yield Priced(named, line, rate, shaped_by)
 
 
-def _rate(tariff: Tariff | None, version: str, element: str) -> dict[str, Any] | None:
+def _rate(
+    tariff: Tariff | None, version: str, element: str
+) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
     if tariff is None:
-        return None
+        return None, []
     for its_version in tariff.version:
         if its_version.valid_from == version:
             body = msgspec.to_builtins(its_version)
+            shaped_by = [
+                {"is": kind, **row}
+                for kind, over in _SHAPING
+                for row in body.get(kind, ())
+                if element in row[over]
+            ]
             for kind in ("rate", "fee", "topup", "percentile", "peak", "loan"):
                 for row in body.get(kind, ()):
                     if row["name"] == element:
-                        return {"is": kind, **row}
-    return None
+                        return {"is": kind, **row}, shaped_by
+    return None, []
 
 
 def _usage(

@@ -15,12 +15,9 @@ from enum import StrEnum
 from itertools import islice
 from typing import Final, NamedTuple
 
-import msgspec
 from sqlalchemy import Connection
 
 from config.network import Network
-from config.parties import Bsp
-from config.quantities import part_of
 from rating.entry import Book, Kind, Posting, Source
 from rating.levies import (
     Basis,
@@ -34,6 +31,7 @@ from rating.levies import (
 )
 from rating.months import span_of
 from rating.taxes import Taxes, TaxSpan
+from services.levied import bsps_of, cut_of
 from storage.balances import lock_balances
 from storage.database import Database
 from storage.entries import close_month, lock_head, post, read_closed
@@ -45,7 +43,6 @@ from storage.entry_queries import (
     months_upto,
     totals_of_services,
 )
-from storage.network import last_bodies
 
 _SLICE: Final = 5000
 """Levies posted in one transaction at most."""
@@ -205,7 +202,7 @@ def _shares(
         for basis in bases_of(balance.book):
             charged.setdefault(basis, []).append(balance.id)
     sellers = {b.party for b in charged if b.kind == Kind.BSP_USAGE}
-    bsps = _bsps(connection, network, sellers)
+    bsps = bsps_of(connection, network, sellers)
     for basis, books in charged.items():
         bsp = bsps.get(basis.party)
         party = owed_by(basis, "bsp" if bsp is None else bsp.tax_owed_by)
@@ -214,7 +211,7 @@ def _shares(
             spans = taxes.spans(basis.tax_class, whom, zone)
             # Whoever owed the tax before, and does no more, is given all of it back.
             cuts = [
-                (span, _cut(bsp, span.rate) if whom == party else Cut(0))
+                (span, cut_of(bsp, span.rate) if whom == party else Cut(0))
                 for span in spans
             ]
             book = book_of(basis, whom)
@@ -225,21 +222,6 @@ def _shares(
 
 def _is_levied_on(book: Book, basis: Basis) -> bool:
     return book.source == Source.PERIOD and basis_of(book) == basis
-
-
-def _bsps(connection: Connection, network: Network, names: set[str]) -> dict[str, Bsp]:
-    """Give BSPs by their names; those that left have the terms that they last had."""
-    bsps = {bsp.name: bsp for bsp in network.bsp}
-    gone = last_bodies(connection, "bsp", sorted(names - bsps.keys()))
-    return bsps | {name: msgspec.convert(body, Bsp) for name, body in gone.items()}
-
-
-def _cut(bsp: Bsp | None, tax: int) -> Cut:
-    if bsp is None:
-        return Cut(tax)
-    given = (bsp.isp_commission, bsp.network_fee)
-    commission, fee = (0 if g is None else part_of(g) for g in given)
-    return Cut(tax, commission, fee)
 
 
 def _missing(connection: Connection, share: _Share) -> Iterator[Posting]:

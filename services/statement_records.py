@@ -8,7 +8,7 @@ issued statement comes out the same. Whose records they are not is not told of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from ipaddress import IPv4Address
 from typing import Final, NamedTuple
 
@@ -78,21 +78,29 @@ def _of_purchases(connection: Connection, entries: Sequence[Entry]) -> list[Know
 
 
 def _with_events(connection: Connection, entries: Sequence[Entry]) -> list[Known]:
-    made: dict[int, str] = {}
-    for event_id, action, answer, captured_by in repository.purchase_events(
-        connection, _ids(entries)
-    ):
-        entry = msgspec.json.decode(answer, type=_Answer).entry
-        if entry is None and action == Action.SALE:
-            entry = captured_by  # it had no price at first, and was booked after a fix
-        if entry is not None:
-            made[entry] = event_id
+    events = repository.purchase_events(connection, _ids(entries))
+    made = entries_of_events(events)
     return [
         known._replace(records=_array([made[entry.id]] if entry.id in made else None))
         for entry, known in zip(
             entries, _of_purchases(connection, entries), strict=True
         )
     ]
+
+
+def entries_of_events(
+    events: Iterable[tuple[str, str, str, int | None]],
+) -> dict[int, str]:
+    """Give the id of the event that made each entry, of events of purchases: id,
+    action, answer, and the entry that the purchase was captured by."""
+    made: dict[int, str] = {}
+    for event_id, action, answer, captured_by in events:
+        entry = msgspec.json.decode(answer, type=_Answer).entry
+        if entry is None and action == Action.SALE:
+            entry = captured_by  # it had no price at first, and was booked after a fix
+        if entry is not None:
+            made[entry] = event_id
+    return made
 
 
 def _of_addresses(connection: Connection, entries: Sequence[Entry]) -> list[Known]:

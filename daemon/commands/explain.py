@@ -30,9 +30,11 @@ from daemon.commands.stored import network_in
 from daemon.stores import StoreError, opened
 from rating.entry import Account
 from rating.posting import detail_of
+from rating.purchase import Terms
 from services.explanation import Explanation, Priced, explain
-from services.levied import Basis
+from services.levied import Basis, Levied
 from storage.journal import JournalError
+from storage.periodic_charges import PeriodicCharge
 
 
 @click.command()
@@ -76,8 +78,9 @@ def command(
 
 def _show(found: Explanation) -> None:
     book, posting = found.entry.book, found.entry.posting
+    whose = "" if posting.service is None else f" for {posting.service}"
     click.echo(
-        f"Entry {found.entry.id}: {book.kind} of {moment(posting.at)}, posted"
+        f"Entry {found.entry.id}: {book.kind}{whose} of {moment(posting.at)}, posted"
         f" {moment(found.posted_at)} in {book.month}"
     )
     if posting.late_from is not None:
@@ -98,6 +101,10 @@ def _show(found: Explanation) -> None:
         click.echo(f"  {_charge(priced)} {book.currency}")
         if priced.rate is not None:
             click.echo(f"    {_rate(priced.rate)}")
+        for row in priced.shaped_by:
+            click.echo(f"    {_rate(row)}")
+    if found.fee is not None:
+        click.echo(f"  {_fee(found.fee, book.currency)}")
     if found.usage is not None:
         click.echo("Usage")
         click.echo(f"  record {found.usage['id']}: {usage_line(found.usage)}")
@@ -109,18 +116,25 @@ def _show(found: Explanation) -> None:
         bought = found.purchase
         click.echo("Purchase")
         click.echo(f"  {bought['reference']} at {bought['bsp']}: {bought['state']}")
+        if bought["terms"]:
+            click.echo(f"  {_terms(msgspec.json.decode(bought['terms'], type=Terms))}")
     if found.sale is not None:
         sold = found.sale
         click.echo("Sale")
         address = IPv4Address(sold["address"])
         nth = f"the month's {sold['sold_in_month']}. beyond the plan"
         click.echo(f"  {address} to {sold['line']}, {nth}")
+        price = f"{decimal_of(sold['price_micro'])} {book.currency} before tax"
+        click.echo(f"  {price}, {decimal_of(sold['spent_micro'])} spent in the month")
     if found.events:
         click.echo("Events")
     for event in found.events:
-        click.echo(f"  {event['event_id']}: {event['body']}")
+        mark = "  <- this entry" if event["event_id"] == found.made_by else ""
+        click.echo(f"  {event['event_id']}: {event['body']}{mark}")
     if found.basis is not None:
         _show_basis(found.basis, book.currency)
+    if found.levied is not None:
+        _show_levied(found.levied, posting[1:6])
     if found.shape is not None:
         for line in shape_lines(found.shape, found.charges[0].line, book.currency):
             click.echo(line)
@@ -130,6 +144,22 @@ def _show(found: Explanation) -> None:
         click.echo(f"  {packet_line(packet)}")
     for word in found.gone:
         click.echo(f"gone: {word}")
+
+
+def _fee(fee: PeriodicCharge, currency: str) -> str:
+    first = "its first day" if fee.first_day is None else fee.first_day
+    last = "its end" if fee.last_day is None else f"{fee.last_day}, not included"
+    back = f", {decimal_of(fee.taken_back)} taken back" if fee.taken_back else ""
+    whole = f"the period of {fee.period} is charged from {first} until {last}"
+    return f"{whole}: {decimal_of(fee.amount)} {currency} in all{back}"
+
+
+def _terms(terms: Terms) -> str:
+    return (
+        f"{decimal_of(terms.tax * 10_000)} % tax, owed by {terms.tax_party}, on the"
+        f" price before tax; {decimal_of(terms.isp_commission * 10_000)} % of that to"
+        f" the ISP, {decimal_of(terms.network_fee * 10_000)} % to the Network Provider"
+    )
 
 
 def _show_basis(basis: Basis, currency: str) -> None:
@@ -143,6 +173,21 @@ def _show_basis(basis: Basis, currency: str) -> None:
     for account, before in zip(Account, basis.levied_before, strict=True):
         if before:
             click.echo(f"  levied before, {account}: {decimal_of(before)} {currency}")
+
+
+def _show_levied(levied: Levied, booked: tuple[int, ...]) -> None:
+    shares = zip(("tax", "to the ISP", "to the network"), levied.cut, strict=True)
+    parts = ", ".join(
+        f"{decimal_of(part * 10_000)} % {what}" for what, part in shares if part
+    )
+    click.echo(f"  by what the network has now: {parts or 'nothing is levied'}")
+    if levied.legs != booked:
+        legs = ", ".join(
+            f"{account} {decimal_of(amount)}"
+            for account, amount in zip(Account, levied.legs, strict=True)
+            if amount
+        )
+        click.echo(f"changed: by that it is {legs or 'nothing'}")
 
 
 def _charge(priced: Priced) -> str:
@@ -173,6 +218,7 @@ def _object(found: Explanation) -> dict[str, Any]:
                     for field in priced.line.__struct_fields__
                 },
                 "rate": priced.rate,
+                "shaped_by": priced.shaped_by,
             }
             for priced in found.charges
         ],
@@ -180,13 +226,23 @@ def _object(found: Explanation) -> dict[str, Any]:
         "session": plain(found.session),
         "reason": detail_of(found.entry.posting.detail).reason or None,
         "purchase": plain(found.purchase),
+        "made_by": found.made_by,
+        "fee": found.fee and _fee_object(found.fee),
         "sale": plain(found.sale),
         "events": [plain(event) for event in found.events],
         **_basis(found.basis),
+        "levied_now": found.levied and _levied(found.levied),
         "shape": found.shape and shape_object(found.shape),
         "packets": [packet_object(packet) for packet in found.packets],
         "gone": found.gone,
     }
+
+
+def _fee_object(fee: PeriodicCharge) -> dict[str, Any]:
+    amounts = {
+        name: decimal_of(getattr(fee, name)) for name in ("amount", "taken_back")
+    }
+    return fee._asdict() | amounts
 
 
 def _basis(basis: Basis | None) -> dict[str, Any]:
@@ -200,5 +256,18 @@ def _basis(basis: Basis | None) -> dict[str, Any]:
         "levied_before": {
             account.value: decimal_of(amount)
             for account, amount in zip(Account, basis.levied_before, strict=True)
+        },
+    }
+
+
+def _levied(levied: Levied) -> dict[str, Any]:
+    return {
+        **{
+            f"{name}_percent": decimal_of(part * 10_000)
+            for name, part in levied.cut._asdict().items()
+        },
+        "legs": {
+            account.value: decimal_of(amount)
+            for account, amount in zip(Account, levied.legs, strict=True)
         },
     }

@@ -165,14 +165,25 @@ def test_an_entry_is_explained_in_words_and_as_an_object(booked: MoneySite) -> N
     [fact] = booked.facts("explain", str(used))
     assert (1, "0.09") == (fact["usage"]["id"], fact["isp_amount"][:4])
     [film] = booked.facts("ledger", "entries", "--kind", "purchase")
-    assert "order-aurora-101 at filmhouse: captured" in booked.out(
-        "explain", str(film["entry"])
-    )
+    text = booked.out("explain", str(film["entry"]))
+    assert "order-aurora-101 at filmhouse: captured" in text
+    assert "25.00 % tax, owed by filmhouse, on the price before tax; 10.00 % of" in text
+    [marked] = [line for line in text.splitlines() if line.endswith("<- this entry")]
+    assert marked.startswith("  E-aurora-101: ")
     [fact] = booked.facts("explain", str(taxed))
     assert "period" == fact["source"]
     assert "Levied on" in booked.out("explain", str(taxed))
     assert [3] == [row["entries"] for row in fact["levied_on"]]
     assert {"0.30", "0.03"} >= {row["amount"] for row in fact["levied_on"]}
+    assert "25.00" == fact["levied_now"]["tax_percent"]
+    text = booked.out("explain", str(taxed))
+    assert "by what the network has now: 25.00 % tax\n" in text
+    assert "changed: " not in text
+    network = booked.folder / "network.toml"
+    network.write_text(network.read_text().replace('percent = "25"', 'percent = "20"'))
+    booked.out("apply", str(network))
+    text = booked.out("explain", str(taxed))
+    assert "changed: by that it is " in text  # beside what was booked
     absent = booked.run("explain", "999")
     assert (1, "fairlane: there is no entry 999\n") == (absent.exit_code, absent.stderr)
     assert 2 == booked.run("explain", "first").exit_code
@@ -217,6 +228,7 @@ def test_a_fee_is_not_explained_as_usage(site: MoneySite) -> None:
     [row] = site.facts("ledger", "entries")
     text = site.out("explain", str(row["entry"]))
     assert "  flat@2024-01-01 subscription: 1 fee, 2024-03-01T00:00:00Z to" in text
+    assert "until its end: 30.00 EUR in all\n" in text
     used = site.folder / "usage.csv"
     used.write_text("started_at,ended_at\n2024-03-10T12:00,2024-03-10T13:00\n")
     table = site.out(
