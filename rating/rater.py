@@ -166,7 +166,7 @@ class Rater:
             return Unrated.UNKNOWN_SERVICE
         start, end = usage.started_at, usage.ended_at
         _, _, retail, wholesale = plan if zones is None else plan.within(zones)
-        octets = usage.input_octets + usage.output_octets
+        octets = abs(usage.input_octets + usage.output_octets)
         if octets > NO_DOUBT and any(m.most < octets for m in plan[2:] if m):
             return Unrated.TOO_MUCH
         retail_spans = wholesale_spans = None

@@ -264,12 +264,15 @@ def rate(**values: Any) -> dict[str, Any]:
         ("1", 10**7 + 1, False),
         ("900000", 1111, True),
         ("900000", 1112, False),
+        ("1", -(10**7), True),
+        ("1", -(10**7) - 1, False),
     ],
 )
 def test_a_record_has_what_a_line_carries_and_an_entry_has_room_for(
     price: str, gigabytes: int, *, is_rated: bool
 ) -> None:
-    """10 PB, or a thousand million of the currency; more is kept and not rated."""
+    """10 PB, or a thousand million of the currency; more is kept and not rated, and so
+    is the correction that takes it back."""
     rater = rater_of(network({"rate": [rate(name="data", price=price)]}))
     record = usage(STARTS[0], STARTS[0] + 600, GB, (gigabytes - 1) * GB)
     rater.adopt(rater.missing([record]))
