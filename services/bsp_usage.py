@@ -2,7 +2,7 @@
 
 A record that cannot be taken is kept with its reason; after a fix it is checked again.
 The same event id that says the same is the same record, in JSON or in CSV; one that
-says something else is a conflict.
+says something else is a conflict, unless it mends what could never be taken as it was.
 The BSP is who authenticated, never what was typed.
 """
 
@@ -44,6 +44,9 @@ from storage.purchases import lock_buyer
 
 _SLICE: Final = 1000
 """Records received, or rated, in one transaction."""
+
+_ITS_OWN: Final = frozenset({Rejected.USER, Rejected.QUANTITY, Rejected.TIMES})
+"""What is wrong with a record itself: its BSP may mend it, no change of the network."""
 
 
 class Outcome(StrEnum):
@@ -170,12 +173,13 @@ def _receive(
 ) -> list[Receipt]:
     bodies = [msgspec.json.encode(r, order="deterministic").decode() for r in records]
     ids = [_event_id(r, body) for r, body in zip(records, bodies, strict=True)]
+    before = repository.known_bodies(connection, bsp, ids)
     known: dict[str, tuple[str, str, str | None]] = {
-        row.event_id: (row.body, row.state, row.reason)
-        for row in repository.known_bodies(connection, bsp, ids).values()
+        row.event_id: (row.body, row.state, row.reason) for row in before.values()
     }
     buyers = Buyers(connection, catalogue, now - LATE_SECONDS)
-    rows: list[dict[str, Any]] = []
+    rows: dict[str, dict[str, Any]] = {}
+    mended: dict[int, dict[str, Any]] = {}
     receipts = []
     for record, body, event_id in zip(records, bodies, ids, strict=True):
         if event_id in known:
@@ -183,20 +187,27 @@ def _receive(
             same = its_body == body or (
                 canonical(msgspec.json.decode(its_body)) == canonical(record)
             )
-            outcome = Outcome.DUPLICATE if same else Outcome.CONFLICT
-            receipts.append(Receipt(event_id, outcome, state, reason))
-            continue
+            if same or reason not in _ITS_OWN:
+                outcome = Outcome.DUPLICATE if same else Outcome.CONFLICT
+                receipts.append(Receipt(event_id, outcome, state, reason))
+                continue
         values = _checked(catalogue, buyers, bsp, record, now)
         known[event_id] = body, values["state"], values["reason"]
-        rows.append(
-            {"bsp": bsp, "event_id": event_id, "body": body, "aggregate_id": None}
-            | {"received_at": now, "updated_at": now}
-            | values
-        )
+        values |= {"body": body, "updated_at": now}
+        if event_id in before:
+            mended[before[event_id].id] = values
+        else:
+            rows[event_id] = values
         is_taken = values["state"] == UsageState.GUIDED
         outcome = Outcome.ACCEPTED if is_taken else Outcome.REJECTED
         receipts.append(Receipt(event_id, outcome, values["state"], values["reason"]))
-    repository.add_records(connection, rows)
+    own = {"bsp": bsp, "aggregate_id": None, "received_at": now}
+    added = [own | {"event_id": its_id} | row for its_id, row in rows.items()]
+    repository.add_records(connection, added)
+    if mended:
+        lock_head(connection)  # who checks rejected records again has it
+    for record_id, values in mended.items():
+        repository.change_record(connection, record_id, **values)
     return receipts
 
 

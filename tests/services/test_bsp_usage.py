@@ -235,6 +235,33 @@ def test_a_rejected_record_comes_back_after_a_fix(database: Database) -> None:
     assert [(-500_000, 0, 500_000, 0, 0)] == amounts(database)
 
 
+def test_a_record_that_was_wrong_in_itself_is_mended_by_its_bsp(
+    database: Database,
+) -> None:
+    """Under its own event id, in another batch or in the same; what a change of the
+    network may still put right is no other record's."""
+    wrong = [event(1, quantity="-1"), event(2, end=0), event(3, user="nobody")]
+    send(database, *wrong)
+    accepted, conflict = (Outcome.ACCEPTED, None), (Outcome.CONFLICT, "unknown_user")
+    assert [accepted, accepted, conflict] == send(database, *map(event, (1, 2, 3)))
+    assert [Outcome.REJECTED, Outcome.REJECTED, Outcome.ACCEPTED, Outcome.CONFLICT] == [
+        outcome
+        for outcome, _ in send(
+            database,
+            event(4, quantity="many"),
+            event(4, start="then"),
+            event(4),
+            event(4, quantity=9),
+        )
+    ]
+    rate_guided(database, metered("minutes"), NOVEMBER)
+    assert [(-1_500_000, 0, 1_500_000, 0, 0)] == amounts(database)
+    with database.read.connect() as connection:
+        assert [("unknown_user", 1)] == [
+            (row.reason, row.records) for row in ages_of_rejected(connection)
+        ]
+
+
 def test_use_of_two_isps_customer_is_each_one_s_own(database: Database) -> None:
     """A subscriber that went to another ISP between two records, which are rated at
     once: each is in the books of the ISP that it was guided to."""
