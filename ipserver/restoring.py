@@ -27,7 +27,6 @@ from ipserver.lease_table import (
     LEASED,
     NEW,
     NONE,
-    SUPERSEDED,
     LeaseTable,
 )
 from ipserver.line_texts import line_of, lines_of
@@ -178,8 +177,8 @@ class Restoring:
             self._future.pop(address, None)
 
     def loaded(self) -> None:
-        """Forget what no pool has and nobody either, and see what was over before."""
-        self._supersede()
+        """Forget what no pool has and nobody either, and put last what was over."""
+        self._put_last()
         table = self._table
         for address in self._astray:
             slot = table.slot_of.get(address, NONE)
@@ -188,9 +187,9 @@ class Restoring:
                 table.remove(slot)
         self._astray = []
 
-    def _supersede(self) -> None:
-        """Keep from being counted what was over when its line had another lease, and
-        lives again since the clock was set back: it is kept until it ends.
+    def _put_last(self) -> None:
+        """Let what was over when its line had another lease, and lives again since the
+        clock was set back, be one too many before that is.
         """
         table, future = self._table, self._future
         for address, (at, _) in future.items():
@@ -200,7 +199,8 @@ class Restoring:
             for other in table.slots_of(table.key_of(slot)):
                 _, until = future.get(table.address[other], (0, table.until[other]))
                 if other != slot and table.state[other] == LEASED and until <= at:
-                    table.kind[other] = SUPERSEDED
+                    after = table.started[slot] + 1
+                    table.started[other] = max(table.started[other], after)
         self._future = {}
 
     def _add_ended(self, bound: BoundColumns, blocks: Sequence[int], now: int) -> None:
