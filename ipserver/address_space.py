@@ -171,7 +171,7 @@ class AddressSpace:
                 self.pools.append(pool)
             pool.describe(row, areas.get(row.area))
             self.by_name[row.name] = pool
-        self.excluded = unleasable(network) | frozenset(_reserved(network.pool))
+        self.excluded = excluded(network)
         before = {(e.first, e.last, e.bits, e.owner): e for e in self._extents}
         extents, new = [], []
         for owner, prefix in _prefixes(network):
@@ -255,6 +255,11 @@ class AddressSpace:
             pool.size - pool.used,
             pool.new_bindings,
         )
+
+
+def excluded(network: Network) -> frozenset[int]:
+    """Name the addresses that are leased to nobody, or only to who has them already."""
+    return unleasable(network) | frozenset(_reserved(network.pool))
 
 
 def _prefixes(network: Network) -> Iterator[tuple[str, IPNetwork]]:

@@ -17,7 +17,7 @@ from ipserver.loan import Loan
 from ipserver.over_allocation_change import Change, PoolMemory
 from ipserver.over_allocation_request import Approval, Request
 
-_HOMEWARD: Final = frozenset({BlockState.DRAINED, BlockState.QUARANTINE})
+HOMEWARD: Final = frozenset({BlockState.DRAINED, BlockState.QUARANTINE})
 """States of a lent block in which its borrower has nothing in it any more."""
 
 
@@ -131,7 +131,7 @@ class State:
         self._owned[block.owner] = self._owned.get(block.owner, 0) + size
         if block.lent:
             self._lent[block.owner] = self._lent.get(block.owner, 0) + size
-            if block.state not in _HOMEWARD:
+            if block.state not in HOMEWARD:
                 self._borrowed[block.holder] = (
                     self._borrowed.get(block.holder, 0) + size
                 )

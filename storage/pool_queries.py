@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -15,8 +15,10 @@ from sqlalchemy import Connection, func, select
 from config.addresses import Pool
 from config.network import Network
 from config.values import prefix_of
+from ipserver.address_space import excluded
 from ipserver.decision import NETWORK
 from ipserver.holdings import terms_of
+from ipserver.over_allocation_state import HOMEWARD
 from ipserver.pressure import Level
 from ipserver.walled_gardens import capacity_of, gardens_of
 from storage.lease_tables import address_quarantine, lease
@@ -40,16 +42,24 @@ def pool_parts(
     starts = [block.first for block in blocks]
     kept = address_quarantine.c
     standing = select(kept.address).where(kept.released_at.is_(None), kept.until > now)
-    declined: Counter[str] = Counter()
-    for address in connection.scalars(standing):
-        place = bisect_right(starts, address) - 1
-        if place >= 0 and address <= blocks[place].last:
-            declined[blocks[place].holder] += 1
+
+    def by_holder(addresses: Iterable[int]) -> Counter[str]:
+        places = (bisect_right(starts, address) - 1 for address in addresses)
+        inside = [
+            blocks[place]
+            for address, place in zip(addresses, places, strict=True)
+            if place >= 0 and address <= blocks[place].last
+        ]
+        return Counter(block.holder for block in inside if block.state not in HOMEWARD)
+
+    quarantined, barred = connection.scalars(standing).all(), excluded(network)
+    declined, unleasable = by_holder(quarantined), by_holder(barred)
     found = []
     for pool in terms.pools():
         tally = state.tally(pool.name)
         used = leased.get(pool.name, 0) + declined[pool.name]
         capacity = tally.capacity
+        free = max(0, capacity - unleasable[pool.name] - used)
         found.append(
             {
                 "pool": pool.name,
@@ -63,29 +73,37 @@ def pool_parts(
                 "cooling": None,
                 "lent": tally.lent,
                 "borrowed": tally.borrowed,
-                "free": max(0, capacity - used),
+                "free": free,
                 "owned": tally.owned,
                 "capacity": capacity,
                 "guaranteed": pool.guaranteed,
                 "burst_cap": pool.burst_cap(tally.owned, terms.block_size),
-                "utilisation": round(used / capacity, 4) if capacity else 1.0,
+                "utilisation": _utilisation(used, free),
                 "seconds_left": None,
             }
         )
     return found + [
-        _garden(pool, leased.get(pool.name, 0), connection.scalars(standing).all())
+        _garden(pool, leased.get(pool.name, 0), quarantined, barred)
         for pool in gardens_of(network)
     ]
 
 
-def _garden(pool: Pool, leased: int, quarantined: Sequence[int]) -> dict[str, Any]:
+def _utilisation(used: int, free: int) -> float:
+    """Of what can be leased, as the address server measures it."""
+    return round(used / (used + free), 4) if used + free else 1.0
+
+
+def _garden(
+    pool: Pool, leased: int, quarantined: Iterable[int], barred: Iterable[int]
+) -> dict[str, Any]:
     prefixes = [prefix_of(text) for text in pool.prefixes]
     spans = [(p.first, p.last) for p in prefixes if p.version == 4]
-    declined = sum(
-        any(first <= address <= last for first, last in spans)
-        for address in quarantined
+    declined, unleasable = (
+        sum(any(first <= address <= last for first, last in spans) for address in some)
+        for some in (quarantined, barred)
     )
     capacity, used = capacity_of(pool), leased + declined
+    free = max(0, capacity - unleasable - used)
     nothing = dict.fromkeys(("offered", "cooling", "seconds_left", "level"))
     return {
         "pool": pool.name,
@@ -97,10 +115,10 @@ def _garden(pool: Pool, leased: int, quarantined: Sequence[int]) -> dict[str, An
         "declined": declined,
         "lent": 0,
         "borrowed": 0,
-        "free": max(0, capacity - used),
+        "free": free,
         "owned": capacity,
         "capacity": capacity,
         "guaranteed": 0,
         "burst_cap": capacity,
-        "utilisation": round(used / capacity, 4) if capacity else 1.0,
+        "utilisation": _utilisation(used, free),
     }

@@ -25,6 +25,7 @@ from controlplane.rest.idempotency import HEADER
 from controlplane.rest.paging import PAGE_MAX, paged
 from controlplane.rest.problems import Problem, not_found
 from ipserver.over_allocation_command import Action
+from ipserver.over_allocation_request import RequestState
 from services import overallocation
 from services.overallocation import CommandRefusedError, Sent
 from services.principal import Principal, Scope
@@ -73,7 +74,8 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
         asked: Request[Any, Any, Any], put: Callable[..., Sent], **said: Any
     ) -> Response[dict[str, Any]]:
         principal: Principal = asked.user
-        key = asked.headers.get(HEADER) or context.new_id()
+        # An empty key is none that a client meant.
+        key = asked.headers.get(HEADER, context.new_id())
 
         def inside() -> Sent:
             with context.database.write.begin() as connection:
@@ -135,9 +137,7 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
     async def list_requests(
         request: Request[Any, Any, Any],
         pool: Annotated[str | None, QueryParameter(max_length=253)] = None,
-        in_state: Annotated[
-            str | None, QueryParameter(name="state", max_length=40)
-        ] = None,
+        in_state: Annotated[RequestState | None, QueryParameter(name="state")] = None,
         limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = 100,
     ) -> list[dict[str, Any]]:
         """Give the requests that the tenant is a party of, the newest last."""

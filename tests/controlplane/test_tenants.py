@@ -128,6 +128,10 @@ def test_a_command_to_the_address_server_is_taken_once(site: RestSite) -> None:
     place = first.headers["location"]
     assert 200 == site.ask("GET", place).status_code
     assert 404 == site.ask("GET", place, *BOREALIS).status_code
+    unkeyed = site.ask("POST", path, json=asked, headers={"idempotency-key": ""})
+    assert (400, "bad_client_key") == (unkeyed.status_code, unkeyed.json()["code"])
+    assert 400 == site.ask("GET", path, params={"state": "pendign"}).status_code
+    assert [] == site.ask("GET", path, params={"state": "escalated"}).json()
     for unseen in (f"{path}/7/deny", "/v1/loans/7/recall"):
         assert 404 == site.ask("POST", unseen, json={}).status_code
 

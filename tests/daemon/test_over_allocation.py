@@ -89,12 +89,17 @@ def test_a_walled_garden_is_shown_as_other_pools_are(
     assert shown["seconds_left"].endswith((" s", " min", " h", " d"))
     database = open_database("sqlite", tmp_path)
     with database.read.connect() as connection:
-        *_, stored = pool_parts(connection, whole, int(began))
+        *pools, stored = pool_parts(connection, whole, int(began))
     database.close()
     assert row.keys() == stored.keys()
-    assert ("garden", 0, None, 256, None) == tuple(
+    # Network, router and broadcast are nobody's.
+    assert ("garden", 0, None, 253, None) == tuple(
         stored[key] for key in ("pool", "leased", "offered", "free", "seconds_left")
     )
+    assert 253 == sum(row[part] for part in PARTS)
+    live = answer(addresses, {"about": "pools"})["pools"][:-1]
+    assert [p["free"] for p in live] == [p["free"] for p in pools]
+    assert [p["utilisation"] for p in live] == [p["utilisation"] for p in pools]
 
 
 def test_the_gauges_of_a_pool_that_is_gone_say_nothing(
