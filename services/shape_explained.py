@@ -144,6 +144,8 @@ def shape_behind(
     name, _, version = named.partition("@")
     found = next((t for t in network.tariff if t.name == name), None)
     if found is None or all(v.valid_from != version for v in found.version):
+        if entry.book.kind == Kind.LOAN:  # of others it is said with their rate
+            gone.append(f"loans: the network has no {named} any more, nor its periods")
         return None
     tariff, isp = CompiledTariff(found), entry.book.tenant
     start, end = line.started_at, line.ended_at

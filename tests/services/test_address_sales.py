@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
 from typing import Any
 
 import msgspec
 from rated_site import NETWORK, NOON
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from config.network import Network, bodies
+from rating.statement import Role
 from services.address_sales import book_sales
 from services.periods import close_months
+from services.statements import Recipient, lines_of
 from storage.address_sales import count_waiting_sales
 from storage.database import Database
 from storage.entry_queries import EntryFilter, list_entries
@@ -103,3 +106,17 @@ def test_a_sale_of_a_closed_month_goes_into_the_next(database: Database) -> None
     with database.read.connect() as connection:
         last, _ = list(list_entries(connection, EntryFilter()))[-1]
     assert ("2026-12", "2026-11") == (last.book.month, last.posting.late_from)
+
+
+def test_an_isp_s_statement_names_the_address_that_was_sold(
+    database: Database,
+) -> None:
+    """It is what the ISP has it by; our number of the sale is nobody's but ours."""
+    sell(database, ("aurora-101", 1_000_000))
+    with database.write.begin() as connection:
+        address = int(IPv4Address("100.64.0.9"))
+        connection.execute(update(address_sale).values(address=address))
+    book(database, NETWORK)
+    with database.read.connect() as connection:
+        [line] = lines_of(connection, Recipient(Role.ISP, "aurora", "2026-11"))
+    assert ('["100.64.0.9"]', 1_000_000) == (line.records, line.amount)

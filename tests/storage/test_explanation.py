@@ -19,9 +19,11 @@ from radius.records import Origin, encode_origin
 from rating.charge import RatableUsage
 from rating.posting import Poster, detail_of
 from rating.samples import Samples, add_to_samples
+from rating.statement import Role
 from services.explanation import Explanation, explain
 from services.periodic_charges import PeriodicCharges
 from services.shape_explained import Shape
+from services.statements import Recipient, lines_of
 from storage.balances import add_samples
 from storage.database import Database
 from storage.entries import lock_head, post
@@ -238,3 +240,49 @@ def test_use_that_came_after_it_was_charged_is_told_beside_what_was(
     assert "changed: by what is kept now it is 4000000 bits_per_second, 8.00 EUR" in (
         "\n".join(shape_lines(shape, booked, "EUR"))
     )
+
+
+def test_what_a_period_s_shape_costs_is_recomputed_by_who_pays_and_who_is_paid(
+    database: Database, rows: Any
+) -> None:
+    """2 Mbit/s at 2.00, two sessions at 1.00, and 256 addresses for a day at 0.002 and
+    at 0.001: each is in the statements of both sides by a name that both can form."""
+    a_month_with_a_shape(database, rows)
+    hours = 256 * 24
+    owed = {
+        "fee-:access:transit:2026-11-01": 4 * EURO,
+        "fee-:access:sessions:2026-11-01": 2 * EURO,
+        "fee-:access:addresses:2026-11-01": hours * 2000,
+    }
+    lent = {"fee-:access:addresses of borealis at 0.001:2026-11-01": hours * 1000}
+    with database.read.connect() as connection:
+        told = {
+            name: {
+                line.reference: line.amount
+                for line in lines_of(connection, Recipient(role, name, "2026-11"))
+            }
+            for role, name in (
+                (Role.ISP, "aurora"),
+                (Role.ISP, "borealis"),
+                (Role.NETWORK, "network"),
+            )
+        }
+    assert told == {
+        "aurora": {name: -amount for name, amount in (owed | lent).items()},
+        "borealis": lent,
+        "network": owed,
+    }
+
+
+def test_a_loan_whose_tariff_is_gone_says_so(
+    database: Database, rows: Any, tmp_path: Path
+) -> None:
+    """The charge stays as it was booked; what it was worked out from is not guessed."""
+    numbers = a_month_with_a_shape(database, rows)
+    entry = numbers["addresses of borealis at 0.001"]
+    with database.read.connect() as connection:
+        found = explain(connection, network(), tmp_path, entry)
+    assert found is not None
+    assert (None, 1) == (found.shape, len(found.charges))
+    said = "loans: the network has no access@2026-01-01 any more, nor its periods"
+    assert [said] == found.gone
