@@ -211,6 +211,7 @@ def test_what_no_line_carries_is_kept_and_stops_no_other_use(
     assert ([rejected] * 20, 2) == (site.waiting(), len(site.entries()))
     site.ledger.recycle(NOON + 60, 0, 100)
     assert (20, 2) == (len(site.waiting()), len(site.entries()))
+    assert [] == difference(site)
 
 
 def test_thresholds_are_events_and_their_effect_is_looked_for(
