@@ -297,6 +297,29 @@ def test_whatever_was_changed_behind_our_back_is_found(
     assert any(_TAMPERED[statement] in problem for problem in problems), problems
 
 
+@pytest.mark.parametrize(
+    ("statement", "wanted"),
+    [
+        ("UPDATE entry SET tax_amount = 'none' WHERE id = 2", "batch 2: "),
+        ("UPDATE ledger_batch SET digest = 'none' WHERE id = 2", "batch 2: "),
+        ("UPDATE ledger_batch SET last_entry_id = 'x' WHERE id = 2", "batch 2: "),
+        ("UPDATE ledger_head SET digest = 'none'", "the head is at entry 3"),
+    ],
+)
+def test_what_is_of_another_type_is_a_problem_and_no_error(
+    database: Database, statement: str, wanted: str
+) -> None:
+    """SQLite takes a text for a number; whoever proves the ledger is told where."""
+    if database.is_postgresql:
+        pytest.skip("PostgreSQL refuses it")
+    for number in range(1, 4):
+        book_usage(database, ("aurora", number, 0, number))
+    behind_our_back(database, statement)
+    with database.read.connect() as connection:
+        problems = prove(connection).problems
+    assert any(problem.startswith(wanted) for problem in problems), problems
+
+
 @pytest.mark.parametrize("first", [-7, 0, 4])
 def test_a_block_without_entries_is_found(database: Database, first: int) -> None:
     """Summaries and balances add up blocks: a false one would be money."""
