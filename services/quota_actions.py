@@ -86,11 +86,11 @@ class QuotaActions:
                 tariff=event.tariff,
                 event=numbered.number,
             )
+            made = msgspec.to_builtins(restriction)
+            if body is not None and made | {"event": body["event"]} == body:
+                continue  # who asked for it before sees to it
             change = feed.Change(
-                "add" if body is None else "modify",
-                KIND,
-                service.name,
-                msgspec.to_builtins(restriction),
+                "add" if body is None else "modify", KIND, service.name, made
             )
             feed.apply(connection, [change], now)
             is_shut = body is not None and body["action"] != Action.THROTTLE

@@ -235,25 +235,25 @@ def test_of_several_quotas_that_are_used_up_the_strictest_holds(
             assert buy(connection, site.network, "aurora-101", topup, at=NOON, now=now)
         carry_out(site, now)
 
-    def restricted() -> str | None:
+    def restricted() -> tuple[str, int] | None:
         with database.read.connect() as connection:
             body = feed.objects_of(connection, KIND).get("aurora-101")
-        return None if body is None else body["action"]
+        return None if body is None else (body["action"], len(asked(site)))
 
     site.received_at = night + 600
     for step, total in ((60, 0), (61, 99), (62, 101)):  # from 22:00 on
         site.report(interim(step, total * GB, session="N"))
     carry_out(site, night + 601)
-    assert restricted() == "block"
+    assert restricted() == ("block", 1)
     site.use(499, 501)
     carry_out(site, night + 700)
-    assert restricted() == "block"
+    assert restricted() == ("block", 1)
     buys("100 GB more", night + 800)
-    assert restricted() == "block"
+    assert restricted() == ("block", 1)
     site.report(interim(3, 620 * GB))
     carry_out(site, night + 900)
     buys("nights more", night + 1000)
-    assert restricted() == "throttle"
+    assert restricted() == ("throttle", 3)  # of two sessions
     buys("100 GB more", night + 1100)
     assert restricted() is None
 
