@@ -71,7 +71,10 @@ def list_requests(
         parties = {found["tenant"], *found["parties"]}
         return tenant is None or tenant in parties or found["number"] in spoken
 
-    yield from _newest(connection, query, request.number, limit, _request, seen)
+    def shown(row: Row[Any]) -> dict[str, Any]:
+        return _request(row, tenant)
+
+    yield from _newest(connection, query, request.number, limit, shown, seen)
 
 
 def show_request(
@@ -84,7 +87,7 @@ def show_request(
     ).one_or_none()
     if row is None:
         return None
-    found = _request(row)
+    found = _request(row, tenant)
     words = over_allocation_approval
     said = connection.execute(
         select(words)
@@ -111,6 +114,7 @@ def show_request(
             "inputs": word.inputs,
         }
         for word in approvals
+        if tenant in (None, row.tenant, word.party)
     ]
     if tenant is None or tenant == row.tenant:
         # What others own and lend is in the inputs: not for every party's eyes.
@@ -217,9 +221,15 @@ def _asked(connection: Connection, number: int) -> set[str]:
     return {party for option in options for party in option.parties}
 
 
-def _request(row: Row[Any]) -> dict[str, Any]:
+def _request(row: Row[Any], tenant: str | None) -> dict[str, Any]:
+    """Show a request; to who is asked, nothing of the others that are."""
     (request,) = unpacked([row.body], Request)
-    parties = {party for option in request.options for party in option.parties}
+    options, blocks = request.options, request.blocks
+    if tenant not in (None, row.tenant):
+        options = tuple(option for option in options if tenant in option.parties)
+        chosen = request.chosen
+        blocks = blocks if chosen is not None and tenant in chosen.parties else ()
+    parties = {party for option in options for party in option.parties}
     return {
         "number": row.number,
         "tenant": row.tenant,
@@ -234,8 +244,8 @@ def _request(row: Row[Any]) -> dict[str, Any]:
         "reason": row.reason,
         "retry_after": row.retry_after,
         "parties": sorted(parties),
-        "options": [_fields(option) for option in request.options],
-        "blocks": [str(IPAddress(first, 4)) for first in request.blocks],
+        "options": [_fields(option) for option in options],
+        "blocks": [str(IPAddress(first, 4)) for first in blocks],
         "justification": request.justification,
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from leasing import START, Leasing, network
+from leasing import START, Leasing, network, pool
 from msgspec import to_builtins
 from sqlalchemy import delete
 
@@ -233,6 +233,40 @@ def test_a_number_is_told_to_its_parties_alone(database: Database) -> None:
             assert "unknown" == refused.value.code
             assert f"there is no request {number}" == str(refused.value)
         overallocation.decide_request(connection, tenant="borealis", request=2, **word)
+
+
+def test_who_is_asked_is_not_told_of_the_others(database: Database) -> None:
+    """Which lenders there are beside it, what they could spare and what they said is
+    for the one who asks and the Network Provider."""
+    isps = [{"name": n, "lend_policy": "ask"} for n in ("aurora", "borealis", "cirrus")]
+    pools = [
+        pool("a", "aurora", "10.0.0.0/26", burst=96),
+        pool("b", "borealis", "10.0.1.0/26", lending=32),
+        pool("c", "cirrus", "10.0.3.0/26", lending=32),
+    ]
+    server = Leasing(network(isp=isps, pool=pools, reserve=[]))
+    server.fill("a", 61)
+    server.bind("a-90")
+    server.do(Action.DENY, "cirrus", target=1, reason="none of your business")
+
+    def seen(tenant: str) -> tuple[list[str], list[str], list[str], list[str]]:
+        told(database, server)
+        with database.read.connect() as connection:
+            shown = overallocation.request(connection, tenant=tenant, number=1)
+            (listed,) = overallocation.requests(connection, tenant=tenant)
+        assert shown is not None
+        assert listed.items() <= shown.items()
+        sources = [option["source"] for option in listed["options"]]
+        words = [word["party"] for word in shown["approvals"]]
+        return sources, listed["parties"], words, listed["blocks"]
+
+    assert (["b"], ["borealis"], ["cirrus"], []) == seen("aurora") == seen("network")
+    assert (["b"], ["borealis"], [], []) == seen("borealis")
+    assert ([], [], ["cirrus"], []) == seen("cirrus")
+    server.do(Action.APPROVE, "borealis", target=1)
+    *_, blocks = seen("borealis")
+    assert len(blocks) == 1
+    assert ([], [], ["cirrus"], []) == seen("cirrus")
 
 
 def raised(connection: Any, key: str, size: int = 16) -> overallocation.Sent:
