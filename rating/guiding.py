@@ -23,6 +23,10 @@ ReadClass = Callable[[bytes], str | None]
 LineOf = Callable[[str, int], str | None]
 """Gives the line that an address or prefix was bound to at a time."""
 
+Key = tuple[str, str]
+"""What a session may be found by: a ``name``, ``circuit_id``, ``remote_id``, ``line``
+or ``address``, and its value."""
+
 _CLASS = 25
 
 
@@ -88,7 +92,7 @@ class Guide:
 
     def guide(self, nas: str, session: Description, at: int) -> Guided | Unguided:
         """Find the service of a session that a NAS reported, as of a time."""
-        by, services = GuidedBy.CLASS, self._of_class(session.class_)
+        by, services = GuidedBy.CLASS, self._there(session.class_)
         if not services and session.user_name is not None:
             name = self._by_user_name.get(session.user_name.casefold())
             by, services = GuidedBy.USER_NAME, [name] if name else []
@@ -101,13 +105,38 @@ class Guide:
             return Guided(service, self._isps[service], by)
         return Unguided.SEVERAL_SERVICES if services else Unguided.NOTHING_KNOWN
 
-    def _of_class(self, attributes: bytes | None) -> list[str]:
+    def services_of_class(self, attributes: bytes | None) -> list[str]:
+        """Give the services that Class names, in the network or not."""
         services: list[str] = []
         for value in class_values(attributes) if attributes else ():
             service = self._read_class(value)
-            if service in self._isps and service not in services:
+            if service is not None and service not in services:
                 services.append(service)
         return services
+
+    def lines_of(self, session: Description, at: int) -> list[str]:
+        """Give the lines that the addresses of a session were bound to at a time."""
+        found = (self._line_of(address, at) for address in _addresses(session))
+        return [line for line in found if line is not None]
+
+    def having(self, key: Key) -> Iterator[tuple[str, str]]:
+        """Give the objects, by kind and name, that have what may be found."""
+        kind, value = key
+        if kind == "name" and value in self._by_user_name:
+            yield "service", self._by_user_name[value]
+        elif kind == "line":
+            yield "line", value
+            for service in self._by_line.get(value, ()):
+                yield "service", service
+        elif kind == "address" and value in self._own_addresses:
+            yield "service", self._own_addresses[value]
+        elif kind in ("circuit_id", "remote_id"):
+            known = self._circuits if kind == "circuit_id" else self._remotes
+            for _, line in known.get(value, ()):
+                yield "line", line
+
+    def _there(self, attributes: bytes | None) -> list[str]:
+        return [s for s in self.services_of_class(attributes) if s in self._isps]
 
     def _of_circuit(self, nas: str, session: Description) -> list[str]:
         """Give what is on a circuit's lines; ids are unique in an area, not beyond."""
@@ -138,6 +167,21 @@ class Guide:
 
     def _on(self, lines: set[str]) -> list[str]:
         return [s for line in sorted(lines) for s in self._by_line.get(line, ())]
+
+
+def keys_of(session: Description) -> list[Key]:
+    """Give what a session may be found by, but for the lines of its leases."""
+    keys: list[Key] = []
+    if session.user_name is not None:
+        keys.append(("name", session.user_name.casefold()))
+    for kind, value in (
+        ("circuit_id", session.agent_circuit_id),
+        ("circuit_id", session.nas_port_id),
+        ("remote_id", session.agent_remote_id),
+    ):
+        if value is not None:
+            keys.append((kind, value))
+    return keys + [("address", address) for address in _addresses(session)]
 
 
 def class_values(attributes: bytes) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""Sessions given their services, of the network as it is.
+"""Sessions given their services, of the network as it was when they began.
 
 A session is guided when it begins, again when it says more, and once for each change of
 the network while nothing named a service and it is used. What is behind its reports is
@@ -20,10 +20,9 @@ from rating.guiding import Guide, Guided
 from rating.mediation import Changes
 from rating.session import Session
 from services.earlier_states import EarlierStates
+from services.former_holders import FormerHolders, own_addresses
 from storage.lease_lines import any_lease, line_at
 from storage.rerating import sessions_by_id
-
-_OWN_ADDRESSES = ("framed_ip_address", "framed_ipv6_prefix", "delegated_ipv6_prefix")
 
 
 class SessionGuiding:
@@ -36,6 +35,7 @@ class SessionGuiding:
     def __init__(self, class_key: bytes | None, states: EarlierStates) -> None:
         self._class_key = class_key
         self._states = states
+        self._holders = FormerHolders()
         self._read: Connection | None = None
         self._connection: Connection | None = None
         self._network_number = 0
@@ -46,16 +46,10 @@ class SessionGuiding:
         self, network: Network, objects: Mapping[tuple[str, str], Mapping[str, Any]]
     ) -> None:
         """Take the network, and its objects by kind and name, between two batches."""
-        own = {
-            str(body[key]): name
-            for (kind, name), body in objects.items()
-            if kind == "service"
-            for key in _OWN_ADDRESSES
-            if body.get(key) is not None
-        }
+        self._holders.know(objects)
         self._network_number += 1
         self._any_service = bool(network.service)
-        self._guide = self._guide_of(network, own)
+        self._guide = self._guide_of(network, own_addresses(objects))
 
     def _guide_of(self, network: Network, own_addresses: Mapping[str, str]) -> Guide:
         return Guide(
@@ -122,6 +116,7 @@ class SessionGuiding:
     def look_up_in(self, connection: Connection) -> None:
         """Look up in a transaction what services were, and leases if there are any."""
         self._states.follow(connection)
+        self._holders.follow(connection)
         self._read = connection
         leases = self._any_service and any_lease(connection)
         self._connection = connection if leases else None
@@ -129,9 +124,16 @@ class SessionGuiding:
     def guide_one(self, session: Session, description: Description) -> None:
         """Say in a session whose it is, or why nobody's."""
         session.tried = self._network_number
-        found = self._guide.guide(session.nas, description, session.started_at)
+        assert self._read is not None
+        found = self._holders.guide(
+            self._read,
+            self._guide,
+            self._guide_of,
+            session.nas,
+            description,
+            session.started_at,
+        )
         if isinstance(found, Guided):
-            assert self._read is not None
             session.service = found.service
             session.tenant = self._states.isp_at(
                 self._read, found.service, session.started_at + 1, found.isp

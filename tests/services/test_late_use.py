@@ -323,6 +323,27 @@ def test_late_use_is_out_of_the_account_of_then(database: Database) -> None:
     assert [] == site.differences()
 
 
+@pytest.mark.parametrize("ended", [False, True])
+def test_late_use_is_of_who_had_the_name_then(database: Database, ended: bool) -> None:
+    """The name passed to a service of another ISP, whose own is what was used since:
+    also of a service that ended, and in a month that is rated again."""
+    site = Changing(database, being(WHOLE, "aurora-103", "polar"))
+    names = {SERVICE: (), "aurora-103": (USERS[SERVICE],)}
+    passed = msgspec.structs.replace(
+        site.network,
+        service=tuple(
+            msgspec.structs.replace(one, user_names=names.get(one.name, one.user_names))
+            for one in site.network.service
+            if not ended or one.name != SERVICE
+        ),
+    )
+    site.change(NOON + HOUR, passed)
+    site.report(site.used(NOON, 501), site.used(NOON + 3 * HOUR, 4))
+    assert {"aurora": 1, "borealis": 2} == site.paid()
+    assert (["aurora", "borealis"],) * 2 == site.tenants()
+    assert [] == site.differences()
+
+
 def test_of_changes_within_a_second_the_last_one_holds(database: Database) -> None:
     """What was used until then is of before all of them, what is used later of the
     last; in between nothing was used."""
