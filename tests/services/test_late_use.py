@@ -143,14 +143,29 @@ def with_service(network: Network, name: str) -> Network:
     if any(one.name == name for one in network.service):
         return network
     own = next(one for one in WHOLE.service if one.name == name)
+    had = {user for one in network.service for user in one.user_names}
+    users = tuple(user for user in own.user_names if user not in had)
+    own = msgspec.structs.replace(own, user_names=users)
     return msgspec.structs.replace(network, service=(*network.service, own))
+
+
+def passed(network: Network, service: str) -> Network:
+    """The network in which a service of USERS has all their user names."""
+    network = with_service(network, service)
+    names = dict.fromkeys(USERS, ()) | {service: tuple(USERS.values())}
+    services = tuple(
+        msgspec.structs.replace(one, user_names=names.get(one.name, one.user_names))
+        for one in network.service
+    )
+    return msgspec.structs.replace(network, service=services)
 
 
 def known_later(network: Network) -> Network:
     """The network in which SERVICE has one more user name."""
-    names = (USERS[SERVICE], "known-later")
     services = tuple(
-        msgspec.structs.replace(one, user_names=names) if one.name == SERVICE else one
+        msgspec.structs.replace(one, user_names=(*one.user_names, "known-later"))
+        if one.name == SERVICE
+        else one
         for one in network.service
     )
     return msgspec.structs.replace(network, service=services)
@@ -328,16 +343,9 @@ def test_late_use_is_of_who_had_the_name_then(database: Database, ended: bool) -
     """The name passed to a service of another ISP, whose own is what was used since:
     also of a service that ended, and in a month that is rated again."""
     site = Changing(database, being(WHOLE, "aurora-103", "polar"))
-    names = {SERVICE: (), "aurora-103": (USERS[SERVICE],)}
-    passed = msgspec.structs.replace(
-        site.network,
-        service=tuple(
-            msgspec.structs.replace(one, user_names=names.get(one.name, one.user_names))
-            for one in site.network.service
-            if not ended or one.name != SERVICE
-        ),
-    )
-    site.change(NOON + HOUR, passed)
+    site.change(NOON + HOUR, passed(site.network, "aurora-103"))
+    if ended:
+        site.change(NOON + HOUR, without(site.network, service=SERVICE))
     site.report(site.used(NOON, 501), site.used(NOON + 3 * HOUR, 4))
     assert {"aurora": 1, "borealis": 2} == site.paid()
     assert (["aurora", "borealis"],) * 2 == site.tenants()
@@ -462,6 +470,7 @@ _step = st.one_of(
     st.tuples(st.just("use"), _service, _hours, _gigabytes),
     st.tuples(st.just("unnamed"), st.just(SERVICE), _hours, _gigabytes),
     st.tuples(st.just("end"), _service, st.none(), _told),
+    st.tuples(st.just("pass"), _service, st.none(), _told),
     st.tuples(st.just("anew"), st.none(), st.none(), st.none()),
     st.tuples(st.just("buy"), _service, st.none(), st.none()),
     st.tuples(st.just("close"), st.none(), st.none(), st.none()),
@@ -477,10 +486,10 @@ _SLOT = 3 * HOUR
 def test_a_month_rated_again_is_the_same_whatever_changed_and_came_late(
     sqlite_template: Path, steps: list[tuple[Any, bool]], slots: int
 ) -> None:
-    """Services are changed, end, come back and change in the same second; use comes in
-    any order, in any batches, before the ledger knows the network, to a ledger that
-    starts anew, and some of it is guided at the end; top-ups are bought, and the month
-    is closed. A rerating differs in nothing."""
+    """Services are changed, end, come back and change in the same second, and have
+    each other's user names; use comes in any order, in any batches, before the ledger
+    knows the network, to a ledger that starts anew, and some of it is guided at the
+    end; top-ups are bought, and the month is closed. A rerating differs in nothing."""
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(sqlite_template, Path(folder) / SQLITE_FILE)
         database = open_database("sqlite", folder)
@@ -499,6 +508,8 @@ def _play(site: Changing, steps: list[tuple[Any, bool]], slots: int) -> None:
             site.change(now, network, told=more)
         elif what == "end":
             site.change(now, without(site.network, service=service), told=more)
+        elif what == "pass":
+            site.change(now, passed(site.network, service), told=more)
         elif what == "anew":
             site.ledger = Ledger(site.database, AccountingSettings(), KEY)
             site.ledger.know(bodies(site.network))
