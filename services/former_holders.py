@@ -45,7 +45,11 @@ _DAY: Final = 86_400
 _RECENT: Final = 1000
 """Changes before the ledger's start that its network may not have yet."""
 
-_KEPT: Final = 100_000
+_FURTHEST: Final = 92 * _DAY
+"""Seconds before the latest change that are looked back at: a NAS may say that a
+session began any time ago."""
+
+_KEPT: Final = 200_000
 """Objects in memory; beyond, only the latest are kept."""
 
 Name = tuple[str, str]
@@ -121,6 +125,7 @@ class FormerHolders:
     def _reach(self, connection: Connection, at: int) -> None:
         """Learn what was changed since a time; further back at once, as sessions that
         are late are seldom alone."""
+        at = max(at, self._newest - _FURTHEST)
         if at >= self._since:
             return
         self._since = at - max(_DAY, min(self._since, at + 31 * _DAY) - at)

@@ -186,7 +186,7 @@ def test_a_second_service_of_a_line_was_not_there_yet(
 def test_more_was_changed_than_is_read_at_first(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of what lies further back as much is read as the session needs."""
+    """Of what lies further back as much is read as the session needs, within bounds."""
     monkeypatch.setattr("services.former_holders._RECENT", 2)
     told = Told(database)
     day = 86_400
@@ -200,6 +200,9 @@ def test_more_was_changed_than_is_read_at_first(
     assert "c" == told.guided(START + 3 * day, user_name="v")
     assert "a" == told.guided(START + 5, user_name="u")
     assert "a" == told.guided(START - 5 * day, user_name="only-a")
+    told.change(START + 200 * day, network(service("b", "l1", "u"), service("d")))
+    told.start()
+    assert "b" == told.guided(START + 5, user_name="u")  # it is too long ago
 
 
 _names = st.sampled_from(("a", "b", "c"))
