@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
-from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
 from storage.control_plane_tables import idempotency_key
 from storage.database import Database
@@ -74,17 +74,28 @@ def claim(
 def answer(database: Database, client_id: str, key: str, given: Answer) -> None:
     """Keep the answer of a claimed key."""
     with database.write.begin() as connection:
-        connection.execute(
-            update(idempotency_key)
-            .where(*_is(client_id, key))
-            .values(status=given.status, answer=given.body)
-        )
+        answer_in(connection, client_id, key, given)
+
+
+def answer_in(connection: Connection, client_id: str, key: str, given: Answer) -> bool:
+    """Keep the answer of a claimed key in the transaction of its work; False when it
+    has one already, or was given back."""
+    unanswered = idempotency_key.c.status.is_(None)
+    kept = connection.execute(
+        update(idempotency_key)
+        .where(*_is(client_id, key), unanswered)
+        .values(status=given.status, answer=given.body)
+    )
+    return kept.rowcount == 1
 
 
 def forget(database: Database, client_id: str, key: str) -> None:
     """Give a key back whose work was not done."""
+    unanswered = idempotency_key.c.status.is_(None)
     with database.write.begin() as connection:
-        connection.execute(delete(idempotency_key).where(*_is(client_id, key)))
+        connection.execute(
+            delete(idempotency_key).where(*_is(client_id, key), unanswered)
+        )
 
 
 def _is(client_id: str, key: str) -> tuple[ColumnElement[bool], ...]:

@@ -96,7 +96,12 @@ def routes(context: Context) -> list[ControllerRouterHandler]:
             with context.database.write.begin() as connection:
                 network = context.network(connection)
                 _own(network, name, request.user)
-                return topups.buy(connection, network, name, data.topup, at=at, now=at)
+                is_bought = topups.buy(
+                    connection, network, name, data.topup, at=at, now=at
+                )
+                if is_bought:
+                    idempotency.keep(connection, request, Bought(name, data.topup))
+                return is_bought
 
         async def once() -> Response[Bought]:
             if not await context.call(work):

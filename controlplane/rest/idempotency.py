@@ -2,7 +2,9 @@
 
 A key belongs to a client, an operation and a body. The key is written before the work
 is done and the answer after it; a repetition in between is told to ask later. Work that
-is idempotent by itself (an order's externalId, a purchase's event id) needs no key.
+is idempotent by itself (an order's externalId, a purchase's event id) needs no key;
+what costs money keeps its answer in its own transaction, so that a process that dies
+behind it does not do it twice.
 """
 
 from __future__ import annotations
@@ -15,9 +17,10 @@ from typing import Any, Final
 
 import msgspec
 from litestar import Request, Response
+from sqlalchemy import Connection
 
 from controlplane.rest.problems import Problem
-from services.idempotency import Answer, Claim, answer, claim, forget
+from services.idempotency import Answer, Claim, answer, answer_in, claim, forget
 from storage.database import Database
 
 HEADER: Final = "idempotency-key"
@@ -51,12 +54,7 @@ class Idempotency:
             case Answer(status, body):
                 return Response(msgspec.json.decode(body), status_code=status)
             case Claim.IN_PROGRESS:
-                raise Problem(
-                    HTTPStatus.CONFLICT,
-                    "in_progress",
-                    "the first request with this key is still being done",
-                    headers={"Retry-After": "1"},
-                )
+                raise _in_progress()
             case Claim.CONFLICT:
                 raise Problem(
                     HTTPStatus.CONFLICT,
@@ -79,3 +77,24 @@ class Idempotency:
             Answer(made.status_code or 200, msgspec.json.encode(made.content)),
         )
         return made
+
+    def keep(
+        self, connection: Connection, request: Request[Any, Any, Any], content: Any
+    ) -> None:
+        """Keep what work gives in the transaction of the work; raises where another
+        request with the key has done it."""
+        key = request.headers.get(HEADER)
+        if key is None:
+            return
+        given = Answer(HTTPStatus.OK, msgspec.json.encode(content))
+        if not answer_in(connection, request.user.client_id, key, given):
+            raise _in_progress()
+
+
+def _in_progress() -> Problem:
+    return Problem(
+        HTTPStatus.CONFLICT,
+        "in_progress",
+        "the first request with this key is still being done",
+        headers={"Retry-After": "1"},
+    )

@@ -5,16 +5,19 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 import pytest
 from litestar.testing import TestClient
 from rated_site import GB, NETWORK, NOON, Site
 from rest_site import bare_context
+from sqlalchemy.event import listen, remove
 
 from config.network import bodies
 from controlplane.rest.application import build
 from services.clients import Credentials, Token, add_client, issue_token
+from services.idempotency import ABANDONED_SECONDS
 from services.principal import Role
 from storage.database import Database
 from storage.network import Change, apply
@@ -31,6 +34,7 @@ class _Rest:
         changes = [Change("add", kind, name, body) for (kind, name), body in objects]
         with database.write.begin() as connection:
             apply(connection, changes, NOON)
+        self.database = database
         self.ledger = Site(database)
         self.ledger.use(10)
         self.now = NOON + 3600
@@ -114,6 +118,27 @@ def test_a_topup_is_bought_once_for_each_key(rest: _Rest) -> None:
     assert {"service": "aurora-101", "topup": MORE, "state": "bought"} == again.json()
     assert 200 * GB == rest.included()["topped_up"]
     assert (422, "topup_not_sold") == (unknown.status_code, unknown.json()["code"])
+
+
+def test_a_topup_whose_answer_was_lost_is_not_bought_again(rest: _Rest) -> None:
+    """The process dies between what was bought and the answer to it; whoever asks again
+    when the claim of its key is abandoned gets the answer."""
+    commits = count(1)
+
+    def dies(_: object) -> None:
+        if next(commits) == 3:  # the key, the top-up, and the answer
+            raise ConnectionError
+
+    listen(rest.database.write, "commit", dies)
+    try:
+        lost = rest.ask("POST", f"{OWN}/topups", key="k1", json={"topup": MORE})
+    finally:
+        remove(rest.database.write, "commit", dies)
+    rest.now += ABANDONED_SECONDS
+    again = rest.ask("POST", f"{OWN}/topups", key="k1", json={"topup": MORE})
+    assert (500, 200) == (lost.status_code, again.status_code)
+    assert {"service": "aurora-101", "topup": MORE, "state": "bought"} == again.json()
+    assert 100 * GB == rest.included()["topped_up"]
 
 
 @pytest.mark.parametrize(
