@@ -18,7 +18,6 @@ from sqlalchemy import Connection, Row
 
 from config.network import Network
 from config.tariffs import PercentileRate
-from rating.charge import RatableUsage
 from rating.entry import NETWORK, Entry, Kind, Source
 from rating.posting import Line
 from rating.samples import SAMPLE_SECONDS, Samples, add_to_samples, rank_of
@@ -36,6 +35,7 @@ from services.packets_behind import Packet, packets_behind
 from services.period_shape import name_of_loan, owed_for, traffic_of
 from storage.balances import timed_samples_of
 from storage.loans import loan_of, rows_of_loans_to
+from storage.session_rows import ratable_of
 from storage.usage_queries import rated_usage_over
 
 _AROUND: Final = 3
@@ -262,18 +262,7 @@ def _with_records(
 def _share(row: Row[Any], at: int, measured: str) -> int:
     """Give what of a usage record is in the sample that starts at a time."""
     samples: Samples = {}
-    used = RatableUsage(
-        row.service or "",
-        row.id,
-        row.session_id,
-        row.session_started_at,
-        row.started_at,
-        row.ended_at,
-        row.seconds,
-        row.input_octets,
-        row.output_octets,
-        row.derived,
-    )
+    used = ratable_of(row, row.service or "", row.session_started_at)
     add_to_samples(samples, "", used)
     octets_in, octets_out = samples.get(("", at), (0, 0))
     return OCTETS[measured]((octets_in, octets_out))

@@ -39,7 +39,7 @@ from storage.quota_events import (
     write_effects,
 )
 from storage.rerating import sessions_by_id, usage_by_id
-from storage.session_rows import guided_row
+from storage.session_rows import guided_row, ratable_of
 from storage.sessions import update_guided, write_tenants
 
 _AWAITED = 1000
@@ -125,7 +125,7 @@ class UsageBooking:
                 reason = session.guided_by or ""
                 left.append(before[row.id]._replace(reason=reason))
             else:
-                usages.append(_ratable(row, session.service, session.started_at))
+                usages.append(ratable_of(row, session.service, session.started_at))
         unrated_now, isps = self._rate_now(connection, usages, now)
         tenants = {row.id: of_id[row.session_id].tenant for row in rows} | isps
         strange = {r.id: tenants[r.id] for r in rows if tenants[r.id] != r.tenant}
@@ -204,18 +204,3 @@ class UsageBooking:
             self._rating.know(*self._network)
         self._rating.start_again()
         return self._rating
-
-
-def _ratable(row: Row[Any], service: str, session_started_at: int) -> RatableUsage:
-    return RatableUsage(
-        service,
-        row.id,
-        row.session_id,
-        session_started_at,
-        row.started_at,
-        row.ended_at,
-        row.seconds,
-        row.input_octets,
-        row.output_octets,
-        row.derived,
-    )

@@ -1,4 +1,5 @@
-"""A session as the ledger holds it, and as its row in the database: one to the other.
+"""A session as the ledger holds it, and as its row in the database: one to the other;
+and a row of usage as it is rated.
 
 The row's columns are those of ``storage.tables``; ``points`` is the session's own
 memory, which no query looks into.
@@ -10,7 +11,10 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any
 
+from sqlalchemy import Row
+
 from radius.accounting import Description
+from rating.charge import RatableUsage
 from rating.counters import Derived
 from rating.session import Closed, Nas, Session, State, Usage, memory, remember
 from storage.tables import LIFE_COLUMNS, SESSION_COLUMNS
@@ -106,3 +110,19 @@ def usage_row(
     """Make the row of a session's usage record that joins so many, as USAGE_COLUMNS
     has it."""
     return (usage_id, *usage[:-1], _WORDS[usage[8]], records, session.tenant)
+
+
+def ratable_of(row: Row[Any], service: str, session_started_at: int) -> RatableUsage:
+    """Give a row of usage as it is rated."""
+    return RatableUsage(
+        service,
+        row.id,
+        row.session_id,
+        session_started_at,
+        row.started_at,
+        row.ended_at,
+        row.seconds,
+        row.input_octets,
+        row.output_octets,
+        row.derived,
+    )
