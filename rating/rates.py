@@ -19,8 +19,8 @@ _INDEX = {"seconds": 0, "in": 1, "out": 2, "units": 3}
 COUNTERS = 4
 """Seconds, octets in, octets out and units, of each slot in turn."""
 
-NO_DOUBT = 10**12
-"""Octets that a record may have of which nobody asks: a terabyte."""
+NO_DOUBT = 10**13
+"""Octets that a record may have of which nobody asks: ten terabytes."""
 
 _MOST_OCTETS = 10**16
 """What no honest record has: 10 Gbit/s for three months without a report. A NAS whose
