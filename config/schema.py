@@ -16,6 +16,9 @@ KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
 
+CLOCK_SKEW_SECONDS_MAX = 86_400
+"""No clock is faster, as far as usage is believed."""
+
 
 class RadiusSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The RADIUS receivers."""
@@ -157,7 +160,7 @@ class AccountingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     batch_records: Annotated[int, Meta(ge=1, le=1_000_000)] = 5000
     """Journal records applied in one database transaction at most."""
-    max_clock_skew_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 300
+    max_clock_skew_seconds: Annotated[int, Meta(ge=0, le=CLOCK_SKEW_SECONDS_MAX)] = 300
     """Seconds that an Event-Timestamp may lie in the future."""
     interim_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 600
     """Seconds between Interim-Updates, where a session has not shown a longer time."""

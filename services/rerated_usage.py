@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, Row
 
 from config.network import Network
+from config.schema import CLOCK_SKEW_SECONDS_MAX
 from rating.balance import Balance
 from rating.charge import RatableUsage
 from rating.counters import Derived
@@ -17,6 +18,7 @@ from rating.rater import Rater, StoredBalance
 from services.earlier_states import Earlier, state_at
 from storage.balances import load_balances, waiting_between
 from storage.rerating import sessions_by_id, usage_behind
+from storage.usage_arrivals import times_rated_as_of
 
 _SLICE: Final = 20_000
 """Records read at a time."""
@@ -123,17 +125,31 @@ class UsageReader:
                 self.unguided -= len(rows)
             ids = {row[1] for row in rows}
             _guide(self._connection, self._service_of, self._isps, ids, services)
-            usages = []
+            usages, as_of = [], self._rated_as_of(rows)
             for row in rows:
                 guided = services[row[1]]
                 if guided is not None:
                     service, began_at = guided
                     if service in self._earlier:
-                        service = state_at(self._earlier, service, row[3])
+                        at = as_of.get(row[0], row[3])
+                        service = state_at(self._earlier, service, at)
                     usages.append(_ratable(row, service, began_at))
             self.unguided += len(rows) - len(usages)
             _begin_anew(self._connection, self._rater, usages, self._anew_from)
             yield usages
+
+    def _rated_as_of(self, rows: Sequence[Sequence[Any]]) -> dict[int, int]:
+        """Give what usage of changed services was rated as of, by its id, where that
+        may not be when it ended: it may have come before the change behind which it
+        ended, by a fast clock."""
+        ahead = []
+        for row in rows if self._earlier else ():
+            guided = self._services[row[1]]
+            for until, _ in self._earlier.get(guided[0], ()) if guided else ():
+                if until < row[3] <= until + CLOCK_SKEW_SECONDS_MAX:
+                    ahead.append(row[0])
+                    break
+        return times_rated_as_of(self._connection, ahead) if ahead else {}
 
 
 def _ratable(row: Sequence[Any], service: str, session_started_at: int) -> RatableUsage:

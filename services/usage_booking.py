@@ -41,6 +41,7 @@ from storage.quota_events import (
 from storage.rerating import sessions_by_id, usage_by_id
 from storage.session_rows import guided_row, ratable_of
 from storage.sessions import update_guided, write_tenants
+from storage.usage_arrivals import note_arrival
 
 _AWAITED = 1000
 
@@ -91,6 +92,7 @@ class UsageBooking:
                 )
         if self._awaited:
             self._look_for_effects(connection, ratable(usage, whose))
+        note_arrival(connection, usage, now)
         write_tenants(connection, rated.tenants)
         insert_unrated(connection, rated.waiting)
         self._write(connection, rated, now)
@@ -126,7 +128,8 @@ class UsageBooking:
                 left.append(before[row.id]._replace(reason=reason))
             else:
                 usages.append(ratable_of(row, session.service, session.started_at))
-        unrated_now, isps = self._rate_now(connection, usages, now)
+        came_at = {w.usage_id: w.received_at for w in waiting}
+        unrated_now, isps = self._rate_now(connection, usages, came_at, now)
         tenants = {row.id: of_id[row.session_id].tenant for row in rows} | isps
         strange = {r.id: tenants[r.id] for r in rows if tenants[r.id] != r.tenant}
         write_tenants(connection, strange)
@@ -145,15 +148,19 @@ class UsageBooking:
         return found
 
     def _rate_now(
-        self, connection: Connection, usages: Sequence[RatableUsage], now: int
+        self,
+        connection: Connection,
+        usages: Sequence[RatableUsage],
+        came_at: Mapping[int, int],
+        now: int,
     ) -> tuple[list[UnratedUsage], dict[int, str]]:
-        """Rate and post usage that waited; give what could not be rated, and whose the
-        usage is."""
+        """Rate and post usage that waited since it came; give what could not be rated,
+        and whose the usage is."""
         if not usages:  # most rounds: nothing of it has a service yet
             return [], {}
         lock_balances(connection)
         rating = self._rating_again()
-        rated = rating.rate(lambda: nullcontext(connection), usages, now)
+        rated = rating.rate(lambda: nullcontext(connection), usages, now, came_at)
         if rated.counted or rated.begun:
             balances_rewritten(connection)
         self._look_for_effects(connection, usages)
@@ -161,7 +168,7 @@ class UsageBooking:
         isps = {
             usage.usage_id: isp
             for usage in usages
-            if (isp := rating.isp_at(usage.service, usage.ended_at)) is not None
+            if (isp := rating.isp_at(usage, came_at[usage.usage_id])) is not None
         }
         return [UnratedUsage._make(row) for row in rated.waiting], isps
 

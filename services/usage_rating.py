@@ -6,7 +6,8 @@ is kept with its reason: no record ever stops the others. Balances in memory go 
 batch to batch, written or not; like the mediator's sessions they are only ever a copy.
 
 Use of before a service was changed is rated by what the service was then
-(``services.earlier_states``): it may come late.
+(``services.earlier_states``): it may come late. Nothing is of later than its arrival,
+whatever its NAS's clock says.
 
 Others write balances too (a top-up, a rerating), and close months. Each batch says what
 it was made from; who writes it sees whether that still holds
@@ -143,27 +144,35 @@ class UsageRating:
         until, isps = self._states.until, self._isps
         for row, (service, _, _) in zip(usage, whose, strict=True) if until else ():
             last = -1 if service is None else until.get(service, -1)
+            at = min(row[3], now)
             if (
                 service is None
                 or last < 0
-                or (row[3] > last and isps.get(service) == row[-1])
+                or (at > last and isps.get(service) == row[-1])
             ):
                 continue
-            isp = self.isp_at(service, row[3])
+            isp = self._isps.get(self._states.at(service, at))
             if isp is not None and isp != row[-1]:
                 rated.tenants[row[0]] = isp
         return rated
 
-    def isp_at(self, service: str, at: int) -> str | None:
-        """Give whose a service's usage is that was rated and ended at a time; None for
-        a service that there never was."""
-        return self._isps.get(self._states.at(service, at))
+    def isp_at(self, usage: RatableUsage, came_at: int) -> str | None:
+        """Give whose usage is that was rated; None for a service that there never
+        was."""
+        at = min(usage.ended_at, came_at)
+        return self._isps.get(self._states.at(usage.service, at))
 
-    def rate(self, read: Read, usages: Sequence[RatableUsage], now: int) -> RatedUsage:
-        """Rate usage that has services."""
+    def rate(
+        self,
+        read: Read,
+        usages: Sequence[RatableUsage],
+        now: int,
+        came_at: Mapping[int, int] | None = None,
+    ) -> RatedUsage:
+        """Rate usage that has services, which came now, or by its ids ``came_at``."""
         if not usages:
             return RatedUsage((0, 0), [], [], [], {}, [], [], {})
-        usages = self._prepare(read, usages)
+        usages = self._prepare(read, usages, now, came_at or {})
         rate, isps, post = self._rater.rate, self._isps, self._poster.usage
         waiting: Rows = []
         for usage in usages:
@@ -198,14 +207,18 @@ class UsageRating:
         )
 
     def _prepare(
-        self, read: Read, usages: Sequence[RatableUsage]
+        self,
+        read: Read,
+        usages: Sequence[RatableUsage],
+        now: int,
+        came_at: Mapping[int, int],
     ) -> Sequence[RatableUsage]:
         """See to it that memory has what the usage needs, as the database has it; give
         the usage, each by the name of what its service was then."""
         with read() as connection:
             basis = _basis(connection)
             self._states.follow(connection)
-        usages = self._as_it_was(read, usages)
+        usages = self._as_it_was(read, usages, now, came_at)
         strange = {usage[0] for usage in usages} - self._isps.keys() - self._looked_for
         if strange:
             with read() as connection:
@@ -227,21 +240,27 @@ class UsageRating:
         return usages
 
     def _as_it_was(
-        self, read: Read, usages: Sequence[RatableUsage]
+        self,
+        read: Read,
+        usages: Sequence[RatableUsage],
+        now: int,
+        came_at: Mapping[int, int],
     ) -> Sequence[RatableUsage]:
         until, states = self._states.until, self._states
         if not until:
             return usages
-        late = {usage[0] for usage in usages if usage[5] <= until.get(usage[0], -1)}
+        ends = [min(usage[5], came_at.get(usage[1], now)) for usage in usages]
+        both = list(zip(usages, ends, strict=True))
+        late = {usage[0] for usage, at in both if at <= until.get(usage[0], -1)}
         if not late:
             return usages
         with read() as connection:
             states.look_up(connection, late)
         return [
-            usage._replace(service=states.at(usage[0], usage[5]))
+            usage._replace(service=states.at(usage[0], at))
             if usage[0] in late
             else usage
-            for usage in usages
+            for usage, at in both
         ]
 
     def _know_more(self, connection: Connection, names: set[str]) -> None:

@@ -77,6 +77,15 @@ unrated_usage: Final = Table(
     Column("tries", Integer, nullable=False),
 )
 
+# Batches in which usage ended later than it arrived (``storage.usage_arrivals``).
+usage_arrival: Final = Table(
+    "usage_arrival",
+    metadata,
+    Column("first_usage_id", KEY, primary_key=True, autoincrement=False),
+    Column("last_usage_id", BigInteger, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+)
+
 # What a passed threshold asks for, in order of number; ``body`` has the whole event.
 # ``acted_at`` is when the provisioning side carried it out, ``effect`` what the next
 # usage said of that; what it does not show is done again, ``tries`` times in all.

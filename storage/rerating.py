@@ -17,6 +17,7 @@ from storage.bulk import is_postgresql
 from storage.entry_queries import entries_of
 from storage.settlement_tables import block, book, entry
 from storage.tables import session, usage
+from storage.usage_arrivals import rated_as_of
 
 _USAGE: Final = (
     "id, session_id, started_at, ended_at, seconds, input_octets, output_octets"
@@ -100,9 +101,9 @@ def booked_by_time(
     connection: Connection, month: str, services: Sequence[str]
 ) -> list[tuple[str, str, str, int, int]]:
     """What subscribers were charged for usage of a month by these services, late or
-    not: tenant, currency, service, when the usage ended, and the sum."""
-    ended_at = func.coalesce(usage.c.ended_at, entry.c.at)
-    whose = book.c.tenant, book.c.currency, entry.c.service, ended_at
+    not: tenant, currency, service, what the usage was rated as of, and the sum."""
+    at = func.coalesce(rated_as_of(), entry.c.at)
+    whose = book.c.tenant, book.c.currency, entry.c.service, at
     query = (
         select(*whose, func.sum(-entry.c.subscriber_amount))
         .select_from(

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from storage.database import Database
 from storage.rating_tables import unrated_usage
 from storage.tables import rollup_position, usage
+from storage.usage_arrivals import forget_arrivals
 
 _DAY_SECONDS: Final = 86_400
 _SUMS: Final = (
@@ -85,6 +86,7 @@ def _roll_up_slice(connection: Connection, cutoff: int, limit: int) -> bool:
         connection.execute(delete(usage).where(usage.c.id.in_(ids)))
     if merged:
         connection.execute(insert(usage), merged)
+    forget_arrivals(connection, fresh[-1].id)
     connection.execute(update(rollup_position).values(usage_id=fresh[-1].id))
     return True
 

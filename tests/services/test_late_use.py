@@ -448,6 +448,24 @@ def test_the_ledger_sees_a_change_before_it_knows_the_network(
     assert [] == site.differences()
 
 
+@pytest.mark.parametrize("name", [USERS[SERVICE], "known-later"])
+def test_use_by_a_fast_clock_is_of_what_there_was_when_it_came(
+    database: Database, name: str
+) -> None:
+    """It ends behind a change by its NAS's clock, and came before that was made: a
+    rerating has it so as well, and so has the round that names its service later."""
+    site = Changing(database, being(WHOLE, SERVICE, "start"))
+    site.received_at = NOON
+    site.report(site.used(NOON + 200, 7, name), site.used(NOON, 1, name))
+    site.be(NOON + 100, "polar")
+    site.received_at = NOON + DAY
+    site.change(NOON + 150, known_later(site.network))
+    site.report(site.used(NOON + 200, 4))
+    assert {"aurora": 15, "borealis": 2} == site.paid()
+    assert [] == site.differences()
+    assert ["aurora", "aurora", "borealis"] == site.tenants()[1]
+
+
 def test_a_rerating_applied_changes_nothing_of_what_came_late(
     database: Database,
 ) -> None:
@@ -482,26 +500,32 @@ _SLOT = 3 * HOUR
 @given(
     st.lists(st.tuples(_step, st.booleans()), min_size=1, max_size=20),
     st.integers(0, 7),
+    st.booleans(),
 )
 def test_a_month_rated_again_is_the_same_whatever_changed_and_came_late(
-    sqlite_template: Path, steps: list[tuple[Any, bool]], slots: int
+    sqlite_template: Path, steps: list[tuple[Any, bool]], slots: int, fast: bool
 ) -> None:
     """Services are changed, end, come back and change in the same second, and have
     each other's user names; use comes in any order, in any batches, before the ledger
-    knows the network, to a ledger that starts anew, and some of it is guided at the
-    end; top-ups are bought, and the month is closed. A rerating differs in nothing."""
+    knows the network, to a ledger that starts anew, from NASes with fast clocks, and
+    some of it is guided at the end; top-ups are bought, and the month is closed. A
+    rerating differs in nothing."""
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(sqlite_template, Path(folder) / SQLITE_FILE)
         database = open_database("sqlite", folder)
         try:
-            _play(Changing(database, asking("buy")), steps, slots)
+            _play(Changing(database, asking("buy")), steps, slots, fast)
         finally:
             database.close()
 
 
-def _play(site: Changing, steps: list[tuple[Any, bool]], slots: int) -> None:
+def _play(
+    site: Changing, steps: list[tuple[Any, bool]], slots: int, fast: bool
+) -> None:
     now, batch = NOON - DAY, list[bytes]()
     for (what, service, value, more), passes in steps:
+        if fast:
+            site.received_at = now = now + slots * 30 * passes
         now = min(now + slots * _SLOT * passes, site.received_at)
         if what == "change":
             network = being(with_service(site.network, service), service, value)
@@ -520,7 +544,7 @@ def _play(site: Changing, steps: list[tuple[Any, bool]], slots: int) -> None:
             close_months(site.database, site.network, "2026-11", NOON + 6 * DAY)
         else:
             who = "known-later" if what == "unnamed" else service
-            until = max(now - value * HOUR, NOON - DAY)
+            until = now + value if fast else max(now - value * HOUR, NOON - DAY)
             batch.append(site.used(until, more, who))
         if passes and batch:
             site.report(*batch)
