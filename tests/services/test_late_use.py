@@ -449,21 +449,28 @@ def test_the_ledger_sees_a_change_before_it_knows_the_network(
 
 
 @pytest.mark.parametrize("name", [USERS[SERVICE], "known-later"])
+@pytest.mark.parametrize(
+    ("what", "isp", "paid"),
+    [
+        ("polar", "borealis", {"aurora": 15, "borealis": 2}),
+        ("family", "aurora", {"aurora": 15}),
+    ],
+)
 def test_use_by_a_fast_clock_is_of_what_there_was_when_it_came(
-    database: Database, name: str
+    database: Database, name: str, what: str, isp: str, paid: dict[str, int]
 ) -> None:
     """It ends behind a change by its NAS's clock, and came before that was made: a
     rerating has it so as well, and so has the round that names its service later."""
     site = Changing(database, being(WHOLE, SERVICE, "start"))
     site.received_at = NOON
     site.report(site.used(NOON + 200, 7, name), site.used(NOON, 1, name))
-    site.be(NOON + 100, "polar")
+    site.be(NOON + 100, what)
     site.received_at = NOON + DAY
     site.change(NOON + 150, known_later(site.network))
     site.report(site.used(NOON + 200, 4))
-    assert {"aurora": 15, "borealis": 2} == site.paid()
+    assert paid == site.paid()
     assert [] == site.differences()
-    assert ["aurora", "aurora", "borealis"] == site.tenants()[1]
+    assert ["aurora", "aurora", isp] == site.tenants()[1]
 
 
 def test_a_rerating_applied_changes_nothing_of_what_came_late(

@@ -7,13 +7,15 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from storage.balances import UnratedUsage, insert_unrated
 from storage.database import Database
+from storage.rating_tables import usage_arrival
 from storage.rollup import roll_up
 from storage.sessions import next_ids
 from storage.tables import usage
+from storage.usage_arrivals import times_rated_as_of
 
 _DAY = 86_400
 _MONDAY = 20_000 * _DAY
@@ -182,3 +184,23 @@ def test_usage_that_waits_to_be_rated_is_left_as_it_is(
     roll_up(database, _MONDAY + _DAY)
     found = [(u["id"], u["input_octets"], u["rolled_up"]) for u in _all(database)]
     assert [(3, 3, False), (4, 7, True)] == found
+
+
+def test_an_arrival_is_kept_until_its_batch_is_rolled_up(
+    database: Database, rows: Any
+) -> None:
+    """What is one record of many is rated no more; the next day's is."""
+    rows.add_usage(
+        *(
+            {"id": number, "session_id": 1, "started_at": at - 60, "ended_at": at}
+            for number, at in ((1, _MONDAY + 60), (2, _MONDAY + _DAY + 60))
+        )
+    )
+    with database.write.begin() as connection:
+        for number, at in ((1, _MONDAY), (2, _MONDAY + _DAY)):
+            connection.execute(insert(usage_arrival).values((number, number, at)))
+    roll_up(database, _MONDAY + _DAY)
+    with database.read.connect() as connection:
+        kept = connection.execute(select(usage_arrival)).all()
+        assert {2: _MONDAY + _DAY} == times_rated_as_of(connection, [2])
+    assert [(2, 2, _MONDAY + _DAY)] == [tuple(row) for row in kept]
