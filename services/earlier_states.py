@@ -108,12 +108,13 @@ class EarlierStates:
     """The earlier states of the services that use comes late of.
 
     ``until`` has, of every service that was modified, until when it may have been
-    another: what was used later needs no look.
+    another: what was used later needs no look. ``number`` is the last change that was
+    followed.
     """
 
     def __init__(self) -> None:
         self.until: dict[str, int] = {}
-        self._number = -1
+        self.number = -1
         self._objects: Mapping[tuple[str, str], Mapping[str, Any]] = {}
         self._earlier: dict[str, list[tuple[int, str]]] = {}
         self._services: dict[str, Service] = {}
@@ -126,16 +127,16 @@ class EarlierStates:
     def follow(self, connection: Connection) -> None:
         """Learn which services were modified since the last time."""
         latest = latest_change(connection)
-        if latest == self._number:
+        if latest == self.number:
             return
-        behind = self._number
+        behind = self.number
         if behind < 0:
             self.until.update(modified_behind(connection, "service", 0))
             behind = latest - _RECENT
         for name in modified_behind(connection, "service", behind):
             self.until[name] = _NO_END  # until it is looked at
             self._earlier.pop(name, None)
-        self._number = latest
+        self.number = latest
 
     def look_up(self, connection: Connection, names: AbstractSet[str]) -> None:
         """Read what services of ``until`` were, unless it is known."""

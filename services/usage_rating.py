@@ -102,11 +102,13 @@ class UsageRating:
         self._basis: Basis | None = None
         self._changed = False
         self._isps: dict[str, str] = {}
+        self._known: frozenset[str] = frozenset()
         self._zones: dict[str, str] = {}
         self._closed: Closed = {}
         self._poster = Poster({}, {})
         self._objects: Mapping[tuple[str, str], Mapping[str, Any]] = {}
         self._looked_for: set[str] = set()
+        self._seen = -1
 
     def know(
         self, network: Network, objects: Mapping[tuple[str, str], Mapping[str, Any]]
@@ -117,6 +119,7 @@ class UsageRating:
         if self._rater.know(network):
             self._basis = None
         self._isps = {service.name: service.isp for service in network.service}
+        self._known = frozenset(self._isps)
         self._zones = {tariff.name: tariff.zone for tariff in network.tariff}
         self._poster = Poster(self._zones, self._closed)
 
@@ -218,8 +221,11 @@ class UsageRating:
         with read() as connection:
             basis = _basis(connection)
             self._states.follow(connection)
+        if self._states.number != self._seen:
+            self._seen = self._states.number
+            self._looked_for = set()  # what had ended may have been again, as another
         usages = self._as_it_was(read, usages, now, came_at)
-        strange = {usage[0] for usage in usages} - self._isps.keys() - self._looked_for
+        strange = {usage[0] for usage in usages} - self._known - self._looked_for
         if strange:
             with read() as connection:
                 self._know_more(connection, strange)

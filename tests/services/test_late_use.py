@@ -448,6 +448,21 @@ def test_the_ledger_sees_a_change_before_it_knows_the_network(
     assert [] == site.differences()
 
 
+def test_a_service_that_the_ledger_does_not_know_yet_is_what_it_is_at_each_time(
+    database: Database,
+) -> None:
+    """It is ordered and changed before the ledger knows the network with it."""
+    name = "aurora-103"
+    site = Changing(database, without(WHOLE, service=name))
+    for at, what in ((NOON, "family"), (NOON + HOUR, "home")):
+        network = being(with_service(site.network, name), name, what)
+        site.change(at, network, told=False)
+        site.report(site.used(at + 120, 9, name, seconds=60))
+    assert {"aurora": 10} == site.paid()
+    site.tell()
+    assert [] == site.differences()
+
+
 @pytest.mark.parametrize("name", [USERS[SERVICE], "known-later"])
 @pytest.mark.parametrize(
     ("what", "isp", "paid"),
