@@ -37,6 +37,7 @@ authentication_servers = ["127.0.0.1:{home.authentication_port}"]
 accounting_servers = ["127.0.0.1:{home.accounting_port}"]
 radius_secret = "{HOME_SECRET}"
 message_authenticator = "no"
+when_down = "silence"
 [[isp]]
 name = "unpatched"
 realms = ["unpatched.example"]
@@ -134,18 +135,24 @@ def test_more_requests_than_one_port_has_identifiers_are_under_way(
 ) -> None:
     """Three hundred at once: every one is answered, by its own answer."""
     sockets = [NasSocket(daemon.authentication_port) for _ in range(3)]
-    requests = [
-        pap(f"{number}@borealis.example", "home word", identifier=number % 256)
+    asked = {
+        (number // 100, number % 256): pap(
+            f"{number}@borealis.example", "home word", identifier=number % 256
+        )
         for number in range(300)
-    ]
-    for number, request in enumerate(requests):
-        sockets[number // 100].send(request)
-    answers = [sockets[number // 100].hear(10) for number in range(300)]
+    }
+    answers: dict[tuple[int, int], int] = {}
+    for _ in range(3):  # what a busy ISP's server let go is asked again
+        for place, identifier in asked.keys() - answers.keys():
+            sockets[place].send(asked[place, identifier])
+        for place, socket in enumerate(sockets):
+            for _ in range(100 - sum(key[0] == place for key in answers)):
+                if (answer := socket.hear(10)) is not None:
+                    answers[place, answer[1]] = answer[0]
     for socket in sockets:
         socket.close()
 
-    assert {ACCEPT} == {answer[0] for answer in answers if answer}
-    assert None not in answers
+    assert dict.fromkeys(asked, ACCEPT) == answers
 
 
 def test_a_server_that_is_away_means_a_reject_and_holds_up_no_other(
