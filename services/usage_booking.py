@@ -165,11 +165,11 @@ class UsageBooking:
             balances_rewritten(connection)
         self._look_for_effects(connection, usages)
         self._write(connection, rated, now)
-        isps = {
-            usage.usage_id: isp
-            for usage in usages
-            if (isp := rating.isp_at(usage, came_at[usage.usage_id])) is not None
-        }
+        isps = {}
+        for usage in usages:
+            at = min(usage.ended_at, came_at[usage.usage_id])
+            if (isp := rating.isp_at(usage.service, at)) is not None:
+                isps[usage.usage_id] = isp
         return [UnratedUsage._make(row) for row in rated.waiting], isps
 
     def follow_quotas(self, connection: Connection) -> None:

@@ -147,23 +147,20 @@ class UsageRating:
         until, isps = self._states.until, self._isps
         for row, (service, _, _) in zip(usage, whose, strict=True) if until else ():
             last = -1 if service is None else until.get(service, -1)
-            at = min(row[3], now)
-            if (
-                service is None
-                or last < 0
-                or (at > last and isps.get(service) == row[-1])
-            ):
+            if service is None or last < 0:
                 continue
-            isp = self._isps.get(self._states.at(service, at))
+            at = min(row[3], now)
+            if at > last and isps.get(service) == row[-1]:
+                continue
+            isp = self.isp_at(service, at)
             if isp is not None and isp != row[-1]:
                 rated.tenants[row[0]] = isp
         return rated
 
-    def isp_at(self, usage: RatableUsage, came_at: int) -> str | None:
-        """Give whose usage is that was rated; None for a service that there never
-        was."""
-        at = min(usage.ended_at, came_at)
-        return self._isps.get(self._states.at(usage.service, at))
+    def isp_at(self, service: str, at: int) -> str | None:
+        """Give whose a service's usage is that was rated as of a time; None for a
+        service that there never was."""
+        return self._isps.get(self._states.at(service, at))
 
     def rate(
         self,
@@ -255,18 +252,24 @@ class UsageRating:
         until, states = self._states.until, self._states
         if not until:
             return usages
-        ends = [min(usage[5], came_at.get(usage[1], now)) for usage in usages]
-        both = list(zip(usages, ends, strict=True))
-        late = {usage[0] for usage, at in both if at <= until.get(usage[0], -1)}
+
+        def as_of(usage: RatableUsage) -> int:
+            return min(usage[5], came_at.get(usage[1], now))
+
+        late = {
+            usage[0]
+            for usage in usages
+            if usage[0] in until and as_of(usage) <= until[usage[0]]
+        }
         if not late:
             return usages
         with read() as connection:
             states.look_up(connection, late)
         return [
-            usage._replace(service=states.at(usage[0], at))
+            usage._replace(service=states.at(usage[0], as_of(usage)))
             if usage[0] in late
             else usage
-            for usage, at in both
+            for usage in usages
         ]
 
     def _know_more(self, connection: Connection, names: set[str]) -> None:
