@@ -27,7 +27,6 @@ from rating.guiding import Guide, Guided, GuidedBy, Key, Unguided, keys_of
 from storage.network import (
     States,
     changes_since,
-    latest_change,
     states_of,
     touched_since,
 )
@@ -89,9 +88,8 @@ class FormerHolders:
         self._objects = objects
         self._behind = {name for name in self._ever if self._lacks(name)}
 
-    def follow(self, connection: Connection) -> None:
-        """Learn what was changed since the last time."""
-        latest = latest_change(connection)
+    def follow(self, connection: Connection, latest: int) -> None:
+        """Learn what was changed since the last time, up to the latest change."""
         if latest == self._number:
             return
         if self._number < 0 or len(self._ever) > _KEPT:

@@ -116,7 +116,7 @@ class SessionGuiding:
     def look_up_in(self, connection: Connection) -> None:
         """Look up in a transaction what services were, and leases if there are any."""
         self._states.follow(connection)
-        self._holders.follow(connection)
+        self._holders.follow(connection, self._states.number)
         self._read = connection
         leases = self._any_service and any_lease(connection)
         self._connection = connection if leases else None

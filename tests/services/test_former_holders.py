@@ -22,6 +22,7 @@ from radius.accounting import Description
 from rating.guiding import Guide, Guided, Unguided
 from services.former_holders import FormerHolders, own_addresses
 from storage.database import SQLITE_FILE, Database, open_database
+from storage.network import latest_change
 
 START = 1_795_604_400
 NAS = msgspec.convert(
@@ -76,7 +77,7 @@ class Told:
         self.holders = FormerHolders()
         self.know()
         with self.database.read.connect() as connection:
-            self.holders.follow(connection)
+            self.holders.follow(connection, latest_change(connection))
 
     def know(self) -> None:
         """Let the holders know the network as it is."""
@@ -94,7 +95,7 @@ class Told:
     def _guided(
         self, connection: Connection, at: int, session: Description
     ) -> str | None:
-        self.holders.follow(connection)
+        self.holders.follow(connection, latest_change(connection))
         known = self._network()
         present = guide_of(known, own_addresses(bodies(known)))
         return _service(
