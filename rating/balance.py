@@ -29,9 +29,12 @@ that reconnects each ten minutes all month. Of more, those that have not reporte
 longest are forgotten, and what they still report counts as a new session's."""
 
 _USAGE, _INCLUDED, _BEYOND = RatingTag
-_new_charge = tuple.__new__
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
+
+
+Taken = tuple[RatingTag, int, int]
+"""What a record took of a rate: how it counts, the quantity, the amount."""
 
 
 class BalanceKey(NamedTuple):
@@ -152,73 +155,74 @@ class Balance:
         if self.version.by_session:
             self._use_by_session(usage, shares)
 
-    def use_directly(
+    def settle_directly(
         self,
-        base: int,
         direct: Sequence[DirectRate],
         usage: RatableUsage,
         charges: list[Charge],
     ) -> bool:
-        """Add a record of one slot, and settle where that needs no look at the rest.
-
-        That is while its rates stay within an allowance, or depend on nothing but their
-        own use: nearly always. False says that ``settle`` is still to be called.
-        """
-        service, usage_id, _, _, start, end, seconds, received, sent, _, units = usage
-        totals = self.totals
-        totals[base] += seconds
-        totals[base + 1] += received
-        totals[base + 2] += sent
-        totals[base + 3] += units
-        quantities, included = self.quantities, self.included
-        for place, measured, rounded, price, allowance, plain, element, unit in direct:
-            quantity = rounded(measured(totals))
-            before = quantities[place]
-            more = quantity - before
-            if not more:
-                continue
-            if allowance >= 0:
-                left = self._left[allowance] - more
-                if included[place] == before and left > self._alerts[allowance]:
-                    self._left[allowance] = left
-                    included[place] = quantity
-                    tag, owed = _INCLUDED, 0
-                elif plain and not self._left[allowance] and not self.moved[allowance]:
-                    amount = price(quantity - included[place])
-                    tag, owed = _BEYOND, amount - self.amounts[place]
-                    self.amounts[place] = amount
-                else:
-                    return False
-            elif plain and allowance == -1:
-                amount = price(quantity)
-                tag, owed = _USAGE, amount - self.amounts[place]
-                self.amounts[place] = amount
-            else:
+        """Settle a record of one slot that was added, where its rates alone can be;
+        False says that ``settle`` is still to be called."""
+        for rate in direct:
+            taken = self.take(rate)
+            if taken is None:
                 return False
-            quantities[place] = quantity
-            tariff, version, period, currency, tax_class = self._labels
-            charges.append(
-                _new_charge(
-                    Charge,
-                    (
-                        service,
-                        tariff,
-                        version,
-                        element,
-                        period,
-                        tag,
-                        more,
-                        unit,
-                        owed,
-                        currency,
-                        tax_class,
-                        start,
-                        end,
-                        usage_id,
-                    ),
-                )
-            )
+            if taken:
+                charges.append(self.charge(rate, taken, usage))
         return True
+
+    def take(self, rate: DirectRate) -> Taken | tuple[()] | None:
+        """Bring one rate up to the totals where that needs no look at the others.
+
+        That is while it stays within an allowance, or depends on nothing but its own
+        use: nearly always. Empty says that it has no more use than before, None that
+        ``settle`` has to be called.
+        """
+        place, counted, price, allowance, plain, *_ = rate
+        quantity = counted(self.totals)
+        before = self.quantities[place]
+        more = quantity - before
+        if not more:
+            return ()
+        if allowance >= 0:
+            left = self._left
+            rest = left[allowance] - more
+            if self.included[place] == before and rest > self._alerts[allowance]:
+                left[allowance] = rest
+                self.included[place] = self.quantities[place] = quantity
+                return _INCLUDED, more, 0
+            if not plain or left[allowance] or self.moved[allowance]:
+                return None
+            tag, amount = _BEYOND, price(quantity - self.included[place])
+        elif plain and allowance == -1:
+            tag, amount = _USAGE, price(quantity)
+        else:
+            return None
+        owed = amount - self.amounts[place]
+        self.amounts[place] = amount
+        self.quantities[place] = quantity
+        return tag, more, owed
+
+    def charge(self, rate: DirectRate, taken: Taken, usage: RatableUsage) -> Charge:
+        """Make the charge of what a record took of a rate."""
+        tariff, version, period, currency, tax_class = self._labels
+        tag, quantity, amount = taken
+        return Charge(
+            usage.service,
+            tariff,
+            version,
+            rate.element,
+            period,
+            tag,
+            quantity,
+            rate.unit,
+            amount,
+            currency,
+            tax_class,
+            usage.started_at,
+            usage.ended_at,
+            usage.usage_id,
+        )
 
     def _use_by_session(
         self, usage: RatableUsage, shares: Sequence[tuple[int, Totals]]

@@ -25,7 +25,8 @@ class Meter:
     """One holder's use under one tariff, and where time and balance stand now.
 
     From ``start`` to ``end`` use goes to ``slot`` of ``balance``, whose rates are
-    ``direct``: nearly every record needs to look no further.
+    ``direct``: nearly every record needs to look no further. ``only`` is the one there
+    is of them, where no sample is taken of the use either.
     """
 
     __slots__ = (
@@ -35,6 +36,7 @@ class Meter:
         "end",
         "holder",
         "most",
+        "only",
         "sampled",
         "slot",
         "start",
@@ -50,12 +52,19 @@ class Meter:
         self.balance: Balance | None = None
         self.slot = self.base = 0
         self.direct: tuple[DirectRate, ...] | None = None
+        self.only: DirectRate | None = None
         self.sampled = tariff.sampled
         self.most = tariff.most_octets
 
     def key(self, version: str, period: str) -> BalanceKey:
         """Give the key of this holder's balance of a version's period."""
         return BalanceKey(self.tenant, self.holder, self.tariff.name, version, period)
+
+    def point_at(self, direct: tuple[DirectRate, ...] | None) -> None:
+        """Take the rates of the slot; None where the balance has to be settled."""
+        self.direct, self.only = direct, None
+        if direct is not None and len(direct) == 1 and not self.sampled:
+            self.only = direct[0]
 
     def forget(self) -> None:
         """Look the balance up again at the next record."""

@@ -16,9 +16,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from rating.charge import Charge
+from rating.balance import Taken
+from rating.charge import Charge, RatableUsage
 from rating.entry import Book, Kind, Source
 from rating.months import Closed, booked_in, span_at
+from rating.plans import Meter
+from rating.tariff import CompiledVersion
 
 Row = tuple[Any, ...]
 """One posting as a plain tuple, in the order of ``rating.entry.Posting``."""
@@ -74,7 +77,8 @@ class Poster:
         self._zones = zones
         self._closed = closed
         self._books: dict[Book, list[Row]] = {}
-        self._ways: dict[tuple[str, ...], _Way | None] = {}
+        self._ways: dict[tuple[str, ...], _Way] = {}
+        self._direct_ways: dict[tuple[str, CompiledVersion, CompiledVersion], _Way] = {}
 
     def usage(
         self,
@@ -96,10 +100,7 @@ class Poster:
             if not amount and not owed:
                 return
             at = one[11] if began_at is None else began_at
-            key = tenant, one[1], one[2], other[1], other[2]
-            way = self._ways.get(key)
-            if way is None or not way.starts_at <= at < way.ends_at:
-                way = self._way(key, tenant, one, other, at)
+            way = self._way_of(tenant, one, other, at)
             if way is not None:
                 way.rows.append(
                     (
@@ -120,6 +121,59 @@ class Poster:
         for charges, book_of in ((retail, _retail), (wholesale, _wholesale)):
             for some in self._apart(charges, began_at):
                 self._add(tenant, some, Source.USAGE, book_of, began_at)
+
+    def direct(
+        self,
+        tenant: str,
+        usage: RatableUsage,
+        retail: Meter,
+        taken: Taken,
+        wholesale: Meter,
+        other_taken: Taken,
+    ) -> None:
+        """Add what a record took of the only rates of two meters: as ``usage`` with
+        the two charges that it comes to."""
+        tag, quantity, amount = taken
+        other_tag, other_quantity, owed = other_taken
+        if not amount and not owed:
+            return
+        service, usage_id, _, _, start, end, *_ = usage
+        one, other = retail.balance, wholesale.balance
+        rate, other_rate = retail.only, wholesale.only
+        assert one is not None
+        assert other is not None
+        assert rate is not None
+        assert other_rate is not None
+        key = tenant, one.version, other.version
+        way = self._direct_ways.get(key)
+        if way is None or not way.starts_at <= start < way.ends_at:
+            charge = one.charge(rate, taken, usage)
+            other_charge = other.charge(other_rate, other_taken, usage)
+            way = self._way_of(tenant, charge, other_charge, start)
+            if way is None:
+                self.usage(tenant, [charge], [other_charge], start)
+                return
+            self._direct_ways[key] = way
+        way.rows.append(
+            (
+                service,
+                -amount,
+                amount - owed,
+                0,
+                owed,
+                0,
+                start,
+                way.late_from,
+                usage_id,
+                None,
+                (
+                    f'[[{rate.heads[tag]}{quantity},"{rate.unit}",{amount},'
+                    f'{start},{end},"{one.cut.key}"]],'
+                    f"[{other_rate.heads[other_tag]}{other_quantity},"
+                    f'"{other_rate.unit}",{owed},{start},{end},"{other.cut.key}"]]]'
+                ),
+            )
+        )
 
     def fees(
         self, tenant: str, charges: Sequence[Charge], *, wholesale: bool = False
@@ -153,7 +207,7 @@ class Poster:
     def take(self) -> dict[Book, list[Row]]:
         """Give the postings so far, and begin anew."""
         taken = {book: rows for book, rows in self._books.items() if rows}
-        self._books, self._ways = {}, {}
+        self._books, self._ways, self._direct_ways = {}, {}, {}
         return taken
 
     def _apart(
@@ -206,11 +260,13 @@ class Poster:
             raise UnknownTariffError(f"the network has no tariff {charge.tariff!r}")
         return zone
 
-    def _way(
-        self, key: tuple[str, ...], tenant: str, one: Charge, other: Charge, at: int
-    ) -> _Way | None:
+    def _way_of(self, tenant: str, one: Charge, other: Charge, at: int) -> _Way | None:
         """Find the way of a retail and a wholesale charge of a record that began at a
         time, None when they part."""
+        key = tenant, one[1], one[2], other[1], other[2]
+        way = self._ways.get(key)
+        if way is not None and way.starts_at <= at < way.ends_at:
+            return way
         zone = self._zone(one)
         if self._zone(other) != zone or one.currency != other.currency:
             return None

@@ -205,12 +205,10 @@ class Rater:
         balance = meter.balance
         assert balance is not None
         self._counted[balance.id] = balance
+        balance.use(usage, ((meter.slot, figures(usage)),))
         direct = meter.direct
-        if direct is None:
-            balance.use(usage, ((meter.slot, figures(usage)),))
-        elif balance.use_directly(meter.base, direct, usage, charges):
-            return
-        self._settle(meter, balance, usage, charges)
+        if direct is None or not balance.settle_directly(direct, usage, charges):
+            self._settle(meter, balance, usage, charges)
 
     def _look_at(self, meter: Meter, span: Span) -> None:
         """Point the meter at a span, so that the next record finds it there."""
@@ -218,7 +216,7 @@ class Rater:
         meter.balance, meter.start, meter.end = balance, span.start, span.end
         meter.slot, meter.base = span.slot, span.slot * COUNTERS
         direct = balance.version.direct[span.slot]
-        meter.direct = None if balance.is_cut_anew else direct
+        meter.point_at(None if balance.is_cut_anew else direct)
 
     def _split(
         self,

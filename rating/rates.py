@@ -10,8 +10,11 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
+import msgspec
+
 from config.quantities import micro_of, quantity_of
 from config.tariffs import Allowance, Rate, Version
+from rating.charge import RatingTag
 from rating.entry import MAX_AMOUNT
 from rating.pricing import Price, price_of, rounded_up
 
@@ -49,36 +52,44 @@ class CompiledRate(NamedTuple):
 
 
 class DirectRate(NamedTuple):
-    """A rate as ``Balance.use_directly`` needs it.
+    """A rate as ``Balance.take`` needs it.
 
-    ``allowance`` is -1 for a rate that has none, and -2 for one that has several.
-    ``plain`` says that its money depends on its own use alone, with nothing taken off.
+    ``counted`` gives its use, with increment and minimum. ``allowance`` is -1 for a
+    rate that has none, and -2 for one that has several. ``plain`` says that its money
+    depends on its own use alone, with nothing taken off. ``heads`` is how a line of an
+    entry's detail begins, by the tag.
     """
 
     place: int
-    measured: Measured
-    rounded: Callable[[int], int]
+    counted: Measured
     price: Price
     allowance: int
     plain: bool
     element: str
     unit: str
+    heads: dict[RatingTag, str]
 
 
 def direct_rate(place: int, rate: CompiledRate, plain: bool) -> DirectRate:
     """Make the direct form of the rate at a place."""
+    measured, rounded = rate.measured, rate.rounded
     several = len(rate.allowances) > 1
     allowance = rate.allowances[0] if rate.allowances else -1
     return DirectRate(
         place,
-        rate.measured,
-        rate.rounded,
+        measured if rounded is int else lambda totals: rounded(measured(totals)),
         rate.price,
         -2 if several else allowance,
         plain,
         rate.element,
         rate.unit,
+        {tag: _head(rate.element, tag) for tag in RatingTag},
     )
+
+
+def _head(element: str, tag: RatingTag) -> str:
+    """Begin the JSON of a line (``rating.posting.Line``)."""
+    return msgspec.json.encode((element, tag)).decode().removesuffix("]") + ","
 
 
 def most_octets(rates: Sequence[Rate]) -> int:

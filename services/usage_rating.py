@@ -24,12 +24,13 @@ from sqlalchemy import Connection
 
 from config.network import Network
 from rating.charge import RatableUsage
+from rating.direct import DirectRater
 from rating.entry import NETWORK
 from rating.months import Closed
 from rating.plans import STATE_MARK, name_of
 from rating.posting import Poster
 from rating.quota import plain
-from rating.rater import Rated, Rater, Unrated
+from rating.rater import Rated, Unrated
 from rating.samples import Samples
 from services.earlier_states import EarlierStates, of_service
 from services.former_services import former_services, of_then, payer
@@ -98,7 +99,7 @@ class UsageRating:
     ) -> None:
         self._states = states
         self._settle = settle
-        self._rater = Rater(next_balance_id=1)
+        self._rater = DirectRater(next_balance_id=1)
         self._basis: Basis | None = None
         self._changed = False
         self._isps: dict[str, str] = {}
@@ -173,15 +174,18 @@ class UsageRating:
         if not usages:
             return RatedUsage((0, 0), [], [], [], {}, [], [], {})
         usages = self._prepare(read, usages, now, came_at or {})
-        rate, isps, post = self._rater.rate, self._isps, self._poster.usage
+        rater, poster, isps = self._rater, self._poster, self._isps
+        rate_directly, post_directly = rater.rate_directly, poster.direct
         waiting: Rows = []
         for usage in usages:
             service = usage[0]
-            outcome = rate(usage)
+            is_state = STATE_MARK in service
+            outcome = rater.rate(usage) if is_state else rate_directly(usage)
             if type(outcome) is Rated:
-                if STATE_MARK in service:
-                    outcome = of_service(outcome)
-                post(isps[service], *outcome, usage[4])
+                own = of_service(outcome) if is_state else outcome
+                poster.usage(isps[service], *own, usage[4])
+            elif type(outcome) is tuple:
+                post_directly(isps[service], usage, *outcome)
             else:
                 tenant, reason = isps.get(service, NETWORK), str(outcome)
                 name = name_of(service)
