@@ -1,7 +1,7 @@
 """The journals applied batch by batch, each around the records that cannot be.
 
-Accounting is mediated a batch ahead (``daemon.mediation_process``) and booked here;
-other journals have appliers of their own. A batch that fails throws away what memory
+Accounting is mediated ahead (``daemon.mediation_process``) and booked here; other
+journals have appliers of their own. A batch that fails throws away what memory
 has: the database alone says what is so.
 """
 
@@ -36,6 +36,10 @@ _WORTHWHILE = 8
 """A batch of less than this part of the largest is cheaper after a rest; a larger one
 means that the next has come already, and resting would only let the lag grow."""
 
+_BATCHES_AHEAD = 3
+"""Asked for behind a batch that was full, so that neither process waits for the other
+when one batch of either takes longer: a commit that checkpoints, a slice of fees."""
+
 
 class JournalBatches:
     """What is applied of each journal, and the ledger that it is applied to.
@@ -56,7 +60,7 @@ class JournalBatches:
         self._ledger: Ledger | None = None
         self._appliers: dict[str, Applier] = {}
         self._asked: deque[str] = deque()
-        self._busy: set[str] = set()
+        self._ahead: dict[str, int] = {}
         self._readers: dict[str, JournalReader] = {}
         self._retries = RetryReader(database)
         self._log = logs.get_logger("ledger")
@@ -167,12 +171,15 @@ class JournalBatches:
         }
 
     def _mediated(self, name: str) -> bool:
-        """Book what was asked for first; a busy journal is mediated a batch ahead."""
+        """Book what was asked for first; a busy journal is mediated ahead."""
         self.ledger()
-        while self._asked.count(name) <= (name in self._busy):
+        while self._asked.count(name) <= self._ahead.get(name, 0):
             if not self._ask(name):
                 return False
-        return self._book()
+        more = self._book()
+        while not more and self._asked:  # what else was asked for is there already
+            more = self._book()
+        return more
 
     def _ask(self, name: str) -> bool:
         """Ask for a journal's next batch; not while there never was anything to do."""
@@ -192,7 +199,7 @@ class JournalBatches:
         ledger, mediation = self.ledger(), self._mediation
         assert mediation is not None
         name = self._asked.popleft()
-        self._busy.discard(name)
+        self._ahead.pop(name, None)
         try:
             batch = mediation.receive()
             if batch is None:
@@ -211,9 +218,11 @@ class JournalBatches:
         metrics.LEDGER_BATCH_SECONDS.observe(clock.monotonic() - started)
         self.positions = self._applied()
         self._count(batch)
-        if self._is_worthwhile(batch.records):
-            self._busy.add(name)
-        return name in self._busy
+        if batch.records >= self._limit:
+            self._ahead[name] = _BATCHES_AHEAD
+        elif self._is_worthwhile(batch.records):
+            self._ahead[name] = 1
+        return name in self._ahead
 
     def _is_worthwhile(self, records: int) -> bool:
         return records >= self._limit // _WORTHWHILE

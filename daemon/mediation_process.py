@@ -1,10 +1,11 @@
-"""The mediation in a process of its own, a batch ahead of the ledger that books it.
+"""The mediation in a process of its own, ahead of the ledger that books it.
 
-Reading reports and folding them into sessions is a third of the ledger's work, and
-needs no transaction: so it is done on another processor while the batch before is
-written. The two talk over a stream socket, in messages of ``marshal``, which is the
-quickest for tuples of numbers and text; each end is the same Python. The process ends
-when its socket does, so whoever started it and however that ended.
+Reading reports, folding them into sessions and rating their use needs no transaction:
+so it is done on another processor while the batches before are written. The two talk
+over a stream socket, in messages of ``marshal``, which is the quickest for tuples of
+numbers and text; each end is the same Python. A batch is larger than what a socket
+holds, so a thread of its own sends it when the ledger has time for it. The process
+ends when its socket does, so whoever started it and however that ended.
 
 After an error it has forgotten everything, and does nothing until it is told to start
 again from what the database has.
@@ -23,6 +24,8 @@ import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any
 
 import msgspec
@@ -32,7 +35,6 @@ from config.schema import Settings
 from daemon.journal_mediation import JournalMediation
 from daemon.mediation import Decision, Mediated
 from daemon.network_feed import NetworkFeed
-from daemon.role import GC_THRESHOLDS
 from rating.session import GuidedSession
 from services.usage_rating import RatedUsage
 from storage.database import StorageError, is_away, open_database
@@ -42,6 +44,9 @@ from telemetry.multiprocess import DIRECTORY_VARIABLE
 
 NICENESS = 5
 """As the ledger's thread has it: who answers packets goes first."""
+
+_GC_THRESHOLD = 1_000_000
+"""More objects than a batch has at once: all of them would be gone through in vain."""
 
 _START, _KNOW, _NEXT, _MEDIATE, _SWEEP, _WRITTEN, _GUIDED = range(7)
 _STARTED, _NOT_STARTED, _BATCH, _NOTHING, _AWAY, _UNREADABLE, _BROKEN = range(7)
@@ -196,6 +201,26 @@ class MediationProcess:
         self._connection.send_bytes(marshal.dumps(self._hello, 2))
 
 
+class _Answers:
+    """What is to be sent, in its order, by a thread that waits for who receives it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._waiting: SimpleQueue[bytes] = SimpleQueue()
+        Thread(target=self._send, name="answers", daemon=True).start()
+
+    def put(self, message: tuple[Any, ...]) -> None:
+        """Send a message when those before it are sent."""
+        self._waiting.put(marshal.dumps(message, 2))
+
+    def _send(self) -> None:
+        while True:
+            try:
+                self._connection.send_bytes(self._waiting.get())
+            except OSError:
+                return  # it is gone, which ends the process where it is read from
+
+
 class _StartAgain(Exception):  # noqa: N818 - an outcome, not an error
     """The ledger has given up what was mediated for it."""
 
@@ -205,6 +230,7 @@ class _Server:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._answers = _Answers(connection)
         settings, self._class_key = _received(connection)
         self._settings = msgspec.json.decode(settings, type=Settings)
         logs.configure(self._settings.log.level, role="mediation")
@@ -315,7 +341,7 @@ class _Server:
         self._answer(kind, reason)
 
     def _answer(self, *message: Any) -> None:
-        self._connection.send_bytes(marshal.dumps(message, 2))
+        self._answers.put(message)
 
 
 def _received(connection: Connection) -> tuple[Any, ...]:
@@ -338,7 +364,7 @@ def main(descriptor: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     os.nice(NICENESS)
-    gc.set_threshold(*GC_THRESHOLDS)
+    gc.set_threshold(_GC_THRESHOLD)
     try:
         _Server(Connection(descriptor)).run()
     except (EOFError, ConnectionError):
