@@ -119,13 +119,15 @@ class Rater:
         """
         keys: set[BalanceKey] = set()
         for usage in usages:
-            plan = self._plans.get(usage.service)
+            plan = self._plans.get(usage[0])
             if plan is None:
                 continue
-            start, end = usage.started_at, usage.ended_at
-            for meter in (plan.retail, plan.wholesale):
-                if meter is not None and not meter.start <= start < end <= meter.end:
-                    keys.update(self._keys(meter, start, end))
+            _, _, retail, wholesale = plan
+            start, end = usage[4:6]  # by place: it is quicker
+            if retail and not retail.start <= start < end <= retail.end:
+                keys.update(self._keys(retail, start, end))
+            if wholesale and not wholesale.start <= start < end <= wholesale.end:
+                keys.update(self._keys(wholesale, start, end))
         return {key for key in keys if key not in self._balances}
 
     def _keys(self, meter: Meter, start: int, end: int) -> Iterator[BalanceKey]:

@@ -139,12 +139,14 @@ class UsageRating:
 
         ``now`` is in epoch seconds: when the batch was received.
         """
-        rated = self.rate(read, ratable(usage, whose), now)
-        rated.waiting.extend(
-            (row[0], NETWORK, None, RECEIVED, reason, now, now, 1)
-            for row, (service, _, reason) in zip(usage, whose, strict=True)
-            if service is None
-        )
+        usages = ratable(usage, whose)
+        rated = self.rate(read, usages, now)
+        if len(usages) < len(usage):
+            rated.waiting.extend(
+                (row[0], NETWORK, None, RECEIVED, reason, now, now, 1)
+                for row, (service, _, reason) in zip(usage, whose, strict=True)
+                if service is None
+            )
         until, isps = self._states.until, self._isps
         for row, (service, _, _) in zip(usage, whose, strict=True) if until else ():
             last = -1 if service is None else until.get(service, -1)
@@ -226,7 +228,8 @@ class UsageRating:
             self._seen = self._states.number
             self._looked_for = set()  # what had ended may have been again, as another
         usages = self._as_it_was(read, usages, now, came_at)
-        strange = {usage[0] for usage in usages} - self._known - self._looked_for
+        known, looked_for = self._known, self._looked_for
+        strange = {usage[0] for usage in usages if usage[0] not in known} - looked_for
         if strange:
             with read() as connection:
                 self._know_more(connection, strange)
