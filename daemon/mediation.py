@@ -2,7 +2,7 @@
 
 This is the half of the ledger that needs no transaction: records are read, sessions
 found or loaded, reports folded in, services named, usage rated, and the rows made.
-Writing them is ``daemon.ledger``'s. So this half can be a batch ahead, in a process of
+Writing them is ``daemon.ledger``'s. So this half can be ahead, in a process of
 its own (``daemon.mediation_process``), and what it gives is made of nothing but tuples,
 lists, dictionaries, numbers and text.
 
