@@ -10,9 +10,9 @@ that grow from round to round.
 
 Closed loop (the default): every source port keeps `--window` requests outstanding, and
 a reply makes room for the next request; the figure is the server's highest rate. Open
-loop (`--rate N`): N requests a second whatever the server does, and response times
-count from when a request was due if the generator itself came late, so that a server
-that stalls cannot hide it.
+loop (`--rate N`): N requests a second whatever the server does, what is due after two
+milliseconds from the next port, 64 at most; response times count from when a request
+was due if the generator itself came late, so that a server that stalls cannot hide it.
 
 A request without a reply is sent again after one second, three times, with identical
 bytes (RFC 2866 section 2.1 leaves the times to the client), then counted as lost. Every
@@ -36,15 +36,19 @@ from typing import Self, TextIO
 
 from bench.load.datagrams import SourcePort
 from bench.load.latency import Latency
-from bench.load.packets import SLOTS, AccountingPackets, Pass, md5
-from bench.load.port import Port
+from bench.load.packets import SLOTS, AccountingPackets, Pass
+from bench.load.port import Port, Sent
 from bench.load.result import LoadResult
 from bench.load.work import Feed, passes
+from daemon.segmentation import DATAGRAMS_MAX
 
 __all__ = ["LoadResult", "RadiusLoad", "passes"]
 
 _TICK_SECONDS = 0.002
-"""An open-loop request sent within this time of when it was due counts as in time."""
+"""How often an open loop sends what is due."""
+_IN_TIME_SECONDS = 0.003
+"""An open-loop request sent within this time of when it was due counts as in time: a
+tick, and what the loop itself takes."""
 _SWEEP_SECONDS = 0.1
 """How often outstanding requests are looked through for one to send again."""
 _ACCOUNTING_RESPONSE = 5
@@ -184,7 +188,7 @@ class RadiusLoad:
             while due > 0 and full < len(self._ports) and not feed.ended:
                 port = self._ports[turn % len(self._ports)]
                 turn += 1
-                room = min(due, len(port.free), self.window)
+                room = min(due, len(port.free), DATAGRAMS_MAX)
                 if not room:
                     full += 1
                     continue
@@ -192,9 +196,8 @@ class RadiusLoad:
                 planned = started + self._sent / rate
                 lateness = now - planned
                 worst = max(worst, lateness)
-                self._fill(
-                    port, feed, room, planned if lateness > _TICK_SECONDS else None
-                )
+                in_time = lateness <= _IN_TIME_SECONDS
+                self._fill(port, feed, room, None if in_time else planned)
                 due -= room
             rest = now + _TICK_SECONDS - time.perf_counter()
             if rest > 0:
@@ -215,23 +218,17 @@ class RadiusLoad:
 
     def _fill(self, port: Port, feed: Feed, room: int, planned: float | None) -> None:
         """Send up to `room` new requests from one port."""
+        free, waiting = port.free, port.waiting
         while room and not feed.ended:
-            session, at, size = feed.take(room)
-            take_free = port.free.popleft
-            identifiers = [take_free() for _ in range(size)]
-            self.packets.write(port.source.slots, identifiers, session, at)
-            octets = self.packets.length(at.status)
+            session, report, size = feed.take(room)
+            identifiers = free[:size]
+            del free[:size]
+            self.packets.write(port.source.slots, identifiers, session, report)
+            octets = self.packets.length(report.status)
             now = time.perf_counter() if planned is None else planned
-            outstanding, sent_at, tries = port.outstanding, port.sent_at, port.tries
-            sessions, octets_of, at_of = port.session, port.octets, port.at
+            sent = Sent(identifiers, session, report, octets, now)
             for identifier in identifiers:
-                outstanding[identifier] = True
-                sent_at[identifier] = now
-                tries[identifier] = 0
-                sessions[identifier] = session
-                octets_of[identifier] = octets
-                at_of[identifier] = at
-                session += 1
+                waiting[identifier] = sent
             port.source.send(identifiers, octets)
             self._sent += size
             self._outstanding += size
@@ -241,56 +238,62 @@ class RadiusLoad:
         """Take the replies of one port, verify and count them."""
         replies = port.source.receive()
         now = time.perf_counter()
-        secret = self.packets.secret
-        outstanding, sent_at, release = port.outstanding, port.sent_at, port.free.append
-        authenticators = port.source.slots.authenticators
-        counts, per_second = self._latency.counts, self._latency.per_second
-        last, longest = len(counts) - 1, self._longest
+        waiting, counts = port.waiting, self._latency.counts
         verify_in, log = self._verify_in, self._ack_log
-        good = 0
-        for reply in replies:
-            if len(reply) < 20 or reply[0] != _ACCOUNTING_RESPONSE:
-                self._unverified += 1
+        latest, bucket = None, 0
+        answered: list[int] = []
+        for together, size in replies:
+            octets = self._responses(together, size)
+            if not octets:
                 continue
-            identifier = reply[1]
-            if not outstanding[identifier]:
-                self._unexpected += 1
-                continue
-            verify_in -= 1
-            if not verify_in:
-                verify_in = self.verify_every
-                # RFC 2866 section 3: code, identifier, length, the request's
-                # authenticator, attributes, secret.
-                if reply[4:20] != (
-                    md5(
-                        b"".join(
-                            (reply[:4], authenticators[identifier], reply[20:], secret)
-                        )
-                    ).digest()
-                ):
-                    self._unverified += 1
+            for place, identifier in enumerate(octets[1::size]):
+                sent = waiting[identifier]
+                if sent is None:
+                    self._unexpected += 1
                     continue
-            waited = now - sent_at[identifier]
-            if waited > longest:
-                longest = waited
-            bucket = int(waited * per_second)
-            counts[bucket if bucket < last else last] += 1  # noqa: FURB136 - min() is slower
-            outstanding[identifier] = False
-            release(identifier)
-            good += 1
-            if log is not None:
-                self._write_log(log, port, identifier)
-        self._verify_in, self._longest = verify_in, longest
-        self._acknowledged += good
-        self._outstanding -= good
+                verify_in -= 1
+                if not verify_in:
+                    verify_in = self.verify_every
+                    reply = octets[place * size : (place + 1) * size]
+                    if not self.packets.is_authentic(reply, port.source.slots):
+                        self._unverified += 1
+                        continue
+                if sent is not latest:  # what left together and came together
+                    latest, waited = sent, now - sent.at
+                    bucket = self._latency.bucket(waited)
+                    self._longest = max(self._longest, waited)
+                counts[bucket] += 1
+                waiting[identifier] = None
+                answered.append(identifier)
+                if log is not None:
+                    self._write_log(log, sent, identifier)
+        port.free += answered
+        self._verify_in = verify_in
+        self._acknowledged += len(answered)
+        self._outstanding -= len(answered)
 
-    def _write_log(self, log: TextIO, port: Port, identifier: int) -> None:
-        at, session = port.at[identifier], port.session[identifier]
-        assert at is not None
-        sent, received = self.packets.octets(session, at.round)
+    def _responses(self, octets: bytes, size: int) -> bytes:
+        """Those of some replies of `size` octets that may be Accounting-Responses."""
+        if size < 20:
+            self._unverified += len(octets) // size if size else 1
+            return b""
+        codes = octets[::size]
+        wrong = len(codes) - codes.count(_ACCOUNTING_RESPONSE)
+        if not wrong:
+            return octets
+        self._unverified += wrong
+        return b"".join(
+            octets[at : at + size]
+            for at in range(0, len(octets), size)
+            if octets[at] == _ACCOUNTING_RESPONSE
+        )
+
+    def _write_log(self, log: TextIO, sent: Sent, identifier: int) -> None:
+        at, session = sent.report, sent.session_of(identifier)
+        out, in_ = self.packets.octets(session, at.round)
         log.write(
             f"{self.packets.session_id(session)} {at.status.value} "
-            f"{self.packets.seconds(at)} {sent} {received}\n"
+            f"{self.packets.seconds(at)} {out} {in_}\n"
         )
 
     def _sweep(self, now: float) -> None:
@@ -299,21 +302,19 @@ class RadiusLoad:
             if len(port.free) == SLOTS:
                 continue
             again: dict[int, list[int]] = {}
-            for identifier in range(SLOTS):
-                if not port.outstanding[identifier]:
+            for identifier, sent in enumerate(port.waiting):
+                if sent is None:
                     continue
-                tries = port.tries[identifier]
-                due = port.sent_at[identifier] + (tries + 1) * self.retransmit_seconds
-                if now < due:
+                if now < sent.at + (sent.tries + 1) * self.retransmit_seconds:
                     continue
-                if tries == self.retransmissions:
-                    port.outstanding[identifier] = False
+                if sent.tries == self.retransmissions:
+                    port.waiting[identifier] = None
                     port.free.append(identifier)
                     self._outstanding -= 1
                     self._lost += 1
                     continue
-                port.tries[identifier] = tries + 1
-                again.setdefault(port.octets[identifier], []).append(identifier)
+                port.waiting[identifier] = sent._replace(tries=sent.tries + 1)
+                again.setdefault(sent.octets, []).append(identifier)
             for octets, identifiers in again.items():
                 port.source.send(identifiers, octets)
                 self._retransmitted += len(identifiers)

@@ -12,18 +12,21 @@ class Latency:
     """A histogram of response times with buckets of 10 microseconds up to 5 s.
 
     A list of counts adds a reply in a tenth of a microsecond and does not grow however
-    long the load runs. Readers of `counts` may add to it directly: bucket 100,000 for
-    each second.
+    long the load runs. Who has many of one time may add them to `counts` directly, in
+    its `bucket`.
     """
-
-    per_second = 1 / _BUCKET_SECONDS
 
     def __init__(self) -> None:
         self.counts = [0] * (_BUCKETS + 1)
 
     def add(self, seconds: float) -> None:
         """Count one response time."""
-        self.counts[min(int(seconds / _BUCKET_SECONDS), _BUCKETS)] += 1
+        self.counts[self.bucket(seconds)] += 1
+
+    @staticmethod
+    def bucket(seconds: float) -> int:
+        """The place of a response time in `counts`."""
+        return min(int(seconds / _BUCKET_SECONDS), _BUCKETS)
 
     def quantile(self, share: float) -> float:
         """Seconds within which this share of the replies came; 0 when there are none.

@@ -3,9 +3,9 @@
 A load generator that is slower than the server measures itself. One `struct` call
 writes a whole packet in place: everything that is the same for all sessions of a pass
 (status, time, the gateway) is one block of bytes made once a pass, everything that is
-the same for all packets is in the format, and what is left is the session's number and
-its counters. The shared secret lies behind each packet in its slot, so that the one
-MD5 of RFC 2866 section 3 needs no copy.
+the same for all packets of a session is one that is kept, and what is left are its
+counters. The shared secret lies behind each packet in its slot, so that the one MD5 of
+RFC 2866 section 3 needs no copy.
 
 Counters are a function of session and round alone: whoever knows which packets were
 acknowledged can say what the sessions and usage in the server must be.
@@ -25,7 +25,7 @@ try:
 except ImportError:  # a Python built without it
     from hashlib import md5
 
-__all__ = ["SLOTS", "SLOT_BYTES", "AccountingPackets", "Pass", "Status", "md5"]
+__all__ = ["SLOTS", "SLOT_BYTES", "AccountingPackets", "Pass", "Status"]
 
 SLOTS = 256
 """Identifiers of one source port (RFC 2865 section 3: one octet)."""
@@ -35,11 +35,18 @@ SLOT_BYTES = 512
 _HOME = b"@aurora.example"
 _GATEWAY = b"bng1.harbour.example"
 _SHARED_OCTETS = 75
-_SESSION = (
-    f">BBH16s {_SHARED_OCTETS}s 7s {len(_HOME) + 6}s 8s2sI 6s8s 11s7s 11s7s 25s7s"
-)
+_SESSION = struct.Struct(f">7s {len(_HOME) + 6}s 8s2sI 6s8s 11s7s 11s7s 25s7s")
+_PACKET = f">BBH16s {_SHARED_OCTETS}s {_SESSION.size}s"
 _COUNTERS = "2sI 2sI 2sI 2sI 2sI 2sI"
+_put_authenticator = struct.Struct("16s").pack_into
 _ZERO = bytes(16)
+_SESSIONS_KEPT = 100_000
+"""Sessions whose attributes are kept, of 150 octets each."""
+_PACKETS_LEAST = 1_000_000
+"""Packets that a subscriber receives in a round, and for five it sends one; each
+session has up to 65,535 more."""
+_RECEIVED_OCTETS, _SENT_OCTETS = 1000, 100
+"""Octets for each packet received: 1,000 of its own, a fifth of 500 sent."""
 _SEVEN_DAYS = 7 * 86400
 
 
@@ -90,13 +97,18 @@ class AccountingPackets:
         self._nas = ipaddress.IPv4Address(nas_address).packed
         self._addresses = int(ipaddress.IPv4Address("100.64.0.0"))
         behind = f"{len(secret)}s"
-        self._start = struct.Struct(_SESSION + behind)
-        self._update = struct.Struct(_SESSION + _COUNTERS + behind)
-        self._stop = struct.Struct(_SESSION + _COUNTERS + "6s" + behind)
+        self._formats = {
+            Status.START: struct.Struct(_PACKET + behind),
+            Status.INTERIM: struct.Struct(_PACKET + _COUNTERS + behind),
+            Status.STOP: struct.Struct(f"{_PACKET}{_COUNTERS}{6 + len(secret)}s"),
+        }
+        self._sessions: dict[int, bytes] = {}
+        self._pass = Pass(Status.START, 0)
+        self._of_pass = self._shared(self._pass)
 
     def length(self, status: Status) -> int:
         """Octets of a packet of this status; the same for every session."""
-        return self._format(status).size - len(self.secret)
+        return self._formats[status].size - len(self.secret)
 
     def session_id(self, session: int) -> str:
         """The Acct-Session-Id of the session of this number."""
@@ -112,19 +124,8 @@ class AccountingPackets:
         From the gateway's side: input is what the subscriber sent. About 14 Mbit/s at
         ten minutes a round, so that 32 bits overflow every fifth round.
         """
-        spread = session & 0xFFFF
-        return round_ * (100_000_000 + 100 * spread), round_ * (
-            1_000_000_000 + 1000 * spread
-        )
-
-    def _format(self, status: Status) -> struct.Struct:
-        match status:
-            case Status.START:
-                return self._start
-            case Status.INTERIM:
-                return self._update
-            case Status.STOP:
-                return self._stop
+        packets = round_ * (_PACKETS_LEAST + (session & 0xFFFF))
+        return packets * _SENT_OCTETS, packets * _RECEIVED_OCTETS
 
     def _shared(self, at: Pass) -> bytes:
         """The attributes that all packets of a pass have in common."""
@@ -146,6 +147,22 @@ class AccountingPackets:
             )
         )
 
+    def _session(self, session: int) -> bytes:
+        """The attributes that all packets of a session have in common, from the number
+        in its User-Name on."""
+        digits, hexits = b"%07d" % session, b"%08x" % session
+        attributes = _SESSION.pack(
+            *(digits, _HOME + b"\x2c\x0e" + self.run, hexits),
+            *(b"\x08\x06", self._addresses + (session & 0x3FFFFF)),
+            *(b"\x1f\x0e0200", hexits, b"\x19\x12home-500:", digits),
+            *(b"\x57\x12ge-0/0/1:", digits),
+            *(b"\x1a\x20\x00\x00\x0d\xe9\x01\x1aharbour ge-0/0/1:", digits),
+        )
+        if len(self._sessions) >= _SESSIONS_KEPT:
+            self._sessions.clear()
+        self._sessions[session] = attributes
+        return attributes
+
     def write(
         self,
         slots: Slots,
@@ -157,51 +174,50 @@ class AccountingPackets:
 
         One packet for each identifier, each with its Request Authenticator.
         """
-        form = self._format(at.status)
-        pack_into = form.pack_into
-        length = self.length(at.status)
-        buffer, authenticators = slots.buffer, slots.authenticators
-        hashed = slots.views(form.size)
-        shared = self._shared(at)
-        addresses = self._addresses
-        home = _HOME + b"\x2c\x0e" + self.run
-        mac, class_, port = b"\x1f\x0e0200", b"\x19\x12home-500:", b"\x57\x12ge-0/0/1:"
-        line = b"\x1a\x20\x00\x00\x0d\xe9\x01\x1aharbour ge-0/0/1:"
+        form = self._formats[at.status]
+        pack_into, length = form.pack_into, form.size - len(self.secret)
+        buffer, hashed = slots.buffer, slots.views(form.size)
+        if at != self._pass:
+            self._pass, self._of_pass = at, self._shared(at)
+        shared, known = self._of_pass, self._sessions.get
         counted = at.status is not Status.START
-        behind: tuple[bytes, ...] = (self.secret,)
+        behind = self.secret
         if at.status is Status.STOP:
-            behind = (b"\x31\x06\x00\x00\x00\x01", self.secret)  # User-Request
+            behind = b"\x31\x06\x00\x00\x00\x01" + behind  # User-Request
         round_ = at.round
         for identifier in identifiers:
-            digits = b"%07d" % session
-            hexits = b"%08x" % session
-            address = addresses + (session & 0x3FFFFF)
+            own = known(session) or self._session(session)
             offset = identifier * SLOT_BYTES
-            # One call with every argument spelled out: a starred tuple costs a tenth
-            # of the whole generator.
+            # One call with every argument spelled out: a starred tuple costs more than
+            # the arithmetic.
             # fmt: off
             if counted:
-                spread = session & 0xFFFF
-                sent = round_ * (100_000_000 + 100 * spread)
-                received = round_ * (1_000_000_000 + 1000 * spread)
+                packets = round_ * (_PACKETS_LEAST + (session & 0xFFFF))
+                sent, received = packets * _SENT_OCTETS, packets * _RECEIVED_OCTETS
                 pack_into(
-                    buffer, offset, 4, identifier, length, _ZERO, shared, digits,
-                    home, hexits, b"\x08\x06", address, mac, hexits, class_, digits,
-                    port, digits, line, digits,
+                    buffer, offset, 4, identifier, length, _ZERO, shared, own,
                     b"\x2a\x06", sent & 0xFFFFFFFF, b"\x2b\x06", received & 0xFFFFFFFF,
                     b"\x34\x06", sent >> 32, b"\x35\x06", received >> 32,
-                    b"\x2f\x06", sent // 500 & 0xFFFFFFFF,
-                    b"\x30\x06", received // 1000 & 0xFFFFFFFF, *behind,
+                    b"\x2f\x06", packets // 5 & 0xFFFFFFFF,
+                    b"\x30\x06", packets & 0xFFFFFFFF, behind,
                 )
             else:
                 pack_into(
-                    buffer, offset, 4, identifier, length, _ZERO, shared, digits,
-                    home, hexits, b"\x08\x06", address, mac, hexits, class_, digits,
-                    port, digits, line, digits, *behind,
+                    buffer, offset, 4, identifier, length, _ZERO, shared, own, behind
                 )
             # fmt: on
-            authenticators[identifier][:] = md5(hashed[identifier]).digest()  # noqa: S324
+            signature = md5(hashed[identifier]).digest()  # noqa: S324
+            _put_authenticator(buffer, offset + 4, signature)
             session += 1
+
+    def is_authentic(self, reply: bytes, slots: Slots) -> bool:
+        """Whether a reply of 20 octets or more is to the request in its slot.
+
+        RFC 2866 section 3: the MD5 of code, identifier, length, the request's
+        authenticator, attributes and secret.
+        """
+        parts = reply[:4], slots.authenticators[reply[1]], reply[20:], self.secret
+        return reply[4:20] == bytes(md5(b"".join(parts)).digest())  # noqa: S324
 
 
 class Slots:

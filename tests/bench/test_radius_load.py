@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import socket
+import sys
 import threading
 
 import pytest
 from pyrad import dictionary
 from pyrad.packet import AcctPacket
 
+from bench.load.datagrams import SourcePort
 from bench.load.latency import Latency
 from bench.load.packets import SLOTS, AccountingPackets, Pass, Slots, Status
 from bench.radius_load import RadiusLoad, passes
@@ -129,6 +131,98 @@ class Server:
         self.socket.sendto(b"", self.address)
         self._thread.join()
         self.socket.close()
+
+
+def arrived(at: socket.socket, count: int) -> list[bytes]:
+    """So many datagrams that came to a socket."""
+    at.settimeout(10)
+    return [at.recv(4096) for _ in range(count)]
+
+
+_NO_CHECKSUMS = 11  # SO_NO_CHECK
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("count", [1, 2, 64, 65, 130])
+def test_what_leaves_together_arrives_one_by_one(count: int, together: bool) -> None:
+    """udp(7), UDP_SEGMENT: the server gets the octets of each slot as a datagram, and
+    the same ones where the kernel refuses to take many as one: it does when it may add
+    no checksums."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        packets = AccountingPackets(secret=SECRET)
+        port = SourcePort("127.0.0.1", server.getsockname())
+        if not together:
+            port.socket.setsockopt(socket.SOL_SOCKET, _NO_CHECKSUMS, 1)
+        identifiers = [*range(250, 256), *range(250)][:count]
+        for status in Status:
+            packets.write(port.slots, identifiers, 1, Pass(status, 1))
+            port.send(identifiers, packets.length(status))
+            expected = [port.slots.packet(identifier) for identifier in identifiers]
+
+            assert expected == arrived(server, count)
+        assert port.together == together
+        port.close()
+
+
+def test_replies_that_came_together_are_told_apart() -> None:
+    """udp(7), UDP_GRO: of the replies that the kernel put together each is counted, and
+    the last of them may be shorter; others come by themselves."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        port = SourcePort("127.0.0.1", server.getsockname())
+        client = port.socket.getsockname()
+        control = [(socket.IPPROTO_UDP, 103, (20).to_bytes(2, sys.byteorder))]
+        replies = [bytes((5, identifier)) * 10 for identifier in range(64)]
+        server.sendmsg([*replies, b"short"], control, 0, client)
+        server.sendto(b"single", client)
+        server.sendto(b"", client)
+
+        assert [
+            (b"".join(replies), 20),
+            (b"short", 5),
+            (b"single", 6),
+            (b"", 0),
+        ] == port.receive()
+        assert [] == port.receive()
+        port.close()
+
+
+def test_only_responses_acknowledge() -> None:
+    """RFC 2866 section 3: another code, a short datagram, an empty one and a reply to
+    nothing are counted as what they are, among good replies that came with them."""
+    packets = AccountingPackets(secret=SECRET)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(10)
+
+        def serve() -> None:
+            requests, peer = [], None
+            for _ in range(4):
+                octets, peer = server.recvfrom(4096)
+                requests.append(
+                    AcctPacket(
+                        secret=SECRET, dict=dictionary.Dictionary(), packet=octets
+                    )
+                )
+            replies = [request.CreateReply().ReplyPacket() for request in requests]
+            wrong = bytes((3,)) + replies[2][1:]
+            control = [(socket.IPPROTO_UDP, 103, (20).to_bytes(2, sys.byteorder))]
+            server.sendto(b"", peer)
+            together = [replies[0], wrong, replies[1], replies[0], replies[3], b"\x05"]
+            server.sendmsg(together, control, 0, peer)
+            server.sendto(replies[2], peer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with RadiusLoad(
+            server.getsockname(), packets, sessions=4, sources=1, retransmit_seconds=30
+        ) as load:
+            result = load.run(passes(["starts"]))
+        thread.join()
+
+    assert (4, 4) == (result.sent, result.acknowledged)
+    assert (3, 1, 0) == (result.unverified, result.unexpected, result.retransmissions)
 
 
 def test_every_request_is_acknowledged_and_logged() -> None:
