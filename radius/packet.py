@@ -155,10 +155,8 @@ def _walk_notable(packet: bytes) -> Notable | Malformed:
 
 def is_request_authentic(packet: bytes, secret: bytes) -> bool:
     """Say whether an accounting or CoA request was signed with this secret."""
-    return hmac.compare_digest(
-        md5(packet[:4] + _ZERO_AUTHENTICATOR + packet[20:] + secret).digest(),
-        packet[4:20],
-    )
+    signed = packet[:4], _ZERO_AUTHENTICATOR, packet[20:], secret
+    return hmac.compare_digest(md5(b"".join(signed)).digest(), packet[4:20])
 
 
 _INNER, _OUTER = (bytes(octet ^ pad for octet in range(256)) for pad in (0x36, 0x5C))

@@ -26,6 +26,7 @@ from radius.accounting import (
     read_report,
     report_of,
 )
+from radius.request_layouts import form_mask
 
 _LAYOUTS = 8
 """Layouts of one packet length: names of other lengths can make up for one another."""
@@ -42,12 +43,11 @@ class _Layout:
     __slots__ = ("expected", "mask", "numbers", "pick", "standing")
 
     def __init__(self, like: bytes) -> None:
-        mask, numbers, standing = bytearray(len(like)), ["!20x"], ["!20x"]
+        numbers, standing = ["!20x"], ["!20x"]
         run = 0
         found: dict[int, int] = {}
         values = 0
-        for kind, place, length in _attributes(like):
-            mask[place] = mask[place + 1] = 0xFF
+        for kind, length in _attributes(like):
             value = "I" if length == 6 else ""
             if kind == SESSION_ID:
                 value = f"{length - 2}s"
@@ -62,7 +62,7 @@ class _Layout:
             else:
                 standing.append(f"{run}s{length}x" if run else f"{length}x")
                 run = 0
-        self.mask = int.from_bytes(mask)
+        self.mask = int.from_bytes(form_mask(like))
         self.expected = int.from_bytes(like) & self.mask
         self.numbers = struct.Struct("".join(numbers)).unpack
         standing.append(f"{run}s")
@@ -71,11 +71,11 @@ class _Layout:
         self.pick = itemgetter(*(found.get(kind, values) for kind in _FIELDS))
 
 
-def _attributes(packet: bytes) -> Iterator[tuple[int, int, int]]:
+def _attributes(packet: bytes) -> Iterator[tuple[int, int]]:
     place = 20
     while place < len(packet):
         length = packet[place + 1]
-        yield packet[place], place, length
+        yield packet[place], length
         place += length
 
 

@@ -2,9 +2,10 @@
 
 Nothing is answered before the journal has it (RFC 2866 section 2), and what cannot be
 recorded is met with silence and a counter, so that the NAS tries again or turns to
-another server. A datagram costs a dictionary look-up, a walk over its lengths, one MD5
-to verify, a look into the duplicates, its share of a group commit, and one MD5 to
-answer; nothing else of it is decoded here.
+another server. A datagram costs a dictionary look-up, a comparison of its types and
+lengths with known ones, or a walk over them, one MD5 to verify, a look into the
+duplicates, its share of a group commit, and one MD5 to answer; nothing else of it is
+decoded here.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from radius.access_reply import access_reply
 from radius.access_server import AccessServer
 from radius.asked import Asked, WayOut
 from radius.duplicates import Duplicates
-from radius.nas import NasClient, NasTable
+from radius.nas import NasTable
 from radius.outcomes import Drop, Sighting, Statistics
 from radius.overload import kept_from
 from radius.packet import (
+    NOTHING_NOTABLE,
     Code,
     Malformed,
     Notable,
@@ -30,9 +32,8 @@ from radius.packet import (
     trim,
     walk,
 )
-
-_SOURCES = 65536
-"""Senders remembered, by address and port; a NAS uses a handful of ports."""
+from radius.request_layouts import RequestLayouts
+from radius.sources import Source, Sources
 
 _READS = 8
 """Receive calls in a row before the loop has its turn: 512 datagrams, about 6 ms."""
@@ -83,26 +84,6 @@ class Commits(Protocol):
         """Make a block durable and tell how it ended."""
 
 
-class _Source:
-    """A known sender: its NAS, and what precedes its packets in the journal."""
-
-    __slots__ = ("client", "name", "origin", "secret")
-
-    def __init__(self, client: NasClient, origin: bytes) -> None:
-        self.client = client
-        self.name = client.name
-        self.origin = origin
-        self.secret = client.secrets[0]
-
-
-def _signing_secret(source: _Source, packet: bytes, place: int) -> bytes | None:
-    """Give the live secret that a Message-Authenticator was made with, if any was."""
-    for secret in (source.secret, *source.client.secrets):
-        if is_message_authentic(packet, place, secret):
-            return secret
-    return None
-
-
 class _Listener:
     """A socket with what belongs to it alone."""
 
@@ -141,17 +122,16 @@ class RadiusServer:
         statistics: Statistics | None = None,
     ) -> None:
         self._access = access
-        self._table = table
+        self._sources = Sources(
+            table, address_of=address_of, origin_of=origin_of, on_unknown=on_unknown
+        )
         self._commits = commits
-        self._address_of = address_of
-        self._origin_of = origin_of
         self._monotonic = monotonic
         self._time_ns = time_ns
         self._duplicate_seconds = duplicate_seconds
         self._queue_records = queue_records
         self._status_server_per_second = status_server_per_second
-        self._on_unknown = on_unknown
-        self._sources: dict[bytes, _Source] = {}
+        self._layouts = RequestLayouts()
         self._listeners: list[_Listener] = []
         self._status_second = 0
         self._status_counts: Counter[str] = Counter()
@@ -173,8 +153,7 @@ class RadiusServer:
 
     def change_table(self, table: NasTable) -> None:
         """Serve a changed set of NAS from the next datagram on."""
-        self._table = table
-        self._sources.clear()
+        self._sources.change_table(table)
 
     def _readable(self, listener: _Listener) -> bool:
         listener.duplicates.turn(self._monotonic())
@@ -196,32 +175,33 @@ class RadiusServer:
 
     def _take(self, listener: _Listener, datagrams: Sequence[Received]) -> None:
         """Decide about each datagram; what is new goes into the block."""
-        sources, duplicates, taken = self._sources, listener.duplicates, self._taken
+        sources, layouts, taken = self._sources.known, self._layouts, self._taken
         block, replies, keys = self._block, listener.replies, listener.keys
-        young, batch_number, watch = duplicates.young, self._batch, self.watch
+        duplicates, batch_number, watch = listener.duplicates, self._batch, self.watch
         accounting = Code.ACCOUNTING_REQUEST in listener.codes
         room, reserve = self._queue_records - self.queued, self._queue_records // 4
+        ample = room - len(datagrams) > reserve
         if not self.queued:
             self._received_at_ns = self._time_ns()
         before = len(replies)
         for octets, address, local in datagrams:
-            source = sources.get(address) or self._find(address)
+            source = sources.get(address) or self._sources.find(address)
             if source is None:
                 self._drop(Drop.UNKNOWN_SOURCE, octets, address, "")
                 continue
-            packet = trim(octets)
-            notable = walk(packet) if type(packet) is bytes else packet
-            if type(notable) is Malformed:
-                self._malformed(notable, octets, address, source)
-                continue
-            assert isinstance(packet, bytes)
-            assert isinstance(notable, Notable)
-            if packet[0] != 4 or not accounting:
-                self._serve_other(listener, packet, notable, address, local, source)
-                continue
+            if known := accounting and layouts.hold(octets):
+                packet, notable = octets, NOTHING_NOTABLE
+            else:
+                checked = self._check(octets, address, source)
+                if checked is None:
+                    continue
+                packet, notable = checked
+                if packet[0] != 4 or not accounting:
+                    self._serve_other(listener, packet, notable, address, local, source)
+                    continue
             secret = source.secret
             if not is_request_authentic(packet, secret):
-                secret = self._other_secret(source, packet)
+                secret = source.other_secret(packet)
                 if not secret:
                     self._drop(Drop.AUTHENTICATOR, packet, address, source.name)
                     continue
@@ -229,6 +209,8 @@ class RadiusServer:
             if place and not is_message_authentic(packet, place, secret):
                 self._drop(Drop.MESSAGE_AUTHENTICATOR, packet, address, source.name)
                 continue
+            if not known:
+                layouts.learn(packet, notable)
             reply = accounting_response(packet, secret, notable.proxy_states)
             key = address + packet[4:20]
             batch = duplicates.known(key)
@@ -236,11 +218,12 @@ class RadiusServer:
                 again = (reply, address, local)
                 self._duplicate(listener, batch, again, packet, source)
                 continue
-            left = room - (len(replies) - before)
-            if left <= reserve and left <= kept_from(packet, self._queue_records):
-                self._drop(Drop.QUEUE_FULL, packet, address, source.name)
-                continue
-            young[key] = batch_number
+            if not ample:
+                left = room - (len(replies) - before)
+                if left <= reserve and left <= kept_from(packet, self._queue_records):
+                    self._drop(Drop.QUEUE_FULL, packet, address, source.name)
+                    continue
+            duplicates.young[key] = batch_number
             keys.append(key)
             block += (source.origin, packet)
             replies.append((reply, address, local))
@@ -250,25 +233,19 @@ class RadiusServer:
                 watch(Sighting(packet, address, name, "journaled"))
         self.queued += len(replies) - before
 
-    def _find(self, address: bytes) -> _Source | None:
-        text = self._address_of(address)
-        client = self._table.find(text)
-        if client is None:
-            self._on_unknown(text)
+    def _check(
+        self, octets: bytes, address: bytes, source: Source
+    ) -> tuple[bytes, Notable] | None:
+        """Give the packet in a datagram and what a walk found, if it is one."""
+        packet = trim(octets)
+        notable = walk(packet) if type(packet) is bytes else packet
+        if type(notable) is Malformed:
+            self.statistics.malformed[source.name, notable] += 1
+            self._see(octets, address, source.name, notable)
             return None
-        if len(self._sources) >= _SOURCES:
-            self._sources.clear()
-        source = _Source(client, self._origin_of(address, client.name))
-        self._sources[address] = source
-        return source
-
-    def _other_secret(self, source: _Source, packet: bytes) -> bytes:
-        """Give the other live secret when it fits, and try it first from now on."""
-        for secret in source.client.secrets:
-            if secret != source.secret and is_request_authentic(packet, secret):
-                source.secret = secret
-                return secret
-        return b""
+        assert isinstance(packet, bytes)
+        assert isinstance(notable, Notable)
+        return packet, notable
 
     def _duplicate(
         self,
@@ -276,7 +253,7 @@ class RadiusServer:
         batch: int,
         again: Reply,
         packet: bytes,
-        source: _Source,
+        source: Source,
     ) -> None:
         """Answer a retransmission of what is durable; leave what is under way alone."""
         self.statistics.duplicates[source.name] += 1
@@ -294,7 +271,7 @@ class RadiusServer:
         notable: Notable,
         address: bytes,
         local: bytes,
-        source: _Source,
+        source: Source,
     ) -> None:
         """Answer access and Status-Server; drop what the port does not take."""
         name, code = source.name, packet[0]
@@ -303,7 +280,7 @@ class RadiusServer:
             self._drop(Drop.CODE, packet, address, name)
             return
         place = notable.message_authenticator
-        secret = _signing_secret(source, packet, place) if place else source.secret
+        secret = source.signed_with(packet, place) if place else source.secret
         if secret is None:
             self._drop(Drop.MESSAGE_AUTHENTICATOR, packet, address, name)
         elif access is not None:
@@ -348,12 +325,6 @@ class RadiusServer:
     def _drop(self, reason: Drop, octets: bytes, address: bytes, nas: str) -> None:
         self.statistics.dropped[nas, reason] += 1
         self._see(octets, address, nas, reason)
-
-    def _malformed(
-        self, reason: Malformed, octets: bytes, address: bytes, source: _Source
-    ) -> None:
-        self.statistics.malformed[source.name, reason] += 1
-        self._see(octets, address, source.name, reason)
 
     def _see(self, octets: bytes, address: bytes, nas: str, outcome: str) -> None:
         if self.watch is not None:

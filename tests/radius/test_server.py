@@ -249,6 +249,34 @@ def test_a_good_message_authenticator_on_accounting_is_taken(site: Site) -> None
     assert 1 == len(site.ask(request))
 
 
+def test_a_known_layout_changes_no_answer_rfc_2866_section_3(site: Site) -> None:
+    """When packets like it are known, a packet is still verified, known again, cut to
+    its length, and refused where it is not what the port takes."""
+    known = [packet(acct_session_id=f"{number:02}") for number in range(20)]
+    assert 20 == len(site.ask(*known))
+    assert site.server._layouts.hold(known[0])
+    forged = packet(acct_session_id="20", secret=b"somebody else's")
+    old = packet(acct_session_id="21", secret=OLD_SECRET)
+    padded = packet(acct_session_id="22")
+    client = site.client()
+    client.sendto(packet(acct_session_id="23"), site.authentication)
+    site.serve_authentication()
+
+    answers = site.ask(known[0], forged, old, padded + b"\0", padded[:-1])
+
+    assert [
+        accounting_response(known[0], SECRET, b""),
+        accounting_response(old, OLD_SECRET, b""),
+        accounting_response(padded, SECRET, b""),
+    ] == answers
+    assert [*known, known[0], old, padded] == site.journaled()
+    assert [] == received(client)
+    assert {("bng1", Drop.AUTHENTICATOR): 1, ("bng1", Drop.CODE): 1} == dict(
+        site.server.statistics.dropped
+    )
+    assert {("bng1", "truncated"): 1} == dict(site.server.statistics.malformed)
+
+
 def test_malformed_datagrams_are_counted_by_reason(site: Site) -> None:
     """RFC 2865 section 1.2: every silent discard has its counter."""
     assert [] == site.ask(b"", b"\x04", packet()[:-1], packet())[1:]
