@@ -129,6 +129,15 @@ _LENGTHS = [struct.Struct("=" + _LENGTH * count) for count in range(BATCH + 1)]
 """Reads the lengths of as many datagrams; most calls bring a few."""
 
 
+def _pieces(row: bytes, count: int, size: int) -> list[bytes]:
+    """Cut a row; those that are alike, as of one sender, are one object, which hashes
+    once and is equal to itself at once."""
+    first = row[:size]
+    if row[: count * size] == first * count:
+        return [first] * count
+    return [row[at : at + size] for at in range(0, count * size, size)]
+
+
 class DatagramSocket:
     """A bound, non-blocking UDP socket that receives and answers in batches.
 
@@ -172,11 +181,10 @@ class DatagramSocket:
             data[o : o + n].tobytes()
             for o, n in zip(self._starts, lengths, strict=False)
         ]
-        sources = [names[p : p + size] for p in range(0, count * size, size)]
+        sources = _pieces(names, count, size)
         if not self._wildcard:
             return list(zip(octets, sources, repeat(b""), strict=False))
-        controls, each = bytes(vector.controls), _CONTROL_OCTETS
-        locals_ = [controls[c : c + each] for c in range(0, count * each, each)]
+        locals_ = _pieces(bytes(vector.controls), count, _CONTROL_OCTETS)
         return list(zip(octets, sources, locals_, strict=True))
 
     def send(self, replies: list[tuple[bytes, bytes, bytes]]) -> int:
@@ -198,8 +206,12 @@ class DatagramSocket:
         """Send those of one size to one place together; give the others, and how many
         have left."""
         alike: dict[tuple[bytes, bytes, int], list[bytes]] = {}
+        latest, group = None, []
         for octets, source, local in replies:
-            alike.setdefault((source, local, len(octets)), []).append(octets)
+            kind = source, local, len(octets)
+            if kind != latest:  # who sends, sends several in a row
+                latest, group = kind, alike.setdefault(kind, [])
+            group.append(octets)
         if len(alike) == len(replies):
             return replies, 0
         others, sent = [], 0
@@ -225,7 +237,7 @@ class DatagramSocket:
             pktinfo = self._reply_controls.get(local) or self._reply_control(local)
             control.append((socket.IPPROTO_IP, _IP_PKTINFO, pktinfo[_PKTINFO]))
         try:
-            self.sock.sendmsg(octets, control, 0, address_of(source))
+            self.sock.sendmsg([b"".join(octets)], control, 0, address_of(source))
         except OSError as error:
             if error.errno not in _NOTHING_NOW:
                 self._segmentation.refuse(address)

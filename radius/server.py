@@ -205,16 +205,15 @@ class RadiusServer:
                 if not secret:
                     self._drop(Drop.AUTHENTICATOR, packet, address, source.name)
                     continue
-            place = notable.message_authenticator
-            if place and not is_message_authentic(packet, place, secret):
-                self._drop(Drop.MESSAGE_AUTHENTICATOR, packet, address, source.name)
-                continue
             if not known:
+                place = notable.message_authenticator
+                if place and not is_message_authentic(packet, place, secret):
+                    self._drop(Drop.MESSAGE_AUTHENTICATOR, packet, address, source.name)
+                    continue
                 layouts.learn(packet, notable)
             reply = accounting_response(packet, secret, notable.proxy_states)
             key = address + packet[4:20]
-            batch = duplicates.known(key)
-            if batch is not None:
+            if (batch := duplicates.known(key)) is not None:
                 again = (reply, address, local)
                 self._duplicate(listener, batch, again, packet, source)
                 continue

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from daemon.datagrams import DatagramSocket
+from daemon.datagrams import DatagramSocket, address_of, arrived_at
 from daemon.segmentation import Segmentation
 
 
@@ -42,6 +42,27 @@ def asked(server: DatagramSocket, count: int) -> list[tuple[bytes, bytes, bytes]
     came = server.receive()
     assert len(came) == count
     return came
+
+
+@pytest.mark.parametrize(
+    "order", [[0], [0, 0, 0], [0, 0, 1], [1, 0, 0, 0], [2, 2], [0, 1, 2, 2, 1, 0]]
+)
+def test_each_datagram_comes_with_its_sender_and_where_it_arrived(
+    server: DatagramSocket, clients: list[socket.socket], order: list[int]
+) -> None:
+    """Of one sender or of several, in whatever order they came, and after others."""
+    asked(server, 3)
+    for number, who in enumerate(order):
+        clients[who].send(bytes((number, who)))
+    came = asked(server, len(order))
+    for (octets, source, local), (number, who) in zip(
+        came, enumerate(order), strict=True
+    ):
+        assert bytes((number, who)) == octets
+        assert clients[who].getsockname() == address_of(source)
+        if server.local[0] == "0.0.0.0":
+            address = socket.inet_aton(clients[who].getpeername()[0])
+            assert address == arrived_at(local)
 
 
 def test_many_of_one_size_come_one_by_one(
