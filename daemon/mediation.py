@@ -135,15 +135,12 @@ class Mediation:
         """
         reports = self._reports(position, blocks)
         sessions = self._load(reports)
-        apply, known, decisions = self._mediator.apply, self.nas_of, self.decisions
-        first = position
-        for report, session in zip(reports, sessions, strict=True):
-            usage = apply(report, known(report.nas), session)
-            if decisions is not None:
-                decisions.append((position, report, usage))
-            position += 1
+        usage = self._mediator.apply_all(reports, sessions, self.nas_of)
+        if self.decisions is not None:
+            self.decisions += zip(count(position), reports, usage)
         received_at = blocks[-1].received_at_ns // 1_000_000_000
-        return self._batch(journal, position, position - first, received_at)
+        records = len(reports)
+        return self._batch(journal, position + records, records, received_at)
 
     def sweep(self, now: int, after_id: int, limit: int) -> tuple[Mediated, int | None]:
         """Judge the next ``limit`` silent sessions behind ``after_id``.

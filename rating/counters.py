@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import struct
 from enum import StrEnum
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -38,6 +39,11 @@ _POINT = struct.Struct("<I4Q")
 _BASE_AND_POINT = struct.Struct("<I8QI4Q")
 _LONGEST = _BASE.size + _POINTS * _POINT.size
 _NOTHING = _BASE.pack(0, *(0,) * 8)
+_SECOND = struct.calcsize("<I")
+_SHOWN = _POINT.size - _SECOND
+_KEPT = _LONGEST - _BASE_AND_POINT.size
+_OLDEST = struct.Struct(f"<{_BASE.size}x {_SECOND}s {_SHOWN}s {_KEPT}s")
+_MOVED_ON = struct.Struct(f"<{_SECOND}s {_SHOWN}s {_SHOWN}s {_KEPT}s I4Q")
 
 
 class Derived(StrEnum):
@@ -95,6 +101,40 @@ START = Counters(_ZEROS, _ZEROS, 0, _NOTHING)
 
 Step = tuple[Counters, Totals, Derived]
 """The counters after a report, what it added, and how that was derived."""
+
+
+# Half the time of the class's own way.
+_new_counters = partial(tuple.__new__, Counters)
+
+
+def rise(counters: Counters, at: int, values: Values) -> tuple[Counters, Totals] | None:
+    """Do as ``advance`` does with the report that nearly every one is, and give None
+    for any other: all counters are there, behind all points, and none ever fell.
+
+    Only where each kept point rose, from a base that did, are totals and raw one tuple.
+    So the oldest point is what the base becomes, and its octets need not be read.
+    """
+    totals, raw, last, points = counters
+    a, b, c, d = values
+    if (
+        totals is not raw
+        or at <= last
+        or a is None
+        or b is None
+        or c is None
+        or d is None
+    ):
+        return None
+    e, f, g, h = totals
+    if a < e or b < f or c < g or d < h:
+        return None
+    if len(points) < _LONGEST:
+        points += _POINT.pack(at, a, b, c, d)
+    else:
+        second, shown, kept = _OLDEST.unpack(points)
+        points = _MOVED_ON.pack(second, shown, shown, kept, at, a, b, c, d)
+    now = _new_counters((values, values, at, points))
+    return now, (a - e, b - f, c - g, d - h)
 
 
 def advance(counters: Counters, at: int, values: Values, rule: WrapRule) -> Step:

@@ -14,11 +14,13 @@ it: it is kept, and must not be loaded.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import NamedTuple
 
 from radius.accounting import Description, Refused, Report, Status, describe
+from rating.interim_update import go_on
+from rating.joined_usage import JoinedUsage
 from rating.session import (
     Closed,
     Fit,
@@ -41,7 +43,7 @@ _CAUSES = {Status.ACCOUNTING_ON: 11, Status.ACCOUNTING_OFF: 7}
 
 _NAMES: dict[int | None, str] = {int(s): s.name.lower() for s in Status}
 _OTHER = "other"
-_INTERIM_UPDATE, _OPEN = Status.INTERIM_UPDATE, State.OPEN
+_INTERIM_UPDATE, _OPEN = int(Status.INTERIM_UPDATE), State.OPEN
 
 Key = tuple[str, str]
 """A NAS's name and an Acct-Session-Id."""
@@ -76,17 +78,13 @@ class Mediator:
         self, *, next_session_id: int, join_seconds: int, sessions_kept: int
     ) -> None:
         self._next_session_id = next_session_id
-        self._join_seconds = join_seconds
         self._kept = sessions_kept
         self._sessions: dict[Key, Session | None] = {}
         self._begun: dict[int, Session] = {}
         self._described: dict[int, Session] = {}
-        self._counted: dict[int, Session] = {}
+        self._counted: list[Session] = []
         self._moved: set[int] = set()
-        self._usage: list[Usage] = []
-        self._joined: list[int] = []
-        self._used: list[Session] = []
-        self._open_usage: dict[int, int] = {}
+        self._usage = JoinedUsage(join_seconds)
         self._live: dict[str, list[Key]] = {}
         self._number = 1
         self._written = 0
@@ -134,6 +132,37 @@ class Mediator:
         """Take the keys of the live sessions of a NAS; they are adopted already."""
         self._live[nas] = list(keys)
 
+    def apply_all(
+        self,
+        reports: Sequence[Report | Refused],
+        sessions: Sequence[Session | None],
+        nas_of: Callable[[str], Nas],
+    ) -> list[Usage | None]:
+        """Apply reports in their order, each as ``apply`` does; ``sessions`` are those
+        that are certain."""
+        number, counted, add_first = self._number, self._counted, self._usage.add_first
+        added: list[Usage | None] = []
+        append, went_on = added.append, 0
+        for report, session in zip(reports, sessions, strict=True):
+            if (
+                session is None
+                or type(report) is not Report
+                or (usage := go_on(session, report)) is None
+            ):
+                append(self.apply(report, nas_of(report.nas), session))
+                continue
+            append(usage)
+            went_on += 1
+            if session.batch == number:
+                self._usage.add(usage, session)
+            else:  # the batch's first of this session
+                session.batch = number
+                counted.append(session)
+                add_first(usage, session)
+        if went_on:
+            self.outcomes[_INTERIM_UPDATE, True] += went_on
+        return added
+
     def apply(
         self, report: Report | Refused, nas: Nas, certain: Session | None = None
     ) -> Usage | None:
@@ -148,13 +177,10 @@ class Mediator:
             self.outcomes[status, True] += 1
             return None
         session = certain or self._session_of(report)
-        session.batch = self._number
-        number = session.id
+        self._touch(session)
         if status != _INTERIM_UPDATE or session.state is not _OPEN:
-            self._moved.add(number)
+            self._moved.add(session.id)
         usage = apply(session, report, nas)
-        if number not in self._begun:
-            self._counted[number] = session
         if certain is None:
             newest = self._sessions[report.nas, report.acct_session_id]
             if newest is not session and session.state is not State.CLOSED:
@@ -162,9 +188,15 @@ class Mediator:
         if usage is None:
             self.outcomes[status, status == Status.START] += 1
             return None
-        self._use(usage, session)
+        self._usage.add(usage, session)
         self.outcomes[status, True] += 1
         return usage
+
+    def _touch(self, session: Session) -> None:
+        """Note that the batch changes a session, which may be one that it began."""
+        if session.batch != self._number:
+            session.batch = self._number
+            self._counted.append(session)
 
     def _session_of(self, report: Report) -> Session:
         key = (report.nas, report.acct_session_id)
@@ -203,6 +235,7 @@ class Mediator:
     ) -> Session:
         session = begin(self._next_session_id, report, description)
         session.standing = standing
+        session.batch = self._number
         self._next_session_id += 1
         self._begun[session.id] = session
         if newest is None or session.started_at >= newest.started_at:
@@ -216,10 +249,8 @@ class Mediator:
 
     def _close(self, session: Session, by: Closed, cause: int | None) -> None:
         close(session, by, cause)
-        session.batch = self._number
+        self._touch(session)
         self._moved.add(session.id)
-        if session.id not in self._begun:
-            self._counted[session.id] = session
 
     def _restart(self, report: Report) -> None:
         """Close what a NAS forgot when it restarted: its own, started before."""
@@ -236,32 +267,11 @@ class Mediator:
             ):
                 self._close(session, Closed.NAS_REBOOT, _CAUSES[Status(report.status)])
 
-    def _use(self, usage: Usage, session: Session) -> None:
-        """Add a usage record, joined to the session's last one of this batch if both
-        were reported alike, touch, and stay short enough together."""
-        number = usage[0]
-        place = self._open_usage.get(number)
-        if place is not None:
-            last = self._usage[place]
-            if (
-                last.derived is usage.derived
-                and last.ended_at == usage.started_at
-                and usage.ended_at - last.started_at <= self._join_seconds
-            ):
-                self._usage[place] = _sum(last, usage)
-                self._joined[place] += 1
-                return
-        self._open_usage[number] = len(self._usage)
-        self._usage.append(usage)
-        self._joined.append(1)
-        self._used.append(session)
-
     def sweep(self, sessions: Iterable[Session], now: int, patience: Patience) -> None:
         """Judge sessions that have been silent; those in memory as memory has them."""
         for session in sessions:
             if silence(session, now, patience) and session.id not in self._begun:
-                session.batch = self._number
-                self._counted[session.id] = session
+                self._touch(session)
                 self._moved.add(session.id)
 
     def in_memory(self, session: Session) -> Session:
@@ -286,18 +296,20 @@ class Mediator:
     def changes(self) -> Changes:
         """Give what the batch changed."""
         moved: list[Session] = []
-        counted: list[Session] = []
-        for session in self._counted.values():
-            if session.id not in self._described:
-                (moved if session.id in self._moved else counted).append(session)
+        counted = self._counted
+        if self._moved or self._described:
+            counted = []
+            for session in self._counted:
+                if session.id not in self._described:
+                    (moved if session.id in self._moved else counted).append(session)
         return Changes(
             list(self._begun.values()),
             list(self._described.values()),
             moved,
             counted,
-            self._usage,
-            self._joined,
-            self._used,
+            self._usage.usage,
+            self._usage.joined,
+            self._usage.used,
             self._number,
         )
 
@@ -305,16 +317,16 @@ class Mediator:
         """Begin the next batch, when the rows of this one are made: they have what is
         known of their subscribers, which memory lets go of."""
         closed = []
-        for session in chain(self._begun.values(), self._counted.values()):
+        for session in chain(self._begun.values(), self._counted):
             session.description = None
             if session.state is State.CLOSED:
                 closed.append(session)
         self._closed.append((self._number, closed))
         self._number += 1
-        self._begun, self._described, self._counted = {}, {}, {}
+        self._begun, self._described, self._counted = {}, {}, []
         self._moved = set()
-        self._usage, self._joined, self._used = [], [], []
-        self._open_usage, self._live = {}, {}
+        self._live = {}
+        self._usage.clear()
 
     def written(self, number: int) -> None:
         """Let go of closed sessions, and of what memory may not hold, that the database
@@ -378,17 +390,3 @@ def _certain(session: Session, report: Report) -> bool:
         return False
     start = event_at - seconds
     return start < session.last_seen_at or abs(start - session.started_at) <= 2
-
-
-def _sum(one: Usage, other: Usage) -> Usage:
-    return Usage(
-        one.session_id,
-        one.started_at,
-        other.ended_at,
-        one.seconds + other.seconds,
-        one.input_octets + other.input_octets,
-        one.output_octets + other.output_octets,
-        one.input_packets + other.input_packets,
-        one.output_packets + other.output_packets,
-        one.derived,
-    )

@@ -299,7 +299,7 @@ def apply(session: Session, report: Report, nas: Nas) -> Usage | None:
 
 
 # Where the names would be looked up for each report.
-_START, _STOP = Status.START, Status.STOP
+_START, _STOP = int(Status.START), int(Status.STOP)
 _OPEN, _REPORTED = State.OPEN, Derived.REPORTED
 _new_usage = partial(tuple.__new__, Usage)
 

@@ -16,6 +16,7 @@ from rating.counters import (
     WrapRule,
     advance,
     restore,
+    rise,
 )
 
 WITH_GIGAWORDS = WrapRule(False, False, 10**10)
@@ -103,6 +104,51 @@ def test_wraps_of_a_32_bit_nas_survive_reordering_among_neighbours(
 
     assert tuple(true) == fold(shown, rule).totals
     assert tuple(true) == fold(reordered, rule).totals
+
+
+@given(
+    growing(largest_step=10**9),
+    st.lists(
+        st.tuples(st.integers(0, 20), st.integers(0, 700), st.integers(0, 3)),
+        max_size=3,
+    ),
+    st.sampled_from([1, 500]),
+    st.sampled_from([WITH_GIGAWORDS, UNKNOWN, NO_GIGAWORDS]),
+)
+def test_what_rises_is_folded_as_whatever_else_is(
+    points: list[Point],
+    fallen: list[tuple[int, int, int]],
+    clock: int,
+    rule: WrapRule,
+) -> None:
+    """The quick way gives what the general one gives, or leaves the report to it; and
+    they go on from each other. Some come late or in one second, and a counter falls."""
+    for place, earlier, counter in fallen:
+        at, values = points[place % len(points)]
+        shown = list(values)
+        shown[counter] = (shown[counter] or 0) // 2
+        points[place % len(points)] = max(0, at - earlier), four(shown)
+    counters = START
+    for at, values in [(at - at % clock, values) for at, values in points]:
+        for seen in (counters, restore(counters.points, rule)):
+            quick = rise(seen, at, values)
+            after, added, derived = advance(seen, at, values, rule)
+            if quick is not None:
+                assert (after, added, derived) == (*quick, Derived.REPORTED)
+        counters = after if quick is None else quick[0]
+
+
+@given(growing(largest_step=10**12))
+def test_what_always_rose_is_folded_the_quick_way(points: list[Point]) -> None:
+    """Also when it was loaded in between: it is what nearly every report is."""
+    counters = START
+    for at, values in points:
+        if None not in values:
+            step = rise(restore(counters.points, UNKNOWN), at, values)
+            assert step is not None
+            assert step == rise(counters, at, values)
+            counters = step[0]
+    assert counters.totals == points[-1][1]
 
 
 def octets(value: int | None) -> Values:

@@ -6,6 +6,7 @@ Packets are built and read by the real codec; only the database is left out.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -50,15 +51,23 @@ class Book:
         mediator.adopt(keys, sorted(loaded, key=lambda s: (s.started_at, s.id)))
         for nas, its_keys in live.items():
             mediator.adopt_live(nas, its_keys)
-        for report, session in zip(reports, certain, strict=True):
-            known = session and (session.nas, session.acct_session_id) not in keys
-            mediator.apply(report, NAS, session if known else None)
+        found = [
+            s if s is not None and (s.nas, s.acct_session_id) not in keys else None
+            for s in certain
+        ]
+        self.apply(reports, found)
         changes = mediator.changes()
         for session in (*changes.begun, *changes.described):
             self.rows[session.id] = (session, session.description)
         mediator.next_batch()
         mediator.written(changes.number)
         return changes
+
+    def apply(
+        self, reports: Sequence[Report | Refused], certain: Sequence[Session | None]
+    ) -> None:
+        """Apply a batch's reports as the ledger does."""
+        self.mediator.apply_all(reports, certain, lambda _: NAS)
 
     @property
     def sessions(self) -> list[Session]:
@@ -69,6 +78,17 @@ class Book:
         """Give the only session there may be."""
         assert 1 == len(self.sessions)
         return self.sessions[0]
+
+
+class SlowBook(Book):
+    """The same with each report applied by itself, as one that is out of order."""
+
+    def apply(
+        self, reports: Sequence[Report | Refused], certain: Sequence[Session | None]
+    ) -> None:
+        """Apply one report after the other."""
+        for report, session in zip(reports, certain, strict=True):
+            self.mediator.apply(report, NAS, session)
 
 
 def report(
@@ -115,6 +135,9 @@ def interim(seconds: int | None, **values: Any) -> Report:
     return report(3, seconds, **values)
 
 
+OTHERS = {"output_octets": 1, "input_packets": 1, "output_packets": 1}
+"""The counters beside input octets: with them a report shows all."""
+
 STORY = [
     start(),
     interim(600, used=10_000),
@@ -149,6 +172,82 @@ def test_any_order_repetition_and_batching_ends_in_the_same_session(
     )
     assert 6_000_000_007 == sum(record.input_octets for record in usage)
     assert 2000 == sum(record.seconds for record in usage)
+
+
+_step = st.tuples(
+    st.sampled_from([1, 2, 3, 3, 3, 3, 3, 3]),
+    st.sampled_from("AAB"),
+    st.integers(0, 20),
+    st.sampled_from([0, 0, 0, 0, 0, 0, -2 * 10**9, None]),
+    st.sampled_from([0, 0, 0, 45]),
+    st.sampled_from([None, None, None, "192.0.2.9"]),
+)
+"""Status, Acct-Session-Id, five minutes, what its counter is off by, lateness, and an
+address that it may tell."""
+
+
+def _reports(steps: list[Any]) -> list[Report]:
+    """Give reports whose counters rise every ten minutes, and need Gigawords later."""
+    return [
+        report(
+            status,
+            300 * five,
+            acct_session_id=session_id,
+            arrives=BEGAN + 300 * five + late,
+            stamp=not late,
+            framed_ip_address=address,
+            output_octets=used and five // 2,
+            input_packets=used and five // 2,
+            output_packets=used and five // 2,
+            **(
+                octets("input", used) if used and used >> 32 else {"input_octets": used}
+            ),
+        )
+        for status, session_id, five, off, late, address in steps
+        for used in [None if off is None else max(1, five // 2 * 10**9 + off)]
+    ]
+
+
+def _facts(session: Session | None) -> tuple[Any, ...] | None:
+    if session is None:
+        return None
+    facts = {name: getattr(session, name) for name in Session.__slots__}
+    facts["older"] = _facts(session.older)
+    return tuple(facts.values())
+
+
+def _life(session: Session) -> tuple[Any, ...]:
+    return session.state, session.closed_by, session.started_at, session.stopped_at
+
+
+@given(
+    st.lists(st.lists(_step, min_size=1, max_size=12), min_size=1, max_size=4),
+    st.booleans(),
+)
+def test_the_quick_way_ends_as_one_report_after_the_other(
+    batches: list[list[Any]], in_order: bool
+) -> None:
+    """Sessions, usage, what is joined and what is counted are the same, whatever is
+    among what is as it should be; each session is in one list, by what changed."""
+    if in_order:
+        places = iter(sorted(step[2] for batch in batches for step in batch))
+        batches = [[(*s[:2], next(places), *s[3:]) for s in batch] for batch in batches]
+    quick, slow = Book(), SlowBook()
+    for batch in batches:
+        reports = _reports(batch)
+        before = {session.id: _life(session) for session in quick.sessions}
+        one, other = quick.batch(*reports), slow.batch(*reports)
+        listed = [session.id for some in one[:4] for session in some]
+        assert len(set(listed)) == len(listed)
+        assert {s.id: before[s.id] for s in one.counted} == {
+            s.id: _life(s) for s in one.counted
+        }
+        for some, same in zip(one, other, strict=True):
+            if isinstance(some, list) and some and isinstance(some[0], Session):
+                assert list(map(_facts, some)) == list(map(_facts, same))
+            else:
+                assert some == same
+        assert quick.mediator.take_outcomes() == slow.mediator.take_outcomes()
 
 
 def test_an_interim_without_a_start_begins_its_session_in_the_past() -> None:
@@ -233,8 +332,10 @@ def test_what_a_report_leaves_out_stays_known() -> None:
     """Dual stack: the IPv4 address comes in a later Interim-Update, and stays."""
     book = Book()
     book.batch(start())
-    book.batch(interim(60, used=1, framed_ip_address="192.0.2.9"))
+    more = book.batch(interim(60, used=1, framed_ip_address="192.0.2.9"))
     book.batch(interim(120, used=2))
+
+    assert (1, []) == (len(more.described), more.counted)
 
     ((_, description),) = book.rows.values()
     assert ("192.0.2.9", "sub101") == (
@@ -334,11 +435,25 @@ def test_a_retransmission_with_a_new_delay_charges_nothing_rfc_2866_section_4_1(
     assert (600, 5) == (book.one().seconds, book.one().counters.totals[0])
 
 
+def test_counters_that_come_behind_their_second_are_used_once() -> None:
+    """An Interim-Update that left them out, and one of the same second that has them:
+    what shows nothing new is no use."""
+    book = Book()
+    book.batch(start(), interim(600, used=5, **OTHERS))
+    book.batch(interim(1200))
+
+    assert [] == book.batch(interim(1200, used=5, **OTHERS)).usage
+    more = book.batch(interim(1201, used=5, **OTHERS), interim(1202, used=7, **OTHERS))
+    assert [(2, 2)] == [(u.seconds, u.input_octets) for u in more.usage]
+
+
 def test_differences_of_one_batch_join_up_to_fifteen_minutes() -> None:
     """Only what touches, was reported alike and stays short becomes one record."""
     book = Book()
+    book.batch(start())
     changes = book.batch(
-        *[interim(300 * i, used=100 * i) for i in range(1, 5)], interim(1300, used=1)
+        *[interim(300 * i, used=100 * i, **OTHERS) for i in range(1, 5)],
+        interim(1300, used=1),
     )
 
     assert [(900, 3), (300, 1), (100, 1)] == [
