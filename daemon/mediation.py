@@ -172,11 +172,11 @@ class Mediation:
         self, position: int, blocks: Sequence[Block]
     ) -> list[Report | Refused]:
         """Read what the records from ``position`` on report."""
-        read, reports = self._read, []
+        read, records = self._read, self._records.read
+        reports: list[Report | Refused] = []
         for _, _, received_at_ns, octets in blocks:
             at = received_at_ns // 1_000_000_000
-            records = self._records.read(octets)
-            reports += [read(packet, origin.nas, at) for origin, packet in records]
+            reports += read(records(octets), at)
         return reports[position - blocks[0].first :]
 
     def _wait_for(self, number: int) -> bool:

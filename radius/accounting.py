@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import IntEnum, StrEnum
 from functools import partial
 from typing import Any, NamedTuple
@@ -176,27 +176,26 @@ def read_report(
     elif status not in _NAS_STATUS:  # tunnels, Failed and what is not assigned
         return Refused(nas, status, Refusal.NOT_A_SESSION)
     return report_of(
-        status,
+        (status, session_id, *[numbers.get(kind) for kind in NUMBERS]),
+        b"".join(standing),
         nas,
-        session_id,
         received_at,
         max_clock_skew_seconds,
-        b"".join(standing),
-        [numbers.get(kind) for kind in NUMBERS],
     )
 
 
 def report_of(
-    status: int,
+    values: tuple[Any, ...],
+    standing: bytes,
     nas: str,
-    session_id: bytes,
     received_at: int,
     max_clock_skew_seconds: int,
-    standing: bytes,
-    numbers: Sequence[int | None],
 ) -> Report:
-    """Make the report of a packet's values; ``numbers`` are in the order of NUMBERS."""
+    """Make the report of a packet's values: Acct-Status-Type and Acct-Session-Id, which
+    are there, and in their order NUMBERS, which are None where they are not."""
     (
+        status,
+        session_id,
         delay,
         stamp,
         seconds,
@@ -207,25 +206,32 @@ def report_of(
         gigawords_in,
         gigawords_out,
         cause,
-    ) = numbers
+    ) = values
     reported = stamp is not None and (
         received_at - _EVENT_PAST_SECONDS
         <= stamp
         <= received_at + max_clock_skew_seconds
     )
+    # Put together, and as _text, in place: each call would cost more than what it does.
     if octets_in is not None and gigawords_in:
-        octets_in = _whole(octets_in, gigawords_in)
+        carried = gigawords_in < _GIGAWORDS  # what no line can carry is no counter
+        octets_in = octets_in | gigawords_in << 32 if carried else None
     if octets_out is not None and gigawords_out:
-        octets_out = _whole(octets_out, gigawords_out)
+        carried = gigawords_out < _GIGAWORDS
+        octets_out = octets_out | gigawords_out << 32 if carried else None
+    acct_session_id = session_id.decode("utf-8", "backslashreplace")
+    if "\0" in acct_session_id:
+        acct_session_id = acct_session_id.replace("\0", "\\x00")
+    delay = delay or 0
     return _new_report(
         (
             status,
             nas,
-            _text(session_id),
+            acct_session_id,
             received_at,
-            stamp if reported else received_at - (delay or 0),
+            stamp if reported else received_at - delay,
             reported,
-            delay or 0,
+            delay,
             seconds,
             octets_in,
             octets_out,
@@ -236,11 +242,6 @@ def report_of(
             standing,
         )
     )
-
-
-def _whole(octets: int, gigawords: int) -> int | None:
-    """Put the halves of a counter together; what no line can carry is no counter."""
-    return octets | gigawords << 32 if gigawords < _GIGAWORDS else None
 
 
 def _text(value: bytes) -> str:

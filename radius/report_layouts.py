@@ -11,9 +11,9 @@ judge: what is refused, or has no layout yet, goes its way.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from radius.accounting import (
     NUMBERS,
@@ -26,6 +26,7 @@ from radius.accounting import (
     read_report,
     report_of,
 )
+from radius.records import Origin
 from radius.request_layouts import form_mask
 
 _LAYOUTS = 8
@@ -37,38 +38,46 @@ _FIELDS = (STATUS_TYPE, SESSION_ID, *NUMBERS)
 _NONE = (None,)
 
 
-class _Layout:
-    """Where the values of packets lie whose types and lengths are those of ``like``."""
+class _Layout(NamedTuple):
+    """Where the values of packets lie whose types and lengths are as ``expected``."""
 
-    __slots__ = ("expected", "mask", "numbers", "pick", "standing")
+    mask: int
+    expected: int
+    numbers: Callable[[bytes], tuple[Any, ...]]
+    pick: Callable[[tuple[Any, ...]], tuple[Any, ...]]
+    standing: Callable[[bytes], tuple[bytes, ...]]
 
-    def __init__(self, like: bytes) -> None:
-        numbers, standing = ["!20x"], ["!20x"]
-        run = 0
-        found: dict[int, int] = {}
-        values = 0
-        for kind, length in _attributes(like):
-            value = "I" if length == 6 else ""
-            if kind == SESSION_ID:
-                value = f"{length - 2}s"
-            if value and kind in _FIELDS:
-                found[kind] = values  # of several the last one, as in the walk
-                values += 1
-                numbers.append(f"2x{value}")
-            else:
-                numbers.append(f"{length}x")
-            if kind in STANDING:
-                run += length
-            else:
-                standing.append(f"{run}s{length}x" if run else f"{length}x")
-                run = 0
-        self.mask = int.from_bytes(form_mask(like))
-        self.expected = int.from_bytes(like) & self.mask
-        self.numbers = struct.Struct("".join(numbers)).unpack
-        standing.append(f"{run}s")
-        self.standing = struct.Struct("".join(standing)).unpack
+
+def _layout_of(like: bytes) -> _Layout:
+    numbers, standing = ["!20x"], ["!20x"]
+    run = 0
+    found: dict[int, int] = {}
+    values = 0
+    for kind, length in _attributes(like):
+        value = "I" if length == 6 else ""
+        if kind == SESSION_ID:
+            value = f"{length - 2}s"
+        if value and kind in _FIELDS:
+            found[kind] = values  # of several the last one, as in the walk
+            values += 1
+            numbers.append(f"2x{value}")
+        else:
+            numbers.append(f"{length}x")
+        if kind in STANDING:
+            run += length
+        else:
+            standing.append(f"{run}s{length}x" if run else f"{length}x")
+            run = 0
+    standing.append(f"{run}s")
+    over_types = int.from_bytes(form_mask(like))
+    return _Layout(
+        over_types,
+        int.from_bytes(like) & over_types,
+        struct.Struct("".join(numbers)).unpack,
         # An absent value is picked from behind the values, where None is put.
-        self.pick = itemgetter(*(found.get(kind, values) for kind in _FIELDS))
+        itemgetter(*(found.get(kind, values) for kind in _FIELDS)),
+        struct.Struct("".join(standing)).unpack,
+    )
 
 
 def _attributes(packet: bytes) -> Iterator[tuple[int, int]]:
@@ -90,25 +99,29 @@ class ReportReader:
         self._layouts: dict[int, list[_Layout]] = {}
         self._unknown = 0
 
-    def read(self, packet: bytes, nas: str, received_at: int) -> Report | Refused:
-        """Read a packet that arrived at ``received_at``, in seconds since 1970."""
-        octets = int.from_bytes(packet)
-        for layout in self._layouts.get(len(packet), ()):
-            if octets & layout.mask == layout.expected:
-                values: tuple[Any, ...] = layout.numbers(packet) + _NONE
-                status, session_id, *numbers = layout.pick(values)
-                if status not in SESSION_STATUS or not session_id:
+    def read(
+        self, records: Iterable[tuple[Origin, bytes]], received_at: int
+    ) -> list[Report | Refused]:
+        """Read packets that arrived at ``received_at``, in seconds since 1970, each as
+        the NAS's that sent it."""
+        reports: list[Report | Refused] = []
+        layouts_of, skew, append = self._layouts.get, self._skew, reports.append
+        for (_, _, nas), packet in records:
+            octets = int.from_bytes(packet)
+            for mask, expected, numbers, pick, standing in layouts_of(len(packet), ()):
+                if octets & mask == expected:
+                    values = pick(numbers(packet) + _NONE)
+                    if values[0] in SESSION_STATUS:
+                        raw = b"".join(standing(packet))
+                        append(report_of(values, raw, nas, received_at, skew))
+                    else:
+                        append(self._walk(packet, nas, received_at))
                     break
-                standing = b"".join(layout.standing(packet))
-                return report_of(
-                    status,
-                    nas,
-                    session_id,
-                    received_at,
-                    self._skew,
-                    standing,
-                    numbers,
-                )
+            else:
+                append(self._walk(packet, nas, received_at))
+        return reports
+
+    def _walk(self, packet: bytes, nas: str, received_at: int) -> Report | Refused:
         report = read_report(
             packet,
             nas=nas,
@@ -124,5 +137,5 @@ class ReportReader:
         if type(report) is not Report or report.status not in SESSION_STATUS:
             return
         layouts = self._layouts.setdefault(len(packet), [])
-        layouts.insert(0, _Layout(packet))
+        layouts.insert(0, _layout_of(packet))
         del layouts[_LAYOUTS:]

@@ -127,8 +127,17 @@ def test_gigawords_are_the_upper_half_rfc_2869_section_5_1() -> None:
 def test_what_no_line_can_carry_is_no_counter() -> None:
     """A counter of 2^60 octets is noise, and must not break who stores it."""
     made = report(input_octets=1, input_gigawords=1 << 28, output_octets=7)
+    other = report(output_octets=1, output_gigawords=1 << 28, input_octets=7)
 
     assert (None, 7) == (made.input_octets, made.output_octets)
+    assert (7, None) == (other.input_octets, other.output_octets)
+
+
+def test_an_id_that_is_no_text_stays_readable_and_distinct() -> None:
+    """No database takes a zero octet in text, nor what is not UTF-8."""
+    made = report(acct_session_id=b"A\0\xff1")
+
+    assert "A\\x00\\xff1" == made.acct_session_id
 
 
 def test_an_absent_counter_is_none() -> None:

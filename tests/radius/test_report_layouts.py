@@ -8,10 +8,12 @@ from radius_packets import SECRET
 
 from radius.accounting import NUMBERS, STANDING, read_report
 from radius.packet import accounting_request, attribute
+from radius.records import Origin
 from radius.report_layouts import ReportReader
 
 ARRIVED = 1_700_000_000
 SKEW = 300
+NAS = Origin(b"\x7f\x00\x00\x01", 5000, "bng1")
 
 kinds = st.sampled_from([2, 4, 6, 40, 44, *NUMBERS, *STANDING])
 shapes = st.lists(st.tuples(kinds, st.sampled_from([0, 1, 4, 4, 4, 9])), max_size=12)
@@ -40,7 +42,7 @@ def test_a_layout_reads_what_the_walk_reads_rfc_2866_section_5(
             expected = read_report(
                 packet, nas="bng1", received_at=ARRIVED, max_clock_skew_seconds=SKEW
             )
-            assert expected == reader.read(packet, "bng1", ARRIVED)
+            assert [expected] == reader.read([(NAS, packet)], ARRIVED)
 
 
 def test_layouts_are_learned_and_bounded() -> None:
@@ -50,6 +52,6 @@ def test_layouts_are_learned_and_bounded() -> None:
         names = 1 + number % 97
         body = attribute(44, b"s") + attribute(32, b"n" * names)
         body += attribute(1, b"u" * (99 - names)) + attribute(40, (3).to_bytes(4))
-        reader.read(accounting_request(1, body, SECRET), "bng1", ARRIVED)
+        reader.read([(NAS, accounting_request(1, body, SECRET))], ARRIVED)
 
     assert [8] == [len(layouts) for layouts in reader._layouts.values()]
