@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
+from operator import itemgetter
 from typing import NamedTuple
 
 from radius.accounting import Description, Refused, Report, Status, describe
@@ -44,6 +45,10 @@ _CAUSES = {Status.ACCOUNTING_ON: 11, Status.ACCOUNTING_OFF: 7}
 _NAMES: dict[int | None, str] = {int(s): s.name.lower() for s in Status}
 _OTHER = "other"
 _INTERIM_UPDATE, _OPEN = int(Status.INTERIM_UPDATE), State.OPEN
+_START = int(Status.START)
+_status_of = itemgetter(0)  # of what is refused, its NAS
+_WHOSE = "status nas acct_session_id event_at session_seconds standing"
+_whose = itemgetter(*map(Report._fields.index, _WHOSE.split()))
 
 Key = tuple[str, str]
 """A NAS's name and an Acct-Session-Id."""
@@ -100,23 +105,46 @@ class Mediator:
         What must be loaded is what is not in memory, and what is there without the
         description that a report has to be compared with. A report whose standing half
         is to the octet the one seen last needs no comparison; that is nearly every one.
+        It holds for the rest of a batch once it holds: the session is only seen later,
+        and what else could change it needs the description first.
         """
-        sessions = self._sessions
+        session_of = self._sessions.get
         found: list[Session | None] = []
-        keys = set()
+        keys, append = set(), found.append
         for report in reports:
-            session = None
-            if type(report) is Report and report.acct_session_id:
-                key = (report.nas, report.acct_session_id)
-                session = sessions.get(key)
-                if session is None or not _certain(session, report):
+            if type(report) is not Report:
+                append(None)
+                continue
+            status, nas, name, event_at, seconds, standing = _whose(report)
+            key = nas, name
+            session = session_of(key)
+            if (
+                session is not None
+                and session.standing == hash(standing)
+                and session.older is None
+                and status != _START
+                and (
+                    seconds is None
+                    or (
+                        event_at >= session.started_at
+                        and (
+                            event_at - seconds < session.last_seen_at
+                            or abs(event_at - seconds - session.started_at) <= 2
+                        )
+                    )
+                )
+            ):
+                append(session)
+            else:
+                append(None)
+                if name:  # a NAS that restarted need not send one
                     keys.add(key)
-                    session = None
-            found.append(session)
         return found, keys
 
-    def restarted(self, reports: Iterable[Report | Refused]) -> set[str]:
+    def restarted(self, reports: Sequence[Report | Refused]) -> set[str]:
         """Give the NAS whose live sessions ``adopt_live`` must be told of first."""
+        if _CAUSES.keys().isdisjoint(map(_status_of, reports)):
+            return set()
         return {r.nas for r in reports if type(r) is Report and r.status in _CAUSES}
 
     def adopt(self, keys: Iterable[Key], sessions: Iterable[Session]) -> None:
@@ -368,25 +396,3 @@ class Mediator:
                 own.service, own.tenant = guided.service, guided.tenant
                 own.guided_by = guided.guided_by
             own = own.older
-
-
-def _certain(session: Session, report: Report) -> bool:
-    """Say whether a report is the session's without a look at its description.
-
-    It holds for the rest of a batch once it holds: the session is only seen later, and
-    what else could change it needs the description first.
-    """
-    if (
-        session.standing != hash(report.standing)
-        or session.older is not None
-        or report.status == Status.START
-    ):
-        return False
-    seconds = report.session_seconds
-    if seconds is None:
-        return True
-    event_at = report.event_at
-    if event_at < session.started_at:
-        return False
-    start = event_at - seconds
-    return start < session.last_seen_at or abs(start - session.started_at) <= 2
