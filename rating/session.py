@@ -32,7 +32,6 @@ from rating.counters import (
     WrapRule,
     advance,
     longest_gap,
-    restore,
 )
 from rating.entry import NETWORK
 
@@ -360,14 +359,3 @@ def silence(session: Session, now: int, patience: Patience) -> bool:
         session.state = State.SUSPECT
         return True
     return False
-
-
-def memory(session: Session) -> bytes:
-    """Pack what the session needs to go on and no column has."""
-    return (b"\1" if session.gigawords else b"\0") + session.counters.points
-
-
-def remember(session: Session, packed: bytes, nas: Nas) -> None:
-    """Unpack what ``memory`` packed."""
-    session.gigawords = packed[0] == 1
-    session.counters = restore(packed[1:], nas.rules[session.gigawords])

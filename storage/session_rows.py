@@ -15,8 +15,8 @@ from sqlalchemy import Row
 
 from radius.accounting import Description
 from rating.charge import RatableUsage
-from rating.counters import Derived
-from rating.session import Closed, Nas, Session, State, Usage, memory, remember
+from rating.counters import Derived, restore
+from rating.session import Closed, Nas, Session, State, Usage
 from storage.tables import LIFE_COLUMNS, SESSION_COLUMNS
 
 _AT = {name: place for place, name in enumerate(SESSION_COLUMNS)}
@@ -30,6 +30,8 @@ _WORDS: dict[str | None, str | None] = {
 } | {None: None}
 """The driver takes a plain str at once, and looks for an adapter for any other."""
 _REPORTED, _ESTIMATED = "reported", "estimated"
+_GIGAWORDS, _NO_GIGAWORDS = b"\1", b"\0"
+"""What precedes the counters in ``points``: no column has it either."""
 
 
 def session_of(row: Sequence[Any], nas_of: Callable[[str], Nas]) -> Session:
@@ -53,7 +55,10 @@ def session_of(row: Sequence[Any], nas_of: Callable[[str], Nas]) -> Session:
     session.older = None
     session.service, session.guided_by, session.tenant = _guided(row)
     session.tried = session.batch = 0
-    remember(session, row[_AT["points"]], nas_of(session.nas))
+    points = row[_AT["points"]]
+    session.gigawords = points[:1] == _GIGAWORDS
+    rule = nas_of(session.nas).rules[session.gigawords]
+    session.counters = restore(points[1:], rule)
     return session
 
 
@@ -76,13 +81,17 @@ def described_row(session: Session) -> tuple[Any, ...]:
 
 def progress_row(session: Session) -> tuple[Any, ...]:
     """Make what a report counts up of a row, in the order of PROGRESS_COLUMNS."""
+    (octets_in, octets_out, packets_in, packets_out), _, _, points = session.counters
     return (
         session.id,
         session.last_seen_at,
         session.last_arrival_at,
         session.seconds,
-        *session.counters.totals,
-        memory(session),
+        octets_in,
+        octets_out,
+        packets_in,
+        packets_out,
+        (_GIGAWORDS if session.gigawords else _NO_GIGAWORDS) + points,
     )
 
 
@@ -109,7 +118,31 @@ def usage_row(
 ) -> tuple[Any, ...]:
     """Make the row of a session's usage record that joins so many, as USAGE_COLUMNS
     has it."""
-    return (usage_id, *usage[:-1], _WORDS[usage[8]], records, session.tenant)
+    (
+        session_id,
+        started_at,
+        ended_at,
+        seconds,
+        octets_in,
+        octets_out,
+        packets_in,
+        packets_out,
+        derived,
+    ) = usage
+    return (
+        usage_id,
+        session_id,
+        started_at,
+        ended_at,
+        seconds,
+        octets_in,
+        octets_out,
+        packets_in,
+        packets_out,
+        _WORDS[derived],
+        records,
+        session.tenant,
+    )
 
 
 def ratable_of(row: Row[Any], service: str, session_started_at: int) -> RatableUsage:
