@@ -13,7 +13,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from radius.accounting import (
     NUMBERS,
@@ -38,14 +38,16 @@ _FIELDS = (STATUS_TYPE, SESSION_ID, *NUMBERS)
 _NONE = (None,)
 
 
-class _Layout(NamedTuple):
-    """Where the values of packets lie whose types and lengths are as ``expected``."""
-
-    mask: int
-    expected: int
-    numbers: Callable[[bytes], tuple[Any, ...]]
-    pick: Callable[[tuple[Any, ...]], tuple[Any, ...]]
-    standing: Callable[[bytes], tuple[bytes, ...]]
+_Layout = tuple[
+    int,
+    int,
+    Callable[[bytes], tuple[Any, ...]],
+    Callable[[tuple[Any, ...]], tuple[Any, ...]],
+    Callable[[bytes], tuple[bytes, ...]],
+]
+"""A mask over types and lengths, and what is expected under it; then what takes out the
+numbers, puts them in order, and takes out the standing attributes. It is a plain tuple
+since that is taken apart for each packet."""
 
 
 def _layout_of(like: bytes) -> _Layout:
@@ -70,7 +72,7 @@ def _layout_of(like: bytes) -> _Layout:
             run = 0
     standing.append(f"{run}s")
     over_types = int.from_bytes(form_mask(like))
-    return _Layout(
+    return (
         over_types,
         int.from_bytes(like) & over_types,
         struct.Struct("".join(numbers)).unpack,
@@ -106,19 +108,20 @@ class ReportReader:
         the NAS's that sent it."""
         reports: list[Report | Refused] = []
         layouts_of, skew, append = self._layouts.get, self._skew, reports.append
-        for (_, _, nas), packet in records:
-            octets = int.from_bytes(packet)
+        from_bytes, join = int.from_bytes, b"".join
+        for origin, packet in records:
+            octets = from_bytes(packet)
             for mask, expected, numbers, pick, standing in layouts_of(len(packet), ()):
                 if octets & mask == expected:
                     values = pick(numbers(packet) + _NONE)
                     if values[0] in SESSION_STATUS:
-                        raw = b"".join(standing(packet))
-                        append(report_of(values, raw, nas, received_at, skew))
+                        raw = join(standing(packet))
+                        append(report_of(values, raw, origin.nas, received_at, skew))
                     else:
-                        append(self._walk(packet, nas, received_at))
+                        append(self._walk(packet, origin.nas, received_at))
                     break
             else:
-                append(self._walk(packet, nas, received_at))
+                append(self._walk(packet, origin.nas, received_at))
         return reports
 
     def _walk(self, packet: bytes, nas: str, received_at: int) -> Report | Refused:

@@ -26,7 +26,7 @@ def go_on(session: Session, report: Report) -> Usage | None:
     with nothing done, for any other: an Interim-Update of an open session, later on its
     own time than all before, each counter there and none fallen.
     """
-    # Each field by its place in one go: by name each costs as much as ten of these.
+    # A plain tuple is taken apart at once; each field by its name is twice the time.
     (
         status,
         _,
@@ -41,9 +41,7 @@ def go_on(session: Session, report: Report) -> Usage | None:
         packets_in,
         packets_out,
         gigawords,
-        _,
-        _,
-    ) = report
+    ) = report[:13]
     if (
         status != _INTERIM_UPDATE
         or at is None

@@ -47,8 +47,6 @@ _OTHER = "other"
 _INTERIM_UPDATE, _OPEN = int(Status.INTERIM_UPDATE), State.OPEN
 _START = int(Status.START)
 _status_of = itemgetter(0)  # of what is refused, its NAS
-_WHOSE = "status nas acct_session_id event_at session_seconds standing"
-_whose = itemgetter(*map(Report._fields.index, _WHOSE.split()))
 
 Key = tuple[str, str]
 """A NAS's name and an Acct-Session-Id."""
@@ -115,12 +113,12 @@ class Mediator:
             if type(report) is not Report:
                 append(None)
                 continue
-            status, nas, name, event_at, seconds, standing = _whose(report)
+            status, nas, name, _, event_at, _, _, seconds = report[:8]
             key = nas, name
             session = session_of(key)
             if (
                 session is not None
-                and session.standing == hash(standing)
+                and session.standing == hash(report.standing)
                 and session.older is None
                 and status != _START
                 and (
