@@ -178,7 +178,7 @@ class Balance:
         use: nearly always. Empty says that it has no more use than before, None that
         ``settle`` has to be called.
         """
-        place, counted, price, allowance, plain, *_ = rate
+        place, counted, price, allowance, plain = rate[:5]
         quantity = counted(self.totals)
         before = self.quantities[place]
         more = quantity - before

@@ -22,11 +22,12 @@ class DirectRater(Rater):
 
     def rate_directly(self, usage: RatableUsage) -> Direct | Rated | Unrated:
         """Rate one record; ``Unrated`` leaves everything as it was."""
-        service, _, _, _, start, end, seconds, received, sent, _, units = usage
+        # Of a slice, which is a plain tuple, it is quicker than of a named one.
+        service, _, _, _, start, end, seconds, received, sent, _, units = usage[:]
         plan = self._plans.get(service)
         if plan is None:
             return Unrated.UNKNOWN_SERVICE
-        _, _, retail, wholesale = plan
+        retail, wholesale = plan.retail, plan.wholesale
         if (
             retail is None
             or wholesale is None

@@ -137,7 +137,7 @@ class Poster:
         other_tag, other_quantity, owed = other_taken
         if not amount and not owed:
             return
-        service, usage_id, _, _, start, end, *_ = usage
+        service, usage_id, _, _, start, end = usage[:6]
         one, other = retail.balance, wholesale.balance
         rate, other_rate = retail.only, wholesale.only
         assert one is not None

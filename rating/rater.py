@@ -122,7 +122,7 @@ class Rater:
             plan = self._plans.get(usage[0])
             if plan is None:
                 continue
-            _, _, retail, wholesale = plan
+            retail, wholesale = plan.retail, plan.wholesale
             start, end = usage[4:6]  # by place: it is quicker
             if retail and not retail.start <= start < end <= retail.end:
                 keys.update(self._keys(retail, start, end))
