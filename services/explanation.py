@@ -9,7 +9,6 @@ that was deleted) is said to be gone; nothing is made up in its place.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,7 +21,7 @@ from rating.posting import Line, detail_of
 from rating.taxes import Taxes
 from services.fee_behind import fee_behind
 from services.levied import Basis, Levied, basis_behind, levied_now
-from services.packets_behind import Packet, packets_behind
+from services.packets_behind import Journals, Packet, packets_behind
 from services.shape_explained import Shape, is_of_shape, shape_behind
 from services.statement_records import entries_of_events
 from storage.bsp_usage import find_records
@@ -83,12 +82,12 @@ class Explanation(NamedTuple):
 def explain(
     connection: Connection,
     network: Network,
-    journals: Path,
+    journals: Journals,
     entry_id: int,
     *,
     whole: bool = False,
 ) -> Explanation | None:
-    """Explain an entry, None when there is none; ``journals`` is the folder of all.
+    """Explain an entry, None when there is none.
 
     Of the samples, sessions and loans behind what an ISP pays for the shape of its use
     those that decided are given, or all with ``whole``.

@@ -1,7 +1,8 @@
 """The packets of the journals that a usage record is the difference of.
 
-A session's reports are looked for by its Acct-Session-Id, from shortly before the
-record began; those whose time lies at the record's ends or between them are behind it.
+A session's reports are looked for by its Acct-Session-Id; those whose time lies at the
+record's ends or between them are behind it. The clocks of equipment run ahead, so a
+report may have been received as long before its time as its time is still believed.
 """
 
 from __future__ import annotations
@@ -14,8 +15,15 @@ from radius.accounting import Report, read_report
 from radius.records import RecordReader
 from storage.journal import Block, JournalReader
 
-_EARLIER_SECONDS = 60
-"""A report may be received before its time: the clocks of equipment run ahead."""
+_ROUNDED_SECONDS = 2
+"""By what a report's time may differ from the record's end that it gave."""
+
+
+class Journals(NamedTuple):
+    """The folder of all, and how far ahead an Event-Timestamp is believed."""
+
+    folder: Path
+    max_clock_skew_seconds: int
 
 
 class Packet(NamedTuple):
@@ -29,16 +37,20 @@ class Packet(NamedTuple):
 
 
 def packets_behind(
-    journals: Path, used: dict[str, Any], its_session: dict[str, Any], gone: list[str]
+    journals: Journals,
+    used: dict[str, Any],
+    its_session: dict[str, Any],
+    gone: list[str],
 ) -> list[Packet]:
     """Find the reports that a usage record is the difference of; what is not there is
     added to ``gone``. Raises JournalError when a journal cannot be read."""
-    since_ns = (used["started_at"] - _EARLIER_SECONDS) * 1_000_000_000
+    folder, skew = journals
+    since_ns = (used["started_at"] - skew - _ROUNDED_SECONDS) * 1_000_000_000
     found: list[Packet] = []
     oldest: list[int] = []
     cut = False
-    for folder in sorted(journals.glob("radius*/")) if journals.is_dir() else ():
-        reader = JournalReader(folder)
+    for path in sorted(folder.glob("radius*/")) if folder.is_dir() else ():
+        reader = JournalReader(path)
         try:
             kept_from = reader.oldest()
             if kept_from is not None:
@@ -46,7 +58,7 @@ def packets_behind(
                 cut = cut or not reader.is_whole()
             needle = its_session["acct_session_id"].encode()
             for block in reader.received_since(since_ns, needle):
-                found += _behind(block, folder.name, used, its_session)
+                found += _behind(block, path.name, used, its_session, skew)
         finally:
             reader.close()
     if not oldest:
@@ -63,6 +75,7 @@ def _behind(
     journal: str,
     used: dict[str, Any],
     its_session: dict[str, Any],
+    max_clock_skew_seconds: int,
 ) -> Iterator[Packet]:
     records = RecordReader().read(block.octets)
     for position, (origin, packet) in enumerate(records, start=block.first):
@@ -70,12 +83,13 @@ def _behind(
             packet,
             nas=origin.nas,
             received_at=block.received_at_ns // 1_000_000_000,
-            max_clock_skew_seconds=300,
+            max_clock_skew_seconds=max_clock_skew_seconds,
         )
         if (
             isinstance(report, Report)
             and report.nas == its_session["nas"]
             and report.acct_session_id == its_session["acct_session_id"]
-            and used["started_at"] - 2 <= report.event_at <= used["ended_at"] + 2
+            and used["started_at"] - _ROUNDED_SECONDS <= report.event_at
+            and report.event_at <= used["ended_at"] + _ROUNDED_SECONDS
         ):
             yield Packet(journal, position, block.received_at_ns, report, packet)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from heapq import nlargest
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Row
@@ -31,7 +30,7 @@ from rating.wholesale import (
     peak_in,
 )
 from services.isp_sessions import open_at, sessions_of
-from services.packets_behind import Packet, packets_behind
+from services.packets_behind import Journals, Packet, packets_behind
 from services.period_shape import name_of_loan, owed_for, traffic_of
 from storage.balances import timed_samples_of
 from storage.loans import loan_of, rows_of_loans_to
@@ -129,7 +128,7 @@ def is_of_shape(entry: Entry, line: Line) -> bool:
 def shape_behind(
     connection: Connection,
     network: Network,
-    journals: Path,
+    journals: Journals,
     entry: Entry,
     line: Line,
     gone: list[str],
@@ -215,7 +214,7 @@ def _percentile(
 def _with_records(
     connection: Connection,
     isp: str,
-    journals: Path,
+    journals: Journals,
     found: Percentile,
     gone: list[str],
     *,

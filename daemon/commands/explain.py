@@ -33,6 +33,7 @@ from rating.posting import detail_of
 from rating.purchase import Terms
 from services.explanation import Explanation, Priced, explain
 from services.levied import Basis, Levied
+from services.packets_behind import Journals
 from storage.journal import JournalError
 from storage.periodic_charges import PeriodicCharge
 
@@ -62,7 +63,10 @@ def command(
             found = explain(
                 connection,
                 network_in(connection),
-                Path(plan.data_dir) / "journal",
+                Journals(
+                    Path(plan.data_dir) / "journal",
+                    plan.settings.accounting.max_clock_skew_seconds,
+                ),
                 entry,
                 whole=whole,
             )

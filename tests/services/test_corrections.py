@@ -9,6 +9,7 @@ from settlement_network import DECEMBER, NOVEMBER, ZONES, charge, network
 from rating.posting import Poster, detail_of
 from services.corrections import Correction, Refusal, take_back
 from services.explanation import explain
+from services.packets_behind import Journals
 from services.periods import close_months, levy_month
 from storage.database import Database
 from storage.entries import lock_head, post, read_closed
@@ -56,7 +57,7 @@ def test_what_is_taken_back_restores_and_its_tax_follows(
     levy_month(database, network(), "2026-12", DECEMBER)
     assert (-625, 500, 0, 0, 125) == sums(database)  # the usage alone
     with database.read.connect() as connection:
-        found = explain(connection, network(), tmp_path, done.undo.id)
+        found = explain(connection, network(), Journals(tmp_path, 300), done.undo.id)
     assert found is not None
     detail = detail_of(found.entry.posting.detail)
     assert ("charged twice", 1) == (detail.reason, len(detail.lines))

@@ -16,6 +16,7 @@ from radius.profiles import Rates
 from radius.subscribers import Subscriber, Subscribers
 from rating.quota import Effect
 from services.explanation import explain
+from services.packets_behind import Journals
 from services.quota_actions import TRIES, QuotaActions
 from services.rerated_usage import own_service
 from services.rerating import apply as rerate
@@ -309,4 +310,7 @@ def test_what_is_used_up_is_bought_again_as_often_as_the_tariff_lets(
     assert -7_000_000 == sum(entry[2] for entry in site.entries())
     with database.read.connect() as connection:
         for entry, _ in list_entries(connection, EntryFilter()):
-            assert explain(connection, network, tmp_path, entry.id) is not None
+            assert (
+                explain(connection, network, Journals(tmp_path, 300), entry.id)
+                is not None
+            )

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 from radius_packets import packet
 from settlement_network import NOVEMBER, ZONES, charge, network
 from settlement_network import UNIT as EURO
@@ -21,6 +22,7 @@ from rating.posting import Poster, detail_of
 from rating.samples import Samples, add_to_samples
 from rating.statement import Role
 from services.explanation import Explanation, explain
+from services.packets_behind import Journals
 from services.periodic_charges import PeriodicCharges
 from services.shape_explained import Shape
 from services.statements import Recipient, lines_of
@@ -56,8 +58,8 @@ def test_an_entry_is_explained_down_to_its_packets(
         writer.append(sender + octets, records=1, received_at_ns=received)
     writer.close()
     with database.read.connect() as connection:
-        found = explain(connection, network(), tmp_path, 1)
-        absent = explain(connection, network(), tmp_path, 2)
+        found = explain(connection, network(), Journals(tmp_path, 300), 1)
+        absent = explain(connection, network(), Journals(tmp_path, 300), 2)
     assert absent is None
     assert found is not None
     assert [
@@ -92,6 +94,34 @@ MBIT = 300 * 125_000
 """Octets of a sample at 1 Mbit/s."""
 
 TENTH = START + 10 * DAY
+
+
+@pytest.mark.parametrize("ahead", [240, 900])
+def test_packets_of_equipment_whose_clock_is_fast_are_found(
+    database: Database, rows: Any, tmp_path: Path, ahead: int
+) -> None:
+    """As far ahead as the settings take its times."""
+    rows.add_sessions({"id": 1, "acct_session_id": "S-1", "nas": "bng1"})
+    times = {"started_at": NOVEMBER, "ended_at": NOVEMBER + 600}
+    rows.add_usage({"id": 7, "session_id": 1, "output_octets": 10**9, **times})
+    with database.write.begin() as connection:
+        poster = Poster(ZONES, {})
+        poster.usage("aurora", [charge(1234, usage_id=7)], [])
+        post(connection, lock_head(connection), poster.take(), NOVEMBER)
+    writer = JournalWriter(tmp_path / "radius-0", file_bytes=1 << 20)
+    sender = encode_origin(Origin(bytes(4), 1813, "bng1"))
+    for seconds in (0, 600):
+        at = NOVEMBER + seconds
+        octets = packet(
+            status=3, acct_session_id="S-1", event_at=at, session_seconds=seconds
+        )
+        received = (at - ahead) * 1_000_000_000
+        writer.append(sender + octets, records=1, received_at_ns=received)
+    writer.close()
+    with database.read.connect() as connection:
+        found = explain(connection, network(), Journals(tmp_path, ahead), 1)
+    assert found is not None
+    assert [1, 2] == [packet.position for packet in found.packets]
 
 
 def shaped_network() -> Network:
@@ -153,7 +183,8 @@ def shape_of(
 ) -> tuple[Explanation, Shape]:
     """Explain an entry that has a shape."""
     with database.read.connect() as connection:
-        found = explain(connection, shaped_network(), journals, entry, whole=whole)
+        kept = Journals(journals, 300)
+        found = explain(connection, shaped_network(), kept, entry, whole=whole)
     assert found is not None
     assert found.shape is not None
     return found, found.shape
@@ -281,7 +312,7 @@ def test_a_loan_whose_tariff_is_gone_says_so(
     numbers = a_month_with_a_shape(database, rows)
     entry = numbers["addresses of borealis at 0.001"]
     with database.read.connect() as connection:
-        found = explain(connection, network(), tmp_path, entry)
+        found = explain(connection, network(), Journals(tmp_path, 300), entry)
     assert found is not None
     assert (None, 1) == (found.shape, len(found.charges))
     said = "loans: the network has no access@2026-01-01 any more, nor its periods"
