@@ -34,39 +34,42 @@ class DirectRater(Rater):
             or not retail.start <= start < end <= retail.end
             or not wholesale.start <= start
             or not end <= wholesale.end
-            or (rate := retail.only) is None
-            or (other_rate := wholesale.only) is None
+            or retail.only is None
+            or wholesale.only is None
             or not -NO_DOUBT <= received + sent <= NO_DOUBT
         ):
             return self.rate(usage)
-        counted = self._counted
-        balance, base = retail.balance, retail.base
+        balance, other = retail.balance, wholesale.balance
         assert balance is not None
-        counted[balance.id] = balance
-        totals = balance.totals
-        totals[base] += seconds
-        totals[base + 1] += received
-        totals[base + 2] += sent
-        totals[base + 3] += units
-        taken = balance.take(rate)
+        assert other is not None
+        figures = seconds, received, sent, units
+        taken = self._take(retail, figures)
         if not taken:
             rated = Rated([], [])
             if taken is None:
                 self._settle(retail, balance, usage, rated.retail)
             self._apply(wholesale, None, usage, rated.wholesale)
             return rated
-        other, base = wholesale.balance, wholesale.base
-        assert other is not None
-        counted[other.id] = other
-        totals = other.totals
+        other_taken = self._take(wholesale, figures)
+        if other_taken:
+            return retail, taken, wholesale, other_taken
+        rated = Rated([balance.charge(retail.only, taken, usage)], [])
+        if other_taken is None:
+            self._settle(wholesale, other, usage, rated.wholesale)
+        return rated
+
+    def _take(
+        self, meter: Meter, figures: tuple[int, int, int, int]
+    ) -> Taken | tuple[()] | None:
+        """Add a record to where the meter points, as ``Balance.take`` its only rate."""
+        balance, rate, base = meter.balance, meter.only, meter.base
+        assert balance is not None
+        assert rate is not None
+        self._counted[balance.id] = balance
+        totals = balance.totals
+        seconds, received, sent, units = figures
         totals[base] += seconds
         totals[base + 1] += received
         totals[base + 2] += sent
         totals[base + 3] += units
-        other_taken = other.take(other_rate)
-        if other_taken:
-            return retail, taken, wholesale, other_taken
-        rated = Rated([balance.charge(rate, taken, usage)], [])
-        if other_taken is None:
-            self._settle(wholesale, other, usage, rated.wholesale)
-        return rated
+        return balance.take(rate)

@@ -118,31 +118,8 @@ def usage_row(
 ) -> tuple[Any, ...]:
     """Make the row of a session's usage record that joins so many, as USAGE_COLUMNS
     has it."""
-    (
-        session_id,
-        started_at,
-        ended_at,
-        seconds,
-        octets_in,
-        octets_out,
-        packets_in,
-        packets_out,
-        derived,
-    ) = usage
-    return (
-        usage_id,
-        session_id,
-        started_at,
-        ended_at,
-        seconds,
-        octets_in,
-        octets_out,
-        packets_in,
-        packets_out,
-        _WORDS[derived],
-        records,
-        session.tenant,
-    )
+    derived = _WORDS[usage[8]]
+    return (usage_id, *usage[:8], derived, records, session.tenant)
 
 
 def ratable_of(row: Row[Any], service: str, session_started_at: int) -> RatableUsage:

@@ -259,9 +259,17 @@ def tariffs(draw: st.DrawFn, *, monotone: bool = False) -> Network:
 @st.composite
 def quarters(draw: st.DrawFn) -> list[RatableUsage]:
     """Records of one service, each within a quarter hour, some days long in all."""
-    start = draw(st.sampled_from(STARTS))
     octets = st.integers(0, 300_000)
     places = st.tuples(st.integers(0, 96 * 4), octets, octets, st.integers(1, QUARTER))
+    drawn = draw(st.lists(places, min_size=1, max_size=12))
+    return in_quarters(draw(st.sampled_from(STARTS)), drawn)
+
+
+def in_quarters(
+    start: int, drawn: Iterable[tuple[int, int, int, int]]
+) -> list[RatableUsage]:
+    """Records of one service: each the number of its quarter hour from a start on, its
+    octets in and out, and its length in seconds."""
     return [
         usage(
             start + place * QUARTER,
@@ -271,7 +279,5 @@ def quarters(draw: st.DrawFn) -> list[RatableUsage]:
             usage_id=nth,
             session_id=nth,
         )
-        for nth, (place, octets_in, octets_out, length) in enumerate(
-            draw(st.lists(places, min_size=1, max_size=12))
-        )
+        for nth, (place, octets_in, octets_out, length) in enumerate(drawn)
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from tariffs_made import (
     QUARTER,
     STARTS,
     document,
+    in_quarters,
     network,
     rates,
     usage,
@@ -60,21 +62,11 @@ def both(draw: st.DrawFn) -> Network:
 @st.composite
 def crowded(draw: st.DrawFn) -> list[RatableUsage]:
     """Records of one service, most of them in the same few quarter hours."""
-    start = draw(st.sampled_from(STARTS))
     octets = st.integers(0, 300_000)
     places = st.sampled_from([8, 8, 9, 94, 94, 96, 97, 97])
-    records = draw(st.lists(st.tuples(places, octets, octets), min_size=6, max_size=20))
-    return [
-        usage(
-            start + place * QUARTER,
-            start + (place + 1) * QUARTER,
-            octets_in,
-            octets_out,
-            usage_id=nth,
-            session_id=nth // 4,
-        )
-        for nth, (place, octets_in, octets_out) in enumerate(records)
-    ]
+    records = st.tuples(places, octets, octets, st.just(QUARTER))
+    drawn = draw(st.lists(records, min_size=6, max_size=20))
+    return in_quarters(draw(st.sampled_from(STARTS)), drawn)
 
 
 def booked(
@@ -117,7 +109,10 @@ def test_a_record_of_one_span_and_one_rate_of_each_tariff_goes_the_direct_way() 
             "allowance": [{"name": "included", "quantity": "5 GB", "rates": ["data"]}],
             "quota": [{"name": "fair", "allowance": "included", "thresholds": [40]}],
         },
-        wholesale={"rate": [rate]},
+        wholesale={
+            "rate": [rate],
+            "allowance": [{"name": "free", "quantity": "3500 MB", "rates": ["data"]}],
+        },
     )
     records = [
         usage(STARTS[0] + at * QUARTER, STARTS[0] + (at + 1) * QUARTER, GB, usage_id=at)
@@ -133,7 +128,23 @@ def test_a_record_of_one_span_and_one_rate_of_each_tariff_goes_the_direct_way() 
         return outcome
 
     rows, changes, _ = booked(made, records, rate_directly)
-    # 40 % are reached with the second, all of it with the fifth.
-    assert [False, False, True, True, False, True, True, True] == seen
+    # 40 % are reached with the second, all of it with the fifth; all of wholesale's
+    # with the fourth.
+    assert [False, False, True, False, False, True, True, True] == seen
     assert [40, 100] == [event.percent for event in changes.events]
     assert booked(made, records, DirectRater.rate)[0] == rows
+
+
+def test_a_record_behind_the_wholesale_tariff_s_month_is_of_the_next_one() -> None:
+    """Though the retail tariff's, in another zone, goes on."""
+    rate = {"name": "data", "measure": "sum", "price": "1", "per": "1 GB"}
+    written = document({"rate": [rate]}, wholesale={"rate": [rate]})
+    written["tariff"][1]["zone"] = "UTC"
+    made = msgspec.convert(written, Network)
+    midnight = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp())
+    records = [
+        usage(midnight + at * QUARTER, midnight + (at + 1) * QUARTER, GB, usage_id=at)
+        for at in (-3, -2, 1, 2)
+    ]
+    booked_directly = booked(made, records, DirectRater.rate_directly)
+    assert booked(made, records, DirectRater.rate)[::2] == booked_directly[::2]
