@@ -16,15 +16,15 @@ class _Slow:
 
     def __init__(self, *fails: int) -> None:
         self.answered: list[int] = []
-        self.second = threading.Event()
+        self.fourth = threading.Event()
         self.go = threading.Event()
         self.confirmed = 0
         self._fails = fails
 
     def answer(self, numbers: Sequence[int]) -> Sequence[int]:
         self.answered += numbers
-        if len(self.answered) > 1:
-            self.second.set()
+        if len(self.answered) > 3:  # so two before it wait behind the first
+            self.fourth.set()
         return numbers
 
     def confirm(self) -> None:
@@ -37,14 +37,14 @@ class _Slow:
 async def _ask(slow: _Slow, count: int) -> tuple[list[bool], list[Any]]:
     desk: Desk[int, int] = Desk(slow.answer, 1, slow.confirm)
     asked = [asyncio.ensure_future(desk.ask(number)) for number in range(count)]
-    await asyncio.to_thread(slow.second.wait, 30)
+    await asyncio.to_thread(slow.fourth.wait, 30)
     told = [one.done() for one in asked]
     slow.go.set()
     return told, await asyncio.gather(*asked, return_exceptions=True)
 
 
 def test_nothing_is_told_before_it_is_confirmed() -> None:
-    """A second batch is answered while the first waits; both are told in the end."""
+    """Others are answered while the first waits; one wait confirms several of them."""
     slow = _Slow()
     told, answers = asyncio.run(_ask(slow, 40))
 
