@@ -21,7 +21,6 @@ from rating.charge import Charge, RatableUsage
 from rating.entry import Book, Kind, Source
 from rating.months import Closed, booked_in, span_at
 from rating.plans import Meter
-from rating.tariff import CompiledVersion
 
 Row = tuple[Any, ...]
 """One posting as a plain tuple, in the order of ``rating.entry.Posting``."""
@@ -78,7 +77,6 @@ class Poster:
         self._closed = closed
         self._books: dict[Book, list[Row]] = {}
         self._ways: dict[tuple[str, ...], _Way] = {}
-        self._direct_ways: dict[tuple[str, CompiledVersion, CompiledVersion], _Way] = {}
 
     def usage(
         self,
@@ -93,29 +91,20 @@ class Poster:
         It is booked in the month in which the record ``began_at``, though a change of
         tax may have left a charge of a part that began later; None is when each did.
         """
-        # One charge of each is nearly every record: fields by place, it is quicker.
         if len(retail) == 1 == len(wholesale) and retail[0][11] == wholesale[0][11]:
             one, other = retail[0], wholesale[0]
             amount, owed = one[8], other[8]
             if not amount and not owed:
                 return
             at = one[11] if began_at is None else began_at
-            way = self._way_of(tenant, one, other, at)
+            key = tenant, one[1], one[2], other[1], other[2]
+            way = self._ways.get(key)
+            if way is None or not way.starts_at <= at < way.ends_at:
+                way = self._way(key, tenant, one, other, at)
             if way is not None:
+                detail = _encode((_lines(retail), _lines(wholesale))).decode()
                 way.rows.append(
-                    (
-                        one[0],
-                        -amount,
-                        amount - owed,
-                        0,
-                        owed,
-                        0,
-                        one[11],
-                        way.late_from,
-                        one[13],
-                        None,
-                        _encode((_lines(retail), _lines(wholesale))).decode(),
-                    )
+                    _combined(way, one[0], amount, owed, one[11], one[13], detail)
                 )
                 return
         for charges, book_of in ((retail, _retail), (wholesale, _wholesale)):
@@ -144,36 +133,23 @@ class Poster:
         assert other is not None
         assert rate is not None
         assert other_rate is not None
-        key = tenant, one.version, other.version
-        way = self._direct_ways.get(key)
+        retail_by, wholesale_by = one.version.name, other.version.name
+        key = tenant, one.tariff.name, retail_by, other.tariff.name, wholesale_by
+        way = self._ways.get(key)
         if way is None or not way.starts_at <= start < way.ends_at:
             charge = one.charge(rate, taken, usage)
             other_charge = other.charge(other_rate, other_taken, usage)
-            way = self._way_of(tenant, charge, other_charge, start)
+            way = self._way(key, tenant, charge, other_charge, start)
             if way is None:
                 self.usage(tenant, [charge], [other_charge], start)
                 return
-            self._direct_ways[key] = way
-        way.rows.append(
-            (
-                service,
-                -amount,
-                amount - owed,
-                0,
-                owed,
-                0,
-                start,
-                way.late_from,
-                usage_id,
-                None,
-                (
-                    f'[[{rate.heads[tag]}{quantity},"{rate.unit}",{amount},'
-                    f'{start},{end},"{one.cut.key}"]],'
-                    f"[{other_rate.heads[other_tag]}{other_quantity},"
-                    f'"{other_rate.unit}",{owed},{start},{end},"{other.cut.key}"]]]'
-                ),
-            )
+        detail = (
+            f'[[{rate.heads[tag]}{quantity},"{rate.unit}",{amount},'
+            f'{start},{end},"{one.cut.key}"]],'
+            f"[{other_rate.heads[other_tag]}{other_quantity},"
+            f'"{other_rate.unit}",{owed},{start},{end},"{other.cut.key}"]]]'
         )
+        way.rows.append(_combined(way, service, amount, owed, start, usage_id, detail))
 
     def fees(
         self, tenant: str, charges: Sequence[Charge], *, wholesale: bool = False
@@ -207,7 +183,7 @@ class Poster:
     def take(self) -> dict[Book, list[Row]]:
         """Give the postings so far, and begin anew."""
         taken = {book: rows for book, rows in self._books.items() if rows}
-        self._books, self._ways, self._direct_ways = {}, {}, {}
+        self._books, self._ways = {}, {}
         return taken
 
     def _apart(
@@ -260,13 +236,11 @@ class Poster:
             raise UnknownTariffError(f"the network has no tariff {charge.tariff!r}")
         return zone
 
-    def _way_of(self, tenant: str, one: Charge, other: Charge, at: int) -> _Way | None:
+    def _way(
+        self, key: tuple[str, ...], tenant: str, one: Charge, other: Charge, at: int
+    ) -> _Way | None:
         """Find the way of a retail and a wholesale charge of a record that began at a
         time, None when they part."""
-        key = tenant, one[1], one[2], other[1], other[2]
-        way = self._ways.get(key)
-        if way is not None and way.starts_at <= at < way.ends_at:
-            return way
         zone = self._zone(one)
         if self._zone(other) != zone or one.currency != other.currency:
             return None
@@ -281,6 +255,20 @@ class Poster:
         way = _Way(book, rows, late_from, span.starts_at, span.ends_at)
         self._ways[key] = way
         return way
+
+
+def _combined(
+    way: _Way,
+    service: str,
+    amount: int,
+    owed: int,
+    at: int,
+    usage_id: int | None,
+    detail: str,
+) -> Row:
+    """Make one posting of what is owed retail, and of what is owed wholesale for it."""
+    legs = -amount, amount - owed, 0, owed, 0
+    return (service, *legs, at, way.late_from, usage_id, None, detail)
 
 
 _Sides = Callable[[int], Legs]
