@@ -267,8 +267,8 @@ def _combined(
     detail: str,
 ) -> Row:
     """Make one posting of what is owed retail, and of what is owed wholesale for it."""
-    legs = -amount, amount - owed, 0, owed, 0
-    return (service, *legs, at, way.late_from, usage_id, None, detail)
+    isp = amount - owed
+    return service, -amount, isp, 0, owed, 0, at, way.late_from, usage_id, None, detail
 
 
 _Sides = Callable[[int], Legs]
